@@ -1,0 +1,87 @@
+/* Every bound of the program, with its reason, in one place; relations between them are checked
+ * below. A module's tests may build with smaller ones by defining the name beforehand. */
+#ifndef FM_CORE_LIMITS_H
+#define FM_CORE_LIMITS_H
+
+/* Memory */
+#define FM_BUF_BYTES_MAX (1u << 30) /* Any growing buffer without a bound of its own. */
+
+/* msgpack documents (core/codec.h); trust.md 1.2 item 5 measured what happens without. */
+#define FM_DOC_BYTES_MAX (4u << 20)
+#define FM_DOC_OBJECTS_MAX 100000u
+#define FM_DOC_DEPTH_MAX 16u
+
+/* Names and schemas */
+#define FM_NAME_MAX 63u         /* Domains, tables, columns: PostgreSQL's identifier length. */
+#define FM_COLUMNS_MAX 1600u    /* PostgreSQL's limit for a table. */
+#define FM_KEY_FIELDS_MAX 16u
+#define FM_TYPE_DEPTH_MAX 8u    /* Nesting of list, struct, map. */
+#define FM_TYPE_NODES_MAX 4096u /* All types of one schema, children counted. */
+#define FM_ENUM_VALUES_MAX 65536u
+#define FM_VALUE_BYTES_MAX (16u << 20) /* One varchar, blob or nested value. */
+#define FM_CONTRACT_BYTES_MAX (1u << 20)
+#define FM_DESCRIPTION_MAX 4096u
+#define FM_TABLES_PER_PRODUCT_MAX 64u
+
+/* Segments and batches */
+#define FM_BLOCK_ROWS 2048u
+#define FM_SEGMENT_ROWS 122880u /* 60 blocks; DuckDB's row group. */
+#define FM_BATCH_ROWS_MAX FM_SEGMENT_ROWS
+#define FM_BATCH_BYTES_MAX (64u << 20) /* A batch in memory, holding one huge value at worst. */
+#define FM_DICTIONARY_VALUES_MAX 65535u
+#define FM_SMALL_APPEND_ROWS 2048u /* Up to here an append is one write batch of hot rows. */
+
+/* Sessions and messages; trust.md 3.6: larger messages gain nothing and pin memory. */
+#define FM_MESSAGE_BYTES_MAX (320u << 10)         /* nng's receive limit, from the first byte. */
+#define FM_PAYLOAD_BYTES_MAX (256u << 10)         /* Plain text of one sealed message. */
+#define FM_BATCH_WIRE_BYTES (240u << 10)          /* Aim for one batch on the wire. */
+#define FM_PIPES_PER_ADDRESS_MAX 32u
+#define FM_PIPES_MAX 512u
+#define FM_SESSIONS_MAX 512u
+#define FM_HANDSHAKE_MS_MAX 5000
+#define FM_SESSION_REKEY_MS 120000 /* A new session replaces one older than this. */
+#define FM_SESSION_REJECT_MS 180000
+#define FM_SESSION_MESSAGES_MAX (UINT64_C(1) << 32)
+#define FM_REPLAY_WINDOW 1024u
+
+/* Trust */
+#define FM_AUTHORITY_KEYS_MAX 16u
+#define FM_DOMAINS_PER_NODE_MAX 64u
+#define FM_ROLES_MAX 64u
+#define FM_ATTRIBUTES_MAX 64u
+#define FM_ENVELOPE_BYTES_MAX (2u << 20) /* Contracts with their YAML are the largest. */
+#define FM_CLOCK_SKEW_US (120 * INT64_C(1000000))
+#define FM_NODE_CERT_DAYS_MAX 30u
+
+/* Gossip */
+#define FM_MEMBERS_MAX 65536u
+#define FM_FANOUT_MAX 8u
+#define FM_PACKET_BYTES_MAX 1100u /* With sealing and headers, below IPv6's minimum MTU of 1280. */
+#define FM_DATAGRAM_BYTES_MAX 1232u
+#define FM_RECORDS_MAX 1000000u
+#define FM_RECORD_BYTES_MAX FM_ENVELOPE_BYTES_MAX
+#define FM_SEEDS_MAX 64u
+
+/* Queries */
+#define FM_SQL_BYTES_MAX (1u << 20)
+#define FM_QUERY_TABLES_MAX 64u
+#define FM_QUERIES_MAX 8u            /* Running at once at the asked node. */
+#define FM_FRAGMENTS_MAX 16u         /* Running at once for other nodes. */
+#define FM_PREDICATES_MAX 64u        /* Terms handed to one scan. */
+#define FM_PREDICATE_VALUES_MAX 4096u /* Literals of one IN list. */
+#define FM_QUERY_MS_DEFAULT 60000
+#define FM_QUERY_MS_MAX 3600000
+#define FM_CURSOR_LEASE_MS 30000 /* A cursor nobody fetches from is dropped. */
+#define FM_FETCH_WINDOW 8u       /* Batches kept for a repeated fetch. */
+#define FM_CONNECT_MS_MAX 3000   /* Reaching an owner, before its fragment's own deadline. */
+#define FM_RPC_THREADS 24u       /* More than queries, so that fragments always find one. */
+
+#define FM_RPC_THREADS_NEEDED (FM_QUERIES_MAX + 4u)
+_Static_assert(FM_RPC_THREADS > FM_RPC_THREADS_NEEDED, "queries could starve fragments");
+_Static_assert(FM_BATCH_WIRE_BYTES < FM_PAYLOAD_BYTES_MAX, "a batch must fit a message");
+_Static_assert(FM_PAYLOAD_BYTES_MAX < FM_MESSAGE_BYTES_MAX, "sealing and headers need room");
+_Static_assert(FM_SEGMENT_ROWS % FM_BLOCK_ROWS == 0, "a segment is whole blocks");
+_Static_assert(FM_PACKET_BYTES_MAX + 64 <= FM_DATAGRAM_BYTES_MAX, "sealing and headers need room");
+_Static_assert(FM_DOC_BYTES_MAX >= FM_ENVELOPE_BYTES_MAX, "an envelope is one document");
+
+#endif

@@ -1,0 +1,66 @@
+/* A table's schema as compiled from its contract. Names and positions may change between versions,
+ * field ids never: stored facts name fields by id.
+ * Threads: immutable once built. Ownership: fm_schema_free() ends what decode/builder made. */
+#ifndef FM_CORE_SCHEMA_H
+#define FM_CORE_SCHEMA_H
+
+#include "core/limits.h"
+#include "core/types.h"
+
+enum fm_classification {
+    FM_CLASS_OPEN = 0,         /* public, internal, or not named in the contract. */
+    FM_CLASS_CONFIDENTIAL = 1, /* In the leaf like open fields; for policies to come. */
+    FM_CLASS_PERSONAL = 2,     /* Only in the salted commitment of a fact's leaf. */
+    FM_CLASS_SECRET = 3,       /* The same. */
+};
+
+struct fm_field {
+    uint32_t id;                /* >= 1, unique in the table for ever. */
+    char name[FM_NAME_MAX + 1]; /* UTF-8, not empty. */
+    struct fm_type type;
+    bool required; /* NULL is refused. */
+    uint8_t classification;
+    char *description; /* Owned, may be NULL. */
+};
+
+struct fm_schema {
+    char domain[FM_NAME_MAX + 1];
+    char table[FM_NAME_MAX + 1];
+    uint32_t version; /* Of the schema, >= 1. */
+    uint32_t field_count;
+    struct fm_field *fields; /* In the contract's order. */
+    uint32_t key_count;      /* 0: no primary key. */
+    uint16_t key[FM_KEY_FIELDS_MAX]; /* Positions in `fields`, in key order; all are required. */
+    uint32_t cluster_count;
+    uint16_t cluster[FM_KEY_FIELDS_MAX]; /* Clustering key: positions in `fields`. */
+    char *description;                   /* Owned, may be NULL. */
+};
+
+/* The domain's name is [a-z][a-z0-9_]{0,62} and not reserved (design.md section 2). */
+bool fm_domain_name_valid(const char *name);
+/* A table name: the same form, no reserved words. */
+bool fm_table_name_valid(const char *name);
+
+/* Check all rules of the structs above (names, unique ids and names, key fields exist, are
+ * required, are not nested and not floating; clustering fields exist and are not nested).
+ * FM_INVALID says which field and why. */
+FM_MUST_USE enum fm_status fm_schema_check(const struct fm_schema *schema, struct fm_error *err);
+
+/* One strict msgpack document (docs/wire.md, "Schema"). Decoding checks everything that
+ * fm_schema_check() does. */
+void fm_schema_encode(struct fm_buf *out, const struct fm_schema *schema);
+FM_MUST_USE enum fm_status fm_schema_decode(struct fm_span bytes, struct fm_schema **out,
+                                            struct fm_error *err);
+FM_MUST_USE enum fm_status fm_schema_copy(const struct fm_schema *schema, struct fm_schema **out);
+void fm_schema_free(struct fm_schema *schema);
+FM_DEFINE_FREEP(fm_schema_freep, struct fm_schema, fm_schema_free)
+
+/* SHA-256 of the encoded form: what receipts name. */
+void fm_schema_hash(const struct fm_schema *schema, uint8_t out[32]);
+
+/* Position of the field with this name (exact, or if none is, the only one that is equal without
+ * regard to ASCII case), FM_NOTFOUND. */
+FM_MUST_USE enum fm_status fm_schema_find(const struct fm_schema *schema, struct fm_span name,
+                                          uint32_t *out);
+
+#endif
