@@ -1,0 +1,194 @@
+/* The fact store of one node: append-only logs of facts in RocksDB, one per table, each with a Merkle
+ * tree; columnar segments for large appends; snapshots and scans. docs/storage.md describes every
+ * byte; storage/keys.c owns the layouts.
+ *
+ * Durability: an acknowledged append has been synced (FM_DURABLE_FSYNC), in the store's log and in the
+ * outside slots (slots.h): two checksummed records beside the RocksDB folder that say how far the
+ * store had come, so that a store which opens with less (a flipped bit, a lost or cut log file, an
+ * old backup) is refused with FM_CORRUPT and what to do, instead of serving a shorter history.
+ *
+ * Threads: a store may be used by several threads. Appends of one table are serialised; snapshots
+ * and scans run beside them. A snapshot may be shared; a scan is used by one thread.
+ * Errors: outputs are written only when FM_OK is returned. A failed sync means unknown: the store
+ * then refuses all further appends with FM_IO until it is opened again. */
+#ifndef FM_STORAGE_STORE_H
+#define FM_STORAGE_STORE_H
+
+#include "core/hash.h"
+#include "core/leaf.h"
+#include "core/predicate.h"
+#include "core/records.h"
+
+struct fm_store;
+struct fm_append;
+struct fm_snapshot;
+struct fm_scan;
+
+struct fm_store_options {
+    const char *dir;             /* Made (0700) if missing; its parent must exist. */
+    struct fm_mesh_id mesh;      /* A folder of another mesh or node is refused (FM_CONFLICT). */
+    struct fm_node_id node;
+    size_t cache_bytes;          /* RocksDB's block cache; 0: 64 MiB. */
+    size_t arena_bytes;          /* Bound on memory files with decoded columns; 0: 512 MiB. */
+    uint64_t free_bytes_min;     /* Appends are refused below this much free space; 0: 256 MiB. */
+};
+
+/* FM_BUSY: another process has it open. FM_CONFLICT: foreign folder. FM_CORRUPT: less than what the
+ * slots promise, or unreadable. FM_UNSUPPORTED: a newer format version. FM_IO. */
+FM_MUST_USE enum fm_status fm_store_open(const struct fm_store_options *options,
+                                         struct fm_store **out, struct fm_error *err);
+void fm_store_close(struct fm_store *store); /* Syncs. NULL is fine. */
+FM_DEFINE_FREEP(fm_store_closep, struct fm_store, fm_store_close)
+
+/* Make the table, or give it a new schema version (copied). The same version with other content is
+ * FM_CONFLICT; a field id whose type changed is FM_INVALID. Synced. */
+FM_MUST_USE enum fm_status fm_store_define(struct fm_store *store, const struct fm_schema *schema,
+                                           uint32_t epoch, struct fm_error *err);
+
+struct fm_table_info {
+    struct fm_schema *schema; /* Owned copy: free with fm_schema_free(). */
+    uint32_t epoch;
+    uint64_t size; /* Facts in the log, synced. */
+    struct fm_hash root;
+    fm_us recorded_at; /* Of the last fact, 0 when empty. */
+    uint64_t segment_count;
+    uint64_t hot_rows;
+    uint64_t rows_latest; /* Rows a plain scan gives (superseded ones left out). */
+};
+FM_MUST_USE enum fm_status fm_store_table(struct fm_store *store, const char *domain,
+                                          const char *table, struct fm_table_info *out);
+/* Names of all tables, for the node's start: calls `each` per table; its failure ends the walk. */
+FM_MUST_USE enum fm_status fm_store_each_table(struct fm_store *store,
+                                               enum fm_status (*each)(void *context,
+                                                                      const char *domain,
+                                                                      const char *table),
+                                               void *context);
+
+/* ---- Small signed records that the node keeps (contracts, certificates, member list, boot epoch,
+ * incarnation): key and value are opaque here. Synced before FM_OK. -------------------------------- */
+FM_MUST_USE enum fm_status fm_store_put_record(struct fm_store *store, struct fm_span key,
+                                               struct fm_span value, struct fm_error *err);
+FM_MUST_USE enum fm_status fm_store_get_record(struct fm_store *store, struct fm_span key,
+                                               struct fm_buf *value);
+FM_MUST_USE enum fm_status
+fm_store_each_record(struct fm_store *store, struct fm_span prefix,
+                     enum fm_status (*each)(void *context, struct fm_span key,
+                                            struct fm_span value),
+                     void *context);
+
+/* ---- Appends ------------------------------------------------------------------------------- */
+
+struct fm_append_options {
+    const char *domain;
+    const char *table;
+    uint32_t schema_version; /* Of the batches; must be the table's current one. */
+    bool has_producer;
+    uint8_t producer_id[16];
+    uint64_t producer_sequence; /* Rising per producer. The last one again: FM_CONFLICT is not
+                                   given, but the first acknowledgement (see `done`). An older one
+                                   is FM_CONFLICT. */
+    bool has_expected;
+    uint64_t expected_size; /* FM_CONFLICT when the log's size at commit is another. */
+    bool has_trace;
+    uint8_t trace_id[16];
+};
+
+struct fm_appended {
+    uint64_t first_sequence;
+    uint64_t rows;
+    uint64_t size;
+    struct fm_hash root;
+    fm_us recorded_at;
+    enum fm_durability durability;
+};
+
+/* Begin a staged append. When the producer's sequence was committed before, `*done` is true,
+ * `*first` its acknowledgement, and no append is made. Staged segments that nothing refers to are
+ * dropped by abort, and at the next open after a crash. FM_NOTFOUND: no such table. */
+FM_MUST_USE enum fm_status fm_append_begin(struct fm_store *store,
+                                           const struct fm_append_options *options,
+                                           struct fm_append **out, bool *done,
+                                           struct fm_appended *first, struct fm_error *err);
+/* Add rows: a batch whose columns are the schema's fields in order, checked with fm_batch_view().
+ * FM_INVALID: a NULL in a required field, text that is no value of an enum: row (counted from 1
+ * over the whole append) and column. After a failure only abort is allowed. */
+FM_MUST_USE enum fm_status fm_append_rows(struct fm_append *append, const struct fm_batch *batch,
+                                          struct fm_error *err);
+/* All or nothing, synced. Frees the append whatever the outcome. */
+FM_MUST_USE enum fm_status fm_append_commit(struct fm_append *append, struct fm_appended *out,
+                                            struct fm_error *err);
+void fm_append_abort(struct fm_append *append);
+FM_DEFINE_FREEP(fm_append_abortp, struct fm_append, fm_append_abort)
+
+/* ---- Reading -------------------------------------------------------------------------------- */
+
+/* One consistent state of all tables at their last durable size. */
+FM_MUST_USE enum fm_status fm_snapshot_open(struct fm_store *store, struct fm_snapshot **out,
+                                            struct fm_error *err);
+void fm_snapshot_free(struct fm_snapshot *snapshot);
+FM_DEFINE_FREEP(fm_snapshot_freep, struct fm_snapshot, fm_snapshot_free)
+/* Like fm_store_table(), at the snapshot. */
+FM_MUST_USE enum fm_status fm_snapshot_table(struct fm_snapshot *snapshot, const char *domain,
+                                             const char *table, struct fm_table_info *out);
+
+/* The table's columns with their dictionaries: a varchar or enum column whose distinct values over
+ * the whole table are few (<= FM_DICTIONARY_VALUES_MAX) has one, sorted; scans and mappings of this
+ * snapshot then carry codes of it (FM_VECTOR_DICT_OUTSIDE). */
+FM_MUST_USE enum fm_status fm_snapshot_columns(struct fm_snapshot *snapshot, const char *domain,
+                                               const char *table, struct fm_columns *out);
+
+struct fm_scan_options {
+    const char *domain;
+    const char *table;
+    uint32_t field_count;   /* 1..; */
+    const uint32_t *fields; /* Positions in the schema, in the order wanted. */
+    const struct fm_predicate_list *predicates; /* NULL: none. */
+    struct fm_at at; /* FM_AT_LATEST: the latest row of each key; others: as of then. */
+    uint64_t row_limit; /* 0: none. */
+    size_t batch_bytes; /* Aim for a batch's size; 0: FM_BATCH_WIRE_BYTES. */
+};
+
+/* Rows that satisfy all predicates, in sequence order; zone maps skip blocks that cannot match. */
+FM_MUST_USE enum fm_status fm_scan_open(struct fm_snapshot *snapshot,
+                                        const struct fm_scan_options *options,
+                                        struct fm_scan **out, struct fm_error *err);
+/* Append one batch to an empty buffer; FM_NOTFOUND: no more. FM_CORRUPT: a block's checksum fails;
+ * never a shorter answer. */
+FM_MUST_USE enum fm_status fm_scan_next(struct fm_scan *scan, struct fm_buf *batch,
+                                        struct fm_error *err);
+void fm_scan_free(struct fm_scan *scan);
+FM_DEFINE_FREEP(fm_scan_freep, struct fm_scan, fm_scan_free)
+
+/* ---- Mapping: decoded columns in memory files, handed to a worker without a copy ------------------ */
+
+struct fm_store_mapped_column {
+    uint32_t arena; /* Index in `fds`. */
+    uint64_t offset; /* Of a one-column batch whose types and codes are those of
+                        fm_snapshot_columns(). */
+};
+
+struct fm_store_mapped_segment {
+    uint32_t rows;
+    struct fm_store_mapped_column *columns; /* field_count of them. */
+};
+
+struct fm_store_mapping {
+    uint32_t arena_count;
+    int *fds;        /* Sealed read-only for the receiver; open while the mapping lives. */
+    uint64_t *bytes; /* Of each. */
+    uint32_t segment_count;
+    struct fm_store_mapped_segment *segments;
+    struct fm_scan *rest; /* Rows that are in no mapped segment (hot rows, segments with superseded
+                             rows, or what the arena's bound leaves out), NULL when there are
+                             none. Owned by the mapping. */
+    void *pins; /* Keeps arena space from being reused. */
+};
+
+/* Uses options->fields and options->predicates (whole segments are left out by zone maps; rows are
+ * not filtered one by one). FM_UNSUPPORTED when options->at is not the latest: scan instead. */
+FM_MUST_USE enum fm_status fm_snapshot_map(struct fm_snapshot *snapshot,
+                                           const struct fm_scan_options *options,
+                                           struct fm_store_mapping *out, struct fm_error *err);
+void fm_store_mapping_deinit(struct fm_store_mapping *mapping);
+
+#endif
