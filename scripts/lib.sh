@@ -33,7 +33,8 @@ quietly() {
     local what=$1 log status=0
     shift
     log=$(mktemp)
-    "$@" >"$log" 2>&1 </dev/null || status=$?
+    # Descriptor 9 is the caller's lock: what the command leaves running must not keep it.
+    "$@" >"$log" 2>&1 </dev/null 9>&- || status=$?
     if [ "$status" -ne 0 ]; then
         cat "$log" >&2
         rm -f "$log"

@@ -6,8 +6,8 @@
  * PATH is a file or a folder; a folder that does not exist is empty. Run number n draws everything
  * from (seed, n): FM_SEED=SEED repeats a failing sequence and `--first n --runs 1` its last step.
  * --runs 0 only replays. --seconds ends the mutations early, which a slow machine may need; it
- * never changes what a run does. When the fuzzer fails, the input is left in the working directory
- * as failed-<fuzzer>-<n>, to be given back as PATH.
+ * never changes what a run does. FM_LONG multiplies both. When the fuzzer fails, the input is left
+ * in the working directory as failed-<fuzzer>-<n>, to be given back as PATH.
  * Threads: one. Exit status: 0, 1 when PATH cannot be read, 2 for wrong arguments; a failing
  * fuzzer aborts. */
 #include <dirent.h>
@@ -38,6 +38,7 @@
 #define MUTANT_BYTES_MAX (64u << 10) /* Mutations stop growing an input here. */
 #define MUTATIONS_MAX 6u             /* Applied to one input, one after the other. */
 #define RUN_SECONDS_MAX 20u          /* One run longer than this hangs. */
+#define LONG_FACTOR 20               /* What FM_LONG does to runs and seconds. */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak));
@@ -496,6 +497,10 @@ static int parse_options(int argc, char **argv, struct options *options)
             options->seconds = (time_t)value;
         else
             return -1;
+    }
+    if (getenv("FM_LONG") != NULL) {
+        options->run_count *= LONG_FACTOR;
+        options->seconds *= LONG_FACTOR;
     }
     return at;
 }
