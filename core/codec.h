@@ -35,6 +35,9 @@ struct fm_value; /* Opaque: one value of it, valid while the document lives. */
 FM_MUST_USE enum fm_status fm_doc_parse(struct fm_span bytes, struct fm_doc **out);
 void fm_doc_free(struct fm_doc *doc);
 FM_DEFINE_FREEP(fm_doc_freep, struct fm_doc, fm_doc_free)
+/* Length of the one value of the profile that `bytes` begin with, where more may follow it: checks
+ * all that fm_doc_parse() does and allocates nothing. */
+FM_MUST_USE enum fm_status fm_doc_measure(struct fm_span bytes, size_t *len);
 const struct fm_value *fm_doc_root(const struct fm_doc *doc);
 
 /* All give FM_MALFORMED when `value` is NULL, of another kind, or out of the bounds given; so a
