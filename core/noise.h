@@ -41,4 +41,13 @@ bool fm_noise_my_turn(const struct fm_noise *noise);
 /* The other side's static key once it is known; NULL before. */
 const struct fm_public_key *fm_noise_peer(const struct fm_noise *noise);
 
+/* What a finished handshake leaves; only session.c and tests ask. A second time is asserted: two
+ * users of one key would repeat nonces. Wipe it. */
+struct fm_noise_keys {
+    uint8_t send[32];
+    uint8_t receive[32];
+    uint8_t hash[64]; /* Of the whole handshake: unique for it, not secret. */
+};
+void fm_noise_split(struct fm_noise *noise, struct fm_noise_keys *out);
+
 #endif

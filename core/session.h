@@ -10,13 +10,13 @@
 
 struct fm_session;
 
-/* Takes the keys of a finished handshake. `now` starts its age. */
-FM_MUST_USE enum fm_status fm_session_new(const struct fm_noise *noise, fm_ms now,
+/* Takes the keys of a finished handshake, once. `now` starts its age. */
+FM_MUST_USE enum fm_status fm_session_new(struct fm_noise *noise, fm_ms now,
                                           struct fm_session **out);
 void fm_session_free(struct fm_session *session); /* Wipes. */
 FM_DEFINE_FREEP(fm_session_freep, struct fm_session, fm_session_free)
 
-/* The handshake hash: what tickets and requests bind to. */
+/* The handshake hash (its first half): what tickets and requests bind to. */
 const uint8_t *fm_session_hash(const struct fm_session *session); /* 32 bytes. */
 
 /* Append u64 counter || ChaCha20-Poly1305(plain) to `out`; `ad` is authenticated beside it.
