@@ -14,9 +14,9 @@ struct fm_node_id {
 };
 
 /* Body: 0 version, 1 mesh name, 2 authority keys (array of bin 32), 3 threshold, 4 node certificate
- * life max (s), 5 principal certificate life max (s), 6 token life max (s), 7 heartbeat bound (s; 0:
- * none), 8 created (s), 9 mesh id (bin 32; only from version 2 on). The mesh id is SHA-256 of the
- * body of version 1. */
+ * life max (s), 5 principal certificate life max (s), 6 token life max (s), 7 heartbeat bound (s;
+ * 0: none), 8 created (s), 9 mesh id (bin 32; only from version 2 on). The mesh id is SHA-256 of
+ * the body of version 1. */
 struct fm_charter {
     uint32_t version;
     char name[FM_NAME_MAX + 1];
@@ -65,9 +65,16 @@ FM_MUST_USE enum fm_status fm_node_cert_seal(const struct fm_charter *charter,
                                              struct fm_buf *out, struct fm_error *err);
 /* `now` in seconds; FM_FORGED: not signed by the authority; FM_REFUSED: not valid at `now` (with
  * FM_CLOCK_SKEW_US of tolerance). */
-FM_MUST_USE enum fm_status fm_node_cert_open(const struct fm_charter *charter,
-                                             struct fm_span bytes, int64_t now,
-                                             struct fm_node_cert *out, struct fm_error *err);
+FM_MUST_USE enum fm_status fm_node_cert_open(const struct fm_charter *charter, struct fm_span bytes,
+                                             int64_t now, struct fm_node_cert *out,
+                                             struct fm_error *err);
+/* The same at no particular time, for records of the past: then ask fm_cert_check_time(). */
+FM_MUST_USE enum fm_status fm_node_cert_open_undated(const struct fm_charter *charter,
+                                                     struct fm_span bytes, struct fm_node_cert *out,
+                                                     struct fm_error *err);
+/* FM_REFUSED unless not_before <= now <= not_after, with FM_CLOCK_SKEW_US of tolerance. */
+FM_MUST_USE enum fm_status fm_cert_check_time(int64_t not_before, int64_t not_after, int64_t now,
+                                              struct fm_error *err);
 /* The grant for a domain, NULL when there is none. */
 const struct fm_domain_grant *fm_node_cert_domain(const struct fm_node_cert *cert,
                                                   const char *domain);
@@ -112,6 +119,11 @@ FM_MUST_USE enum fm_status fm_principal_cert_open(const struct fm_charter *chart
                                                   struct fm_span bytes, int64_t now,
                                                   struct fm_principal_cert *out,
                                                   struct fm_error *err);
+FM_MUST_USE enum fm_status fm_principal_cert_open_undated(const struct fm_charter *charter,
+                                                          struct fm_span bytes,
+                                                          struct fm_principal_cert *out,
+                                                          struct fm_error *err);
+/* Exactly this role. `domain` is NULL or empty for roles without one. */
 bool fm_principal_has_role(const struct fm_principal_cert *cert, enum fm_role role,
                            const char *domain);
 /* "reader", "owner:flights"; FM_INVALID with the accepted forms. */

@@ -189,7 +189,8 @@ enum fm_status fm_envelope_verify(const struct fm_envelope *envelope, enum fm_en
     FM_AUTO(fm_buf_free) struct fm_buf message = FM_BUF_INIT(0);
     const struct fm_signature *signature = find_signature(envelope, key);
 
-    if (envelope->type != type || signature == NULL)
+    /* A second signature that nobody looks at would give one statement many hashes. */
+    if (envelope->type != type || envelope->signature_count != 1 || signature == NULL)
         return FM_FORGED;
     put_message(&message, type, mesh, envelope->body);
     enum fm_status status = fm_buf_status(&message);

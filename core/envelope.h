@@ -66,7 +66,7 @@ FM_MUST_USE enum fm_status fm_envelope_seal(enum fm_envelope_type type,
  * fm_envelope_verify() or fm_envelope_count() said so. FM_MALFORMED. */
 FM_MUST_USE enum fm_status fm_envelope_open(struct fm_span bytes, struct fm_envelope *out);
 
-/* One signature by `key`, of this type, for this mesh. FM_FORGED otherwise. */
+/* Exactly one signature, by `key`, of this type, for this mesh. FM_FORGED otherwise. */
 FM_MUST_USE enum fm_status fm_envelope_verify(const struct fm_envelope *envelope,
                                               enum fm_envelope_type type,
                                               const struct fm_mesh_id *mesh,

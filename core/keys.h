@@ -27,7 +27,8 @@ void fm_key_free(struct fm_key *key); /* Wipes. */
 FM_DEFINE_FREEP(fm_key_freep, struct fm_key, fm_key_free)
 
 enum fm_key_kind fm_key_kind(const struct fm_key *key);
-/* The public half; for FM_KEY_GOSSIP the key's id: SHA-256("folkmoot/v1 gossip key id\0" || key). */
+/* The public half; for FM_KEY_GOSSIP the key's id: SHA-256("folkmoot/v1 gossip key id\0" || key).
+ * */
 const struct fm_public_key *fm_key_public(const struct fm_key *key);
 bool fm_public_key_equal(const struct fm_public_key *a, const struct fm_public_key *b);
 
@@ -36,8 +37,8 @@ void fm_key_sign(const struct fm_key *key, struct fm_span message, uint8_t signa
 bool fm_verify(const struct fm_public_key *key, struct fm_span message,
                const uint8_t signature[64]);
 /* X25519; FM_FORGED for a point of small order. `out` is a secret: wipe it. */
-FM_MUST_USE enum fm_status fm_key_agree(const struct fm_key *key,
-                                        const struct fm_public_key *peer, uint8_t out[32]);
+FM_MUST_USE enum fm_status fm_key_agree(const struct fm_key *key, const struct fm_public_key *peer,
+                                        uint8_t out[32]);
 /* The raw secret of a gossip key (psk). Wipe the copy. */
 void fm_key_secret(const struct fm_key *key, uint8_t out[32]);
 
