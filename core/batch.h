@@ -5,8 +5,9 @@
  *   header, 32 bytes:  u32 magic "FMB1" (0x31424d46), u32 total bytes, u32 rows, u16 columns at the
  *                      top level, u16 vectors in all (children counted), u64 first row number
  *                      (0 if it has no meaning), u64 reserved 0
- *   directory:         one 64-byte `struct fm_vector_entry` per vector: the top-level columns first,
- *                      in order, then children (breadth first; entries name their first child)
+ *   directory:         one 64-byte `struct fm_vector_entry` per vector: the top-level columns
+ *                      first, in order, then children (breadth first; entries name their first
+ *                      child)
  *   sections:          each at an offset that is a multiple of 8, in any order, zero padded,
  *                      without overlap; offsets count from the batch's first byte
  *
@@ -18,15 +19,15 @@
  *              section, first 0, never falling. list and map: (rows + 1) u32 offsets into the child
  *              vector's rows (a map's child is a struct of key and value). struct: no data; its
  *              children have the same rows.
- *   CONSTANT   fixed width types and bytes types: the same value in every row. data: one plain value
- *              (fixed), or the bytes themselves in aux. A column of nulls only: CONSTANT, no data,
- *              validity all 0 -- written as FM_VECTOR_ALL_NULL without a validity section.
+ *   CONSTANT   fixed width types and bytes types: the same value in every row. data: one plain
+ *              value (fixed), or the bytes themselves in aux. A column of nulls only: CONSTANT, no
+ *              data, validity all 0 -- written as FM_VECTOR_ALL_NULL without a validity section.
  *   DICTIONARY bytes types: rows codes of `code_width` (1, 2 or 4) bytes. The dictionary is in aux
  *              (u32 count, (count + 1) u32 offsets, bytes), or outside the batch when the flag
  *              FM_VECTOR_DICT_OUTSIDE is set: then both sides hold a `struct fm_dictionary`.
- *   FOR        integers, date, time, timestamps, decimal up to 18 digits: value = base + code * step,
- *              codes unsigned of `code_width` (1, 2, 4) bytes; arithmetic wraps never: encoders
- *              choose base and step so that it cannot, decoders reject what would.
+ *   FOR        integers, date, time, timestamps, decimal up to 18 digits: value = base + code *
+ *              step, codes unsigned of `code_width` (1, 2, 4) bytes; arithmetic wraps never:
+ *              encoders choose base and step so that it cannot, decoders reject what would.
  *   5 RUN_LENGTH and 6 DELTA are reserved: decoders of version 1 refuse them.
  *
  * Threads: read-only views; the bytes must not change meanwhile (copy first what a worker can
@@ -174,7 +175,8 @@ FM_MUST_USE enum fm_status fm_batch_put_bytes(struct fm_batch_builder *builder, 
  * cursor moves past it. */
 FM_MUST_USE enum fm_status fm_batch_put_canonical(struct fm_batch_builder *builder, uint32_t column,
                                                   struct fm_cursor *value);
-/* Rows of a column in bulk: `count` fixed values in memory form, validity as in the layout or NULL. */
+/* Rows of a column in bulk: `count` fixed values in memory form, validity as in the layout or
+ * NULL. */
 FM_MUST_USE enum fm_status fm_batch_put_fixed_many(struct fm_batch_builder *builder,
                                                    uint32_t column, const void *values,
                                                    const uint64_t *validity, uint32_t count);

@@ -42,7 +42,7 @@ struct fm_buf {
 
 #define FM_BUF_INIT(max_bytes) ((struct fm_buf){.max = (max_bytes)})
 
-void fm_buf_free(struct fm_buf *buf); /* Leaves an empty, usable buffer with the same `max`. */
+void fm_buf_free(struct fm_buf *buf);  /* Leaves an empty, usable buffer with the same `max`. */
 void fm_buf_clear(struct fm_buf *buf); /* Keeps the memory, forgets content and failure. */
 FM_MUST_USE enum fm_status fm_buf_status(const struct fm_buf *buf);
 struct fm_span fm_buf_span(const struct fm_buf *buf);

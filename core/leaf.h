@@ -1,5 +1,5 @@
-/* A fact's leaf: the bytes that the Merkle log hashes (design.md section 3; docs/storage.md, "Leaf";
- * vectors in tests/vectors/leaf.txt).
+/* A fact's leaf: the bytes that the Merkle log hashes (design.md section 3; docs/storage.md,
+ * "Leaf"; vectors in tests/vectors/leaf.txt).
  *
  *   header     a strict msgpack map with integer keys:
  *              0 format version (1)   1 schema version   2 sequence   3 recorded time (us)
@@ -15,8 +15,8 @@
  *              SHA-256("folkmoot/v1 commitment\0" || salt (32) || the classified fields in the form
  *              of `fields` above)
  *
- * Salt: HMAC-SHA-256(key, u64 sequence, little endian), with the 32-byte key of the table (later: of
- * the subject), known to the owner only. */
+ * Salt: HMAC-SHA-256(key, u64 sequence, little endian), with the 32-byte key of the table (later:
+ * of the subject), known to the owner only. */
 #ifndef FM_CORE_LEAF_H
 #define FM_CORE_LEAF_H
 
@@ -57,8 +57,8 @@ bool fm_schema_has_commitment(const struct fm_schema *schema);
 struct fm_leaf_encoder;
 
 struct fm_leaf_encoder_options {
-    const struct fm_schema *schema;  /* Borrowed while the encoder lives. */
-    const uint8_t *commitment_key;   /* 32 bytes, or NULL when the schema needs none; copied. */
+    const struct fm_schema *schema; /* Borrowed while the encoder lives. */
+    const uint8_t *commitment_key;  /* 32 bytes, or NULL when the schema needs none; copied. */
 };
 
 FM_MUST_USE enum fm_status fm_leaf_encoder_new(const struct fm_leaf_encoder_options *options,

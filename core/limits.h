@@ -12,14 +12,14 @@
 #define FM_DOC_DEPTH_MAX 16u
 
 /* Names and schemas */
-#define FM_NAME_MAX 63u         /* Domains, tables, columns: PostgreSQL's identifier length. */
-#define FM_COLUMNS_MAX 1600u    /* PostgreSQL's limit for a table. */
+#define FM_NAME_MAX 63u      /* Domains, tables, columns: PostgreSQL's identifier length. */
+#define FM_COLUMNS_MAX 1600u /* PostgreSQL's limit for a table. */
 #define FM_KEY_FIELDS_MAX 16u
 #define FM_TYPE_DEPTH_MAX 8u    /* Nesting of list, struct, map. */
 #define FM_TYPE_NODES_MAX 4096u /* All types of one schema, children counted. */
 #define FM_ENUM_VALUES_MAX 65536u
-#define FM_VALUE_BYTES_MAX (16u << 20) /* One varchar, blob or nested value. */
-#define FM_CONTRACT_BYTES_MAX (1u << 20)
+#define FM_VALUE_BYTES_MAX (16u << 20)     /* One varchar, blob or nested value. */
+#define FM_CONTRACT_BYTES_MAX (128u << 10) /* With its schemas it must fit one message. */
 #define FM_DESCRIPTION_MAX 4096u
 #define FM_TABLES_PER_PRODUCT_MAX 64u
 
@@ -32,9 +32,9 @@
 #define FM_SMALL_APPEND_ROWS 2048u /* Up to here an append is one write batch of hot rows. */
 
 /* Sessions and messages; trust.md 3.6: larger messages gain nothing and pin memory. */
-#define FM_MESSAGE_BYTES_MAX (320u << 10)         /* nng's receive limit, from the first byte. */
-#define FM_PAYLOAD_BYTES_MAX (256u << 10)         /* Plain text of one sealed message. */
-#define FM_BATCH_WIRE_BYTES (240u << 10)          /* Aim for one batch on the wire. */
+#define FM_MESSAGE_BYTES_MAX (320u << 10) /* nng's receive limit, from the first byte. */
+#define FM_PAYLOAD_BYTES_MAX (256u << 10) /* Plain text of one sealed message. */
+#define FM_BATCH_WIRE_BYTES (240u << 10)  /* Aim for one batch on the wire. */
 #define FM_PIPES_PER_ADDRESS_MAX 32u
 #define FM_PIPES_MAX 512u
 #define FM_SESSIONS_MAX 512u
@@ -65,9 +65,9 @@
 /* Queries */
 #define FM_SQL_BYTES_MAX (1u << 20)
 #define FM_QUERY_TABLES_MAX 64u
-#define FM_QUERIES_MAX 8u            /* Running at once at the asked node. */
-#define FM_FRAGMENTS_MAX 16u         /* Running at once for other nodes. */
-#define FM_PREDICATES_MAX 64u        /* Terms handed to one scan. */
+#define FM_QUERIES_MAX 8u             /* Running at once at the asked node. */
+#define FM_FRAGMENTS_MAX 16u          /* Running at once for other nodes. */
+#define FM_PREDICATES_MAX 64u         /* Terms handed to one scan. */
 #define FM_PREDICATE_VALUES_MAX 4096u /* Literals of one IN list. */
 #define FM_QUERY_MS_DEFAULT 60000
 #define FM_QUERY_MS_MAX 3600000

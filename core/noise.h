@@ -8,9 +8,9 @@
 #include "core/keys.h"
 
 enum fm_noise_pattern {
-    FM_NOISE_XX = 1,      /* Principals' programs. */
-    FM_NOISE_IKPSK2 = 2,  /* Between nodes. */
-    FM_NOISE_XXPSK0 = 3,  /* A joining node that knows only a seed's address. */
+    FM_NOISE_XX = 1,     /* Principals' programs. */
+    FM_NOISE_IKPSK2 = 2, /* Between nodes. */
+    FM_NOISE_XXPSK0 = 3, /* A joining node that knows only a seed's address. */
 };
 
 struct fm_noise;
@@ -18,11 +18,11 @@ struct fm_noise;
 struct fm_noise_options {
     enum fm_noise_pattern pattern;
     bool initiator;
-    struct fm_span prologue;                  /* Hashed in; both sides must give the same. */
-    const struct fm_key *key;                 /* Own static session key; borrowed. */
-    const struct fm_public_key *peer;         /* Responder's key: only IKpsk2's initiator. */
-    const uint8_t *psk;                       /* 32 bytes for the psk patterns; copied. */
-    const uint8_t *ephemeral;                 /* 32 secret bytes, only in tests of vectors. */
+    struct fm_span prologue;          /* Hashed in; both sides must give the same. */
+    const struct fm_key *key;         /* Own static session key; borrowed. */
+    const struct fm_public_key *peer; /* Responder's key: only IKpsk2's initiator. */
+    const uint8_t *psk;               /* 32 bytes for the psk patterns; copied. */
+    const uint8_t *ephemeral;         /* 32 secret bytes, only in tests of vectors. */
 };
 
 FM_MUST_USE enum fm_status fm_noise_new(const struct fm_noise_options *options,

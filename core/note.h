@@ -1,5 +1,5 @@
-/* Heads as C2SP checkpoints in signed notes (c2sp.org/tlog-checkpoint, c2sp.org/signed-note), so that
- * other transparency-log tools can check them.
+/* Heads as C2SP checkpoints in signed notes (c2sp.org/tlog-checkpoint, c2sp.org/signed-note), so
+ * that other transparency-log tools can check them.
  *
  *   folkmoot/<mesh id, hex>/<domain>/<table>/<epoch>     the log's origin, also the key's name
  *   <size>

@@ -24,7 +24,7 @@ enum fm_operator {
 struct fm_predicate {
     uint32_t field_id;
     enum fm_operator op;
-    uint32_t value_count; /* EQ..GE, PREFIX: 1; IN: >= 1; IS_*: 0. */
+    uint32_t value_count;  /* EQ..GE, PREFIX: 1; IN: >= 1; IS_*: 0. */
     struct fm_buf *values; /* Owned: canonical bytes of the field's type each. Not for nested. */
 };
 
@@ -52,13 +52,16 @@ int fm_canonical_compare(const struct fm_type *type, struct fm_span a, struct fm
  * field field_ids[c]: clears bits in `selection` (bit i is row first + i) of rows that fail. Terms
  * over fields the batch does not hold are skipped when `skip_absent`, else FM_INVALID. Dictionary
  * and FOR columns are compared on their codes. */
-FM_MUST_USE enum fm_status
-fm_predicate_select(const struct fm_predicate_list *list, const struct fm_schema *schema,
-                    const struct fm_batch *batch, const uint32_t *field_ids,
-                    const struct fm_dictionary *const *dictionaries, uint32_t first, uint32_t count,
-                    bool skip_absent, uint64_t *selection);
+FM_MUST_USE enum fm_status fm_predicate_select(const struct fm_predicate_list *list,
+                                               const struct fm_schema *schema,
+                                               const struct fm_batch *batch,
+                                               const uint32_t *field_ids,
+                                               const struct fm_dictionary *const *dictionaries,
+                                               uint32_t first, uint32_t count, bool skip_absent,
+                                               uint64_t *selection);
 
-/* May any row of a run with these bounds (canonical bytes; min.len == 0: unknown) satisfy `term`? */
+/* May any row of a run with these bounds (canonical bytes; min.len == 0: unknown) satisfy `term`?
+ * */
 bool fm_predicate_may_match(const struct fm_predicate *term, const struct fm_type *type,
                             struct fm_span min, struct fm_span max, uint32_t rows,
                             uint32_t null_count);

@@ -1,8 +1,8 @@
 /* What is signed around a query: the principal's request, the asked node's ticket for an owner, the
  * owner's receipt, the asked node's answer; and the bundle that carries them to the client. Bodies
- * are strict msgpack maps inside envelopes (docs/wire.md gives each key, tests/vectors/records.txt a
- * vector each). `*_encode` writes a body; sealing it is envelope.h's; `*_decode` takes a body whose
- * envelope was verified.
+ * are strict msgpack maps inside envelopes (docs/wire.md gives each key, tests/vectors/records.txt
+ * a vector each). `*_encode` writes a body; sealing it is envelope.h's; `*_decode` takes a body
+ * whose envelope was verified.
  * Ownership: decoded structs borrow spans from the bytes they were decoded from. */
 #ifndef FM_CORE_RECORDS_H
 #define FM_CORE_RECORDS_H
@@ -16,8 +16,8 @@ struct fm_request_id {
     uint8_t bytes[16];
 };
 
-/* Methods of the session protocol. X(NAME, number (never reused), first version, signed: the body is
- * a principal's REQUEST envelope whose kind is the method) */
+/* Methods of the session protocol. X(NAME, number (never reused), first version, signed: the body
+ * is a principal's REQUEST envelope whose kind is the method) */
 #define FM_METHOD_MAP(X)                                                                           \
     X(PING, 1, 1, 0)                                                                               \
     X(QUERY_OPEN, 2, 1, 1)                                                                         \
@@ -46,9 +46,9 @@ enum fm_method {
 
 const char *fm_method_text(enum fm_method method);
 
-/* REQUEST body: 0 kind (a method), 1 request id, 2 audience (node id), 3 session hash, 4 time (us), 5
- * time limit (ms), 6 trace id (bin 16), 7 body (bin). The session hash binds it to one connection:
- * it cannot be replayed in another. */
+/* REQUEST body: 0 kind (a method), 1 request id, 2 audience (node id), 3 session hash, 4 time
+ * (us), 5 time limit (ms), 6 trace id (bin 16), 7 body (bin). The session hash binds it to one
+ * connection: it cannot be replayed in another. */
 struct fm_request {
     enum fm_method kind;
     struct fm_request_id id;
@@ -71,7 +71,8 @@ struct fm_query_body {
 void fm_query_body_encode(struct fm_buf *out, const struct fm_query_body *body);
 FM_MUST_USE enum fm_status fm_query_body_decode(struct fm_span bytes, struct fm_query_body *out);
 
-/* The columns of a result or of a scan: array of [name (str), type (bin), dictionary (bin) or nil]. */
+/* The columns of a result or of a scan: array of [name (str), type (bin), dictionary (bin) or
+ * nil]. */
 struct fm_column {
     char name[FM_NAME_MAX * 4 + 1]; /* Result columns may have long names; cut at a character. */
     struct fm_type type;
@@ -107,14 +108,14 @@ enum fm_fragment_kind {
     FM_FRAGMENT_SQL = 2,  /* A whole query over tables of one owner. */
 };
 
-/* Fragment: 0 kind, 1 tables (array of [domain, table, schema hash, at kind, at value]), 2 field ids
- * (array; scan), 3 predicates (bin; scan), 4 row limit (0: none), 5 SQL (str; sql). */
+/* Fragment: 0 kind, 1 tables (array of [domain, table, schema hash, at kind, at value]), 2 field
+ * ids (array; scan), 3 predicates (bin; scan), 4 row limit (0: none), 5 SQL (str; sql). */
 struct fm_fragment {
     enum fm_fragment_kind kind;
-    uint32_t table_count; /* 1..FM_QUERY_TABLES_MAX. */
+    uint32_t table_count;        /* 1..FM_QUERY_TABLES_MAX. */
     struct fm_table_ref *tables; /* Owned. */
     uint32_t field_count;
-    uint32_t *fields; /* Owned. */
+    uint32_t *fields;          /* Owned. */
     struct fm_span predicates; /* Borrowed; empty: none. */
     uint64_t row_limit;
     struct fm_span sql; /* Borrowed. */
@@ -145,11 +146,11 @@ struct fm_ticket {
 void fm_ticket_encode(struct fm_buf *out, const struct fm_ticket *ticket);
 FM_MUST_USE enum fm_status fm_ticket_decode(struct fm_span body, struct fm_ticket *out);
 
-/* RECEIPT body: 0 query id, 1 owner, 2 SHA-256 of the ticket's envelope, 3 SHA-256 of the fragment, 4
- * SHA-256 of the principal's certificate envelope, 5 heads (array of bin, one per table of the
- * fragment), 6 schema hashes (array), 7 policy hash (bin 32; zeros: none), 8 rows, 9 bytes, 10 batches,
- * 11 result root (tree over the batches' bytes, hash.h), 12 trace id, 13 time (us), 14 SHA-256 of the
- * encoded columns. */
+/* RECEIPT body: 0 query id, 1 owner, 2 SHA-256 of the ticket's envelope, 3 SHA-256 of the
+ * fragment, 4 SHA-256 of the principal's certificate envelope, 5 heads (array of bin, one per
+ * table of the fragment), 6 schema hashes (array), 7 policy hash (bin 32; zeros: none), 8 rows, 9
+ * bytes, 10 batches, 11 result root (tree over the batches' bytes, hash.h), 12 trace id, 13 time
+ * (us), 14 SHA-256 of the encoded columns. */
 struct fm_receipt {
     struct fm_request_id query;
     struct fm_node_id owner;
@@ -173,9 +174,9 @@ void fm_receipt_encode(struct fm_buf *out, const struct fm_receipt *receipt);
 FM_MUST_USE enum fm_status fm_receipt_decode(struct fm_span body, struct fm_receipt *out);
 
 /* ANSWER body: 0 query id, 1 asked node, 2 SHA-256 of the request's envelope, 3 plan (str, JSON), 4
- * fragments (array of [domain, owner, SHA-256 of ticket, SHA-256 of receipt]), 5 columns (bin), 6 rows,
- * 7 bytes, 8 batches, 9 result root, 10 completeness (1 complete, 2 partial), 11 time (us), 12 trace
- * id, 13 origin of the rows (1 merged here, 2 the only fragment's own batches). */
+ * fragments (array of [domain, owner, SHA-256 of ticket, SHA-256 of receipt]), 5 columns (bin), 6
+ * rows, 7 bytes, 8 batches, 9 result root, 10 completeness (1 complete, 2 partial), 11 time (us),
+ * 12 trace id, 13 origin of the rows (1 merged here, 2 the only fragment's own batches). */
 struct fm_answer_fragment {
     char domain[FM_NAME_MAX + 1];
     struct fm_node_id owner;
@@ -223,9 +224,9 @@ struct fm_bundle {
 void fm_bundle_encode(struct fm_buf *out, const struct fm_bundle *bundle);
 FM_MUST_USE enum fm_status fm_bundle_decode(struct fm_span bytes, struct fm_bundle *out);
 
-/* Everything that can be checked about an answer without a network: the charter comes from the user,
- * never from the bundle. Checks certificates (valid at the receipts' and the answer's time), the
- * request's signature, each ticket (asked node's signature, same query, same request, same SQL
+/* Everything that can be checked about an answer without a network: the charter comes from the
+ * user, never from the bundle. Checks certificates (valid at the receipts' and the answer's time),
+ * the request's signature, each ticket (asked node's signature, same query, same request, same SQL
  * hash), each receipt (owner's signature, of that ticket, of that principal), each head (log key of
  * the owner's certificate, the table's own origin, not newer than the receipt beyond skew, the
  * owner really has the domain), the answer, and the result root over `batch_count` batches given by
@@ -271,8 +272,9 @@ struct fm_contract {
 void fm_contract_encode(struct fm_buf *out, const struct fm_contract *contract);
 FM_MUST_USE enum fm_status fm_contract_decode(struct fm_span body, struct fm_contract *out);
 
-/* MEMBER body: 0 node id, 1 incarnation, 2 address (str "host:port", IPv6 in brackets), 3 state (1 alive, 2
- * left), 4 SHA-256 of the node certificate's envelope, 5 time (us). Signed by the node itself. */
+/* MEMBER body: 0 node id, 1 incarnation, 2 address (str "host:port", IPv6 in brackets), 3 state (1
+ * alive, 2 left), 4 SHA-256 of the node certificate's envelope, 5 time (us). Signed by the node
+ * itself. */
 enum fm_member_claim { FM_MEMBER_ALIVE = 1, FM_MEMBER_LEFT = 2 };
 
 struct fm_member_record {
@@ -289,8 +291,8 @@ FM_MUST_USE enum fm_status fm_member_record_decode(struct fm_span body,
                                                    struct fm_member_record *out);
 
 /* ---- Messages inside a session ---------------------------------------------------------------
- * Call: 0 method, 1 request id, 2 body (bin). Reply: 0 status, 1 error text (only when status is not
- * 0), 2 body (bin, only when it is). */
+ * Call: 0 method, 1 request id, 2 body (bin). Reply: 0 status, 1 error text (only when status is
+ * not 0), 2 body (bin, only when it is). */
 struct fm_call {
     enum fm_method method;
     struct fm_request_id id;
@@ -338,8 +340,8 @@ FM_MUST_USE enum fm_status fm_part_decode(struct fm_span bytes, struct fm_part *
  *   (bool: a repeated (producer, sequence)), 2 acknowledgement (bin; when done).
  * APPEND_ROWS body: 0 append id, 1 number (from 0), 2 part offset, 3 total bytes, 4 part (bin).
  * APPEND_COMMIT request body: 0 append id, 1 batches, 2 rows, 3 tree root over the batches' bytes.
- *   Reply: acknowledgement: 0 first sequence, 1 rows, 2 log size, 3 root, 4 recorded at, 5 durability
- *   (1 fsync, 2 memory), 6 head (bin). */
+ *   Reply: acknowledgement: 0 first sequence, 1 rows, 2 log size, 3 root, 4 recorded at, 5
+ *   durability (1 fsync, 2 memory), 6 head (bin). */
 struct fm_append_begin {
     char domain[FM_NAME_MAX + 1];
     char table[FM_NAME_MAX + 1];

@@ -28,8 +28,8 @@ struct fm_schema {
     char table[FM_NAME_MAX + 1];
     uint32_t version; /* Of the schema, >= 1. */
     uint32_t field_count;
-    struct fm_field *fields; /* In the contract's order. */
-    uint32_t key_count;      /* 0: no primary key. */
+    struct fm_field *fields;         /* In the contract's order. */
+    uint32_t key_count;              /* 0: no primary key. */
     uint16_t key[FM_KEY_FIELDS_MAX]; /* Positions in `fields`, in key order; all are required. */
     uint32_t cluster_count;
     uint16_t cluster[FM_KEY_FIELDS_MAX]; /* Clustering key: positions in `fields`. */

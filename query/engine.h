@@ -1,11 +1,12 @@
 /* The host side of the engine: DuckDB runs in worker processes, never here (design.md section 4,
  * docs/architecture.md "Workers").
  *
- * fm_engine_open() execs `folkmoot-worker` once as a warm zygote; workers are forked from it ahead of
- * need. A worker has no keys, no sockets but its two ends to this process, no file calls (ingest: only the
- * one descriptor it was given), bounded memory (RLIMIT_DATA) and time (interrupt at the deadline,
- * SIGKILL half a second later). Its death is a normal outcome: FM_LIMIT or FM_TIMEOUT with a text
- * that says which bound ended it. Everything a worker says is checked here before it is used.
+ * fm_engine_open() execs `folkmoot-worker` once as a warm zygote; workers are forked from it ahead
+ * of need. A worker has no keys, no sockets but its two ends to this process, no file calls
+ * (ingest: only the one descriptor it was given), bounded memory (RLIMIT_DATA) and time (interrupt
+ * at the deadline, SIGKILL half a second later). Its death is a normal outcome: FM_LIMIT or
+ * FM_TIMEOUT with a text that says which bound ended it. Everything a worker says is checked here
+ * before it is used.
  *
  * Threads: an engine may be used by several threads; a worker by one at a time, except
  * fm_worker_cancel(). Ownership: workers are lent by the engine, ended by fm_worker_free(). */
@@ -22,9 +23,9 @@ struct fm_worker;
 
 struct fm_engine_options {
     const char *worker_path; /* Of folkmoot-worker; NULL: beside this executable. */
-    uint32_t threads;        /* DuckDB threads of a worker, 1..64; 0: the number of processors, <= 4. */
-    size_t memory_bytes;     /* memory_limit of a worker; 0: 512 MiB. */
-    uint32_t spare;          /* Workers kept ready, 0..8. */
+    uint32_t threads;    /* DuckDB threads of a worker, 1..64; 0: the number of processors, <= 4. */
+    size_t memory_bytes; /* memory_limit of a worker; 0: 512 MiB. */
+    uint32_t spare;      /* Workers kept ready, 0..8. */
 };
 
 /* FM_NOTFOUND: no worker executable; FM_IO: it does not start (its stderr's last line is in the
@@ -45,16 +46,19 @@ void fm_worker_cancel(struct fm_worker *worker);
 /* Process id, for tests that stop it. */
 int fm_worker_pid(const struct fm_worker *worker);
 
-/* SQL text to its syntax tree as JSON (json_serialize_sql), and an edited tree back to SQL. FM_INVALID
- * carries DuckDB's text with its position. Neither is a gate: query/plan.h checks the tree. */
+/* SQL text to its syntax tree as JSON (json_serialize_sql), and an edited tree back to SQL.
+ * FM_INVALID carries DuckDB's text with its position. Neither is a gate: query/plan.h checks the
+ * tree. */
 FM_MUST_USE enum fm_status fm_worker_parse(struct fm_worker *worker, struct fm_span sql,
                                            struct fm_buf *tree, struct fm_error *err);
 FM_MUST_USE enum fm_status fm_worker_unparse(struct fm_worker *worker, struct fm_span tree,
                                              struct fm_buf *sql, struct fm_error *err);
 
-/* ---- Slots: what the table function fm_scan(n) reads ------------------------------------------ */
+/* ---- Slots: what the table function fm_scan(n) reads ------------------------------------------
+ * */
 
-/* One column of one mapped segment: a one-column batch (core/batch.h) at `offset` of arena `arena`. */
+/* One column of one mapped segment: a one-column batch (core/batch.h) at `offset` of arena
+ * `arena`. */
 struct fm_mapped_column {
     uint32_t arena;
     uint64_t offset;
@@ -65,7 +69,8 @@ struct fm_mapped_segment {
     const struct fm_mapped_column *columns; /* One per supplied column, in their order. */
 };
 
-/* Memory files that the worker maps read-only: nothing is copied. The descriptors are duplicated. */
+/* Memory files that the worker maps read-only: nothing is copied. The descriptors are duplicated.
+ * */
 struct fm_arena {
     int fd;
     uint64_t bytes;
@@ -94,8 +99,8 @@ struct fm_slot {
     const struct fm_batch_source *source; /* May be NULL. Read after, or beside, the segments. */
 };
 
-/* Declare slots 0..count-1 (replacing earlier ones). For planning no arenas, segments or sources are
- * needed. */
+/* Declare slots 0..count-1 (replacing earlier ones). For planning no arenas, segments or sources
+ * are needed. */
 FM_MUST_USE enum fm_status fm_worker_set_slots(struct fm_worker *worker,
                                                const struct fm_slot *slots, uint32_t count,
                                                struct fm_error *err);
@@ -109,15 +114,17 @@ struct fm_run_options {
     uint64_t rows_max;  /* Stop with FM_LIMIT past this; 0: none. */
 };
 
-/* Start `sql` and give its result columns; then fm_worker_next() appends one checked batch of at most
- * FM_BATCH_ROWS_MAX rows (aim FM_BATCH_WIRE_BYTES) to an empty buffer; FM_NOTFOUND at the end. */
+/* Start `sql` and give its result columns; then fm_worker_next() appends one checked batch of at
+ * most FM_BATCH_ROWS_MAX rows (aim FM_BATCH_WIRE_BYTES) to an empty buffer; FM_NOTFOUND at the
+ * end. */
 FM_MUST_USE enum fm_status fm_worker_run(struct fm_worker *worker, struct fm_span sql,
                                          const struct fm_run_options *options,
                                          struct fm_columns *columns, struct fm_error *err);
 FM_MUST_USE enum fm_status fm_worker_next(struct fm_worker *worker, struct fm_buf *batch,
                                           struct fm_error *err);
 
-/* ---- Ingest: a file of rows through a worker --------------------------------------------------- */
+/* ---- Ingest: a file of rows through a worker ---------------------------------------------------
+ * */
 
 enum fm_format { FM_FORMAT_PARQUET = 1, FM_FORMAT_CSV = 2, FM_FORMAT_NDJSON = 3 };
 
@@ -128,11 +135,11 @@ struct fm_ingest_options {
 };
 
 /* Rows in clustering order when the schema has a clustering key, else in file order. Columns are
- * matched by name; a missing required column, an unknown column or a wrong CSV header is FM_INVALID and
- * lists both. Every later fault (a value that is not of its type, a NULL in a required column) is
- * FM_INVALID with the row number of the file (1 is the first row of data), the column and the
- * value; nothing after it is delivered. Batches have the schema's columns in order. Uses `worker`
- * for nothing else afterwards. */
+ * matched by name; a missing required column, an unknown column or a wrong CSV header is
+ * FM_INVALID and lists both. Every later fault (a value that is not of its type, a NULL in a
+ * required column) is FM_INVALID with the row number of the file (1 is the first row of data), the
+ * column and the value; nothing after it is delivered. Batches have the schema's columns in order.
+ * Uses `worker` for nothing else afterwards. */
 FM_MUST_USE enum fm_status fm_ingest_open(struct fm_worker *worker,
                                           const struct fm_ingest_options *options,
                                           struct fm_error *err);

@@ -1,12 +1,12 @@
 /* From SQL text to fragments: gate, resolve, plan (design.md section 4). The engine parses and
  * optimises in a worker; everything it answers is checked here.
  *
- *   text -> syntax tree (worker) -> exactly one SELECT of whitelisted nodes -> each base table looked
- *   up in the catalog -> tree with fm_scan(n) in their place -> optimised plan (worker) -> per slot the
- *   columns and predicates wanted -> where to work
+ *   text -> syntax tree (worker) -> exactly one SELECT of whitelisted nodes -> each base table
+ *   looked up in the catalog -> tree with fm_scan(n) in their place -> optimised plan (worker) ->
+ *   per slot the columns and predicates wanted -> where to work
  *
- * A query whose tables all have one owner goes there whole (FM_PLAN_SHIP); a query without tables and
- * all others are merged here (FM_PLAN_MERGE), over one scan fragment per slot.
+ * A query whose tables all have one owner goes there whole (FM_PLAN_SHIP); a query without tables
+ * and all others are merged here (FM_PLAN_MERGE), over one scan fragment per slot.
  *
  * Threads: one per plan. Ownership: fm_plan_deinit(). */
 #ifndef FM_QUERY_PLAN_H
@@ -25,7 +25,8 @@ struct fm_plan_table {
     uint32_t field_count;     /* Fields wanted, rising positions in the schema; at least one. */
     uint32_t *fields;         /* Owned. */
     struct fm_predicate_list predicates;
-    uint32_t enum_count; /* Fields whose dictionary may become an ENUM without changing the answer. */
+    uint32_t
+        enum_count; /* Fields whose dictionary may become an ENUM without changing the answer. */
     uint32_t *enum_fields; /* Owned; positions in the schema, rising. */
 };
 
@@ -35,10 +36,10 @@ struct fm_plan {
     enum fm_plan_kind kind;
     uint32_t table_count; /* One per occurrence of a base table: slot n is tables[n]. */
     struct fm_plan_table *tables;
-    struct fm_buf sql;    /* The statement over fm_scan(0).. for the merge (or for the owner's own
+    struct fm_buf sql;     /* The statement over fm_scan(0).. for the merge (or for the owner's own
                              engine when it runs a shipped query). */
     struct fm_buf shipped; /* SHIP: the statement as the owner gets it, names and AT kept. */
-    bool streams;          /* Nothing but scans, filters, projections, limits: one thread is faster. */
+    bool streams; /* Nothing but scans, filters, projections, limits: one thread is faster. */
 };
 
 /* What the planner must know of the mesh; the node implements it from its registry. */
@@ -47,13 +48,13 @@ struct fm_catalog {
     /* The table's compiled schema (the caller frees it with fm_schema_free), its owner, and an
      * estimate of its rows. FM_NOTFOUND for absent and for not visible alike. */
     enum fm_status (*resolve)(void *context, const char *domain, const char *table,
-                              struct fm_schema **schema, struct fm_node_id *owner,
-                              uint64_t *rows);
+                              struct fm_schema **schema, struct fm_node_id *owner, uint64_t *rows);
 };
 
-/* FM_INVALID: not one SELECT, a node or function that is not allowed, a parse or bind error (with the
- * engine's text and position); FM_NOTFOUND: "table flights.x does not exist or is not visible to you";
- * FM_LIMIT: too long, too many tables. `sql` may say domain.table, a quoted form of it, and AT. */
+/* FM_INVALID: not one SELECT, a node or function that is not allowed, a parse or bind error (with
+ * the engine's text and position); FM_NOTFOUND: "table flights.x does not exist or is not visible
+ * to you"; FM_LIMIT: too long, too many tables. `sql` may say domain.table, a quoted form of it,
+ * and AT. */
 FM_MUST_USE enum fm_status fm_plan_make(struct fm_worker *worker, struct fm_span sql,
                                         const struct fm_catalog *catalog, struct fm_plan *out,
                                         struct fm_error *err);

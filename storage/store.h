@@ -1,11 +1,12 @@
-/* The fact store of one node: append-only logs of facts in RocksDB, one per table, each with a Merkle
- * tree; columnar segments for large appends; snapshots and scans. docs/storage.md describes every
- * byte; storage/keys.c owns the layouts.
+/* The fact store of one node: append-only logs of facts in RocksDB, one per table, each with a
+ * Merkle tree; columnar segments for large appends; snapshots and scans. docs/storage.md describes
+ * every byte; storage/keys.c owns the layouts.
  *
- * Durability: an acknowledged append has been synced (FM_DURABLE_FSYNC), in the store's log and in the
- * outside slots (slots.h): two checksummed records beside the RocksDB folder that say how far the
- * store had come, so that a store which opens with less (a flipped bit, a lost or cut log file, an
- * old backup) is refused with FM_CORRUPT and what to do, instead of serving a shorter history.
+ * Durability: an acknowledged append has been synced (FM_DURABLE_FSYNC), in the store's log and in
+ * the outside slots (slots.h): two checksummed records beside the RocksDB folder that say how far
+ * the store had come, so that a store which opens with less (a flipped bit, a lost or cut log
+ * file, an old backup) is refused with FM_CORRUPT and what to do, instead of serving a shorter
+ * history.
  *
  * Threads: a store may be used by several threads. Appends of one table are serialised; snapshots
  * and scans run beside them. A snapshot may be shared; a scan is used by one thread.
@@ -25,12 +26,12 @@ struct fm_snapshot;
 struct fm_scan;
 
 struct fm_store_options {
-    const char *dir;             /* Made (0700) if missing; its parent must exist. */
-    struct fm_mesh_id mesh;      /* A folder of another mesh or node is refused (FM_CONFLICT). */
+    const char *dir;        /* Made (0700) if missing; its parent must exist. */
+    struct fm_mesh_id mesh; /* A folder of another mesh or node is refused (FM_CONFLICT). */
     struct fm_node_id node;
-    size_t cache_bytes;          /* RocksDB's block cache; 0: 64 MiB. */
-    size_t arena_bytes;          /* Bound on memory files with decoded columns; 0: 512 MiB. */
-    uint64_t free_bytes_min;     /* Appends are refused below this much free space; 0: 256 MiB. */
+    size_t cache_bytes;      /* RocksDB's block cache; 0: 64 MiB. */
+    size_t arena_bytes;      /* Bound on memory files with decoded columns; 0: 512 MiB. */
+    uint64_t free_bytes_min; /* Appends are refused below this much free space; 0: 256 MiB. */
 };
 
 /* FM_BUSY: another process has it open. FM_CONFLICT: foreign folder. FM_CORRUPT: less than what the
@@ -58,23 +59,20 @@ struct fm_table_info {
 FM_MUST_USE enum fm_status fm_store_table(struct fm_store *store, const char *domain,
                                           const char *table, struct fm_table_info *out);
 /* Names of all tables, for the node's start: calls `each` per table; its failure ends the walk. */
-FM_MUST_USE enum fm_status fm_store_each_table(struct fm_store *store,
-                                               enum fm_status (*each)(void *context,
-                                                                      const char *domain,
-                                                                      const char *table),
-                                               void *context);
+FM_MUST_USE enum fm_status fm_store_each_table(
+    struct fm_store *store,
+    enum fm_status (*each)(void *context, const char *domain, const char *table), void *context);
 
 /* ---- Small signed records that the node keeps (contracts, certificates, member list, boot epoch,
- * incarnation): key and value are opaque here. Synced before FM_OK. -------------------------------- */
+ * incarnation): key and value are opaque here. Synced before FM_OK.
+ * -------------------------------- */
 FM_MUST_USE enum fm_status fm_store_put_record(struct fm_store *store, struct fm_span key,
                                                struct fm_span value, struct fm_error *err);
 FM_MUST_USE enum fm_status fm_store_get_record(struct fm_store *store, struct fm_span key,
                                                struct fm_buf *value);
-FM_MUST_USE enum fm_status
-fm_store_each_record(struct fm_store *store, struct fm_span prefix,
-                     enum fm_status (*each)(void *context, struct fm_span key,
-                                            struct fm_span value),
-                     void *context);
+FM_MUST_USE enum fm_status fm_store_each_record(
+    struct fm_store *store, struct fm_span prefix,
+    enum fm_status (*each)(void *context, struct fm_span key, struct fm_span value), void *context);
 
 /* ---- Appends ------------------------------------------------------------------------------- */
 
@@ -140,18 +138,18 @@ FM_MUST_USE enum fm_status fm_snapshot_columns(struct fm_snapshot *snapshot, con
 struct fm_scan_options {
     const char *domain;
     const char *table;
-    uint32_t field_count;   /* 1..; */
-    const uint32_t *fields; /* Positions in the schema, in the order wanted. */
+    uint32_t field_count;                       /* 1..; */
+    const uint32_t *fields;                     /* Positions in the schema, in the order wanted. */
     const struct fm_predicate_list *predicates; /* NULL: none. */
-    struct fm_at at; /* FM_AT_LATEST: the latest row of each key; others: as of then. */
+    struct fm_at at;    /* FM_AT_LATEST: the latest row of each key; others: as of then. */
     uint64_t row_limit; /* 0: none. */
     size_t batch_bytes; /* Aim for a batch's size; 0: FM_BATCH_WIRE_BYTES. */
 };
 
 /* Rows that satisfy all predicates, in sequence order; zone maps skip blocks that cannot match. */
 FM_MUST_USE enum fm_status fm_scan_open(struct fm_snapshot *snapshot,
-                                        const struct fm_scan_options *options,
-                                        struct fm_scan **out, struct fm_error *err);
+                                        const struct fm_scan_options *options, struct fm_scan **out,
+                                        struct fm_error *err);
 /* Append one batch to an empty buffer; FM_NOTFOUND: no more. FM_CORRUPT: a block's checksum fails;
  * never a shorter answer. */
 FM_MUST_USE enum fm_status fm_scan_next(struct fm_scan *scan, struct fm_buf *batch,
@@ -159,10 +157,11 @@ FM_MUST_USE enum fm_status fm_scan_next(struct fm_scan *scan, struct fm_buf *bat
 void fm_scan_free(struct fm_scan *scan);
 FM_DEFINE_FREEP(fm_scan_freep, struct fm_scan, fm_scan_free)
 
-/* ---- Mapping: decoded columns in memory files, handed to a worker without a copy ------------------ */
+/* ---- Mapping: decoded columns in memory files, handed to a worker without a copy
+ * ------------------ */
 
 struct fm_store_mapped_column {
-    uint32_t arena; /* Index in `fds`. */
+    uint32_t arena;  /* Index in `fds`. */
     uint64_t offset; /* Of a one-column batch whose types and codes are those of
                         fm_snapshot_columns(). */
 };
@@ -181,7 +180,7 @@ struct fm_store_mapping {
     struct fm_scan *rest; /* Rows that are in no mapped segment (hot rows, segments with superseded
                              rows, or what the arena's bound leaves out), NULL when there are
                              none. Owned by the mapping. */
-    void *pins; /* Keeps arena space from being reused. */
+    void *pins;           /* Keeps arena space from being reused. */
 };
 
 /* Uses options->fields and options->predicates (whole segments are left out by zone maps; rows are

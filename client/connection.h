@@ -1,0 +1,64 @@
+/* A sealed connection to one node over nng REQ/REP (docs/wire.md): handshake, then calls. Used by
+ * principals' programs and by nodes among themselves.
+ *
+ * Threads: calls may run side by side on one connection (each has its own nng context);
+ * open and free are the owner's. Units: deadlines are absolute fm_ms.
+ * Errors: a failed call leaves the connection usable except where fm_connection_is_broken() says
+ * so: then it is freed and a new one opened. Nothing is ever sent twice by this layer. */
+#ifndef FM_CLIENT_CONNECTION_H
+#define FM_CLIENT_CONNECTION_H
+
+#include "client/identity.h"
+#include "core/records.h"
+#include "core/time.h"
+
+struct fm_connection;
+
+struct fm_connect_options {
+    const char *address;                /* "host:port", "[v6]:port". */
+    const struct fm_identity *identity; /* Borrowed while the connection lives. */
+    /* The node expected, or NULL when only the address is known: then any node of the mesh will
+     * do. With it the session is IKpsk2 (nodes only) and another node is FM_FORGED. */
+    const struct fm_node_cert *expected;
+    fm_ms deadline;
+};
+
+/* FM_UNAVAILABLE: nobody answers there; FM_TIMEOUT; FM_REFUSED: the node will not talk to us (its
+ * reason in the text); FM_FORGED: it cannot show a certificate of this mesh. */
+FM_MUST_USE enum fm_status fm_connection_open(const struct fm_connect_options *options,
+                                              struct fm_connection **out, struct fm_error *err);
+void fm_connection_free(struct fm_connection *connection);
+FM_DEFINE_FREEP(fm_connection_freep, struct fm_connection, fm_connection_free)
+
+/* The peer's verified certificate, and it as received. */
+const struct fm_node_cert *fm_connection_node(const struct fm_connection *connection);
+struct fm_span fm_connection_node_cert(const struct fm_connection *connection);
+const uint8_t *fm_connection_session_hash(const struct fm_connection *connection); /* 32 bytes. */
+/* The link is gone or the session too old: open another one. */
+bool fm_connection_is_broken(const struct fm_connection *connection);
+
+/* One call. Status and text are the peer's when it answered; else FM_UNAVAILABLE, FM_TIMEOUT, ...
+ * The reply's body is appended to `reply` (may be NULL when none is wanted). */
+FM_MUST_USE enum fm_status fm_connection_call(struct fm_connection *connection,
+                                              enum fm_method method, const struct fm_request_id *id,
+                                              struct fm_span body, fm_ms deadline,
+                                              struct fm_buf *reply, struct fm_error *err);
+
+/* A call whose body is a REQUEST envelope signed by the identity's principal: `request` gets kind,
+ * audience, session and time filled in; its envelope as sent is appended to `envelope` if not
+ * NULL. */
+FM_MUST_USE enum fm_status fm_connection_request(struct fm_connection *connection,
+                                                 struct fm_request *request, fm_ms deadline,
+                                                 struct fm_buf *envelope, struct fm_buf *reply,
+                                                 struct fm_error *err);
+
+/* Fetch one whole batch, or the end, in as many parts as it needs (records.h, "Fetch"). Parts are
+ * appended to `out`, at most FM_BATCH_BYTES_MAX. `method` is QUERY_FETCH or FRAGMENT_FETCH. */
+FM_MUST_USE enum fm_status fm_connection_fetch(struct fm_connection *connection,
+                                               enum fm_method method,
+                                               const struct fm_request_id *query, uint32_t number,
+                                               uint64_t batch, fm_ms deadline,
+                                               enum fm_part_kind *kind, struct fm_buf *out,
+                                               struct fm_error *err);
+
+#endif
