@@ -39,7 +39,7 @@ bool fm_verify(const struct fm_public_key *key, struct fm_span message,
 /* X25519; FM_FORGED for a point of small order. `out` is a secret: wipe it. */
 FM_MUST_USE enum fm_status fm_key_agree(const struct fm_key *key, const struct fm_public_key *peer,
                                         uint8_t out[32]);
-/* The raw secret of a gossip key (psk). Wipe the copy. */
+/* The raw secret as fm_key_from_secret() takes it: a gossip key is a psk. Wipe the copy. */
 void fm_key_secret(const struct fm_key *key, uint8_t out[32]);
 
 /* Seal a small secret to a session key's owner (crypto_box_seal), and open it. */
