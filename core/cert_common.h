@@ -1,5 +1,4 @@
-/* What the charter and both kinds of certificate check alike. Private to charter.c, cert.c and
- * cert_principal.c. */
+/* What the charter and both kinds of certificate check alike. Private to core. */
 #ifndef FM_CORE_CERT_COMMON_H
 #define FM_CORE_CERT_COMMON_H
 

@@ -124,6 +124,8 @@ struct fm_fragment {
 void fm_fragment_encode(struct fm_buf *out, const struct fm_fragment *fragment);
 FM_MUST_USE enum fm_status fm_fragment_decode(struct fm_span bytes, struct fm_fragment *out);
 void fm_fragment_deinit(struct fm_fragment *fragment);
+/* A reference may name a table's whole history ("flights$facts"): the name of the table itself. */
+void fm_table_base_name(const char *table, char out[FM_NAME_MAX + 1]);
 
 /* TICKET body: 0 query id (= request id), 1 owner (node id), 2 asker (node id), 3 request envelope
  * (bin), 4 SHA-256 of the SQL, 5 fragment (bin), 6 fragment number, 7 row limit, 8 byte limit, 9
