@@ -15,6 +15,15 @@
 #include "core/envelope.h"
 #include "core/time.h"
 
+/* The signed note below the head: `text` under a key's name, which has no spaces and no '+'. `text`
+ * is UTF-8, ends with a line end and has no other control characters. FM_INVALID otherwise. */
+FM_MUST_USE enum fm_status fm_note_seal(struct fm_span text, const char *name,
+                                        const struct fm_key *key, struct fm_buf *out);
+/* Verify the signature by `key` under `name` and give the text, borrowed from `note`. Signatures of
+ * others are ignored. FM_FORGED, FM_MALFORMED. */
+FM_MUST_USE enum fm_status fm_note_open(struct fm_span note, const char *name,
+                                        const struct fm_public_key *key, struct fm_span *out);
+
 #define FM_ORIGIN_MAX 256u
 #define FM_NOTE_BYTES_MAX 2048u
 
