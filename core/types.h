@@ -109,4 +109,9 @@ FM_MUST_USE enum fm_status fm_type_check(const struct fm_type *type, uint32_t *n
 void fm_type_encode(struct fm_buf *out, const struct fm_type *type);
 FM_MUST_USE enum fm_status fm_type_decode(struct fm_cursor *cursor, struct fm_type *out);
 
+/* Take one canonical value of any type: FM_MALFORMED, the cursor unmoved, when the bytes do not
+ * begin with one or it is not in its one form (also: an enum's text that is no value of it). */
+FM_MUST_USE enum fm_status fm_canonical_take(const struct fm_type *type, struct fm_cursor *cursor,
+                                             struct fm_span *out);
+
 #endif
