@@ -1,0 +1,431 @@
+#include "node/cursor.h"
+
+#include "core/assert.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define CURSORS_MAX 256u /* Finished ones that wait for their lease included. */
+
+struct fm_server_cursor {
+    struct fm_cursor_options options; /* `opened` points into `opened`. */
+    struct fm_buf opened;
+    pthread_mutex_t lock; /* Guards what follows, up to the next comment. */
+    struct fm_buf window[FM_FETCH_WINDOW];
+    uint64_t produced;
+    bool ended;
+    enum fm_status failed; /* Sticky: a failed answer never goes on. */
+    struct fm_error failure;
+    struct fm_buf end;
+    struct fm_tree tree;
+    struct fm_cursor_totals totals;
+    pthread_mutex_t life; /* Guards `released`: cancel must not meet a freed producer. */
+    bool released;        /* The producer and its place are gone. */
+    /* Guarded by cursors->lock. */
+    uint32_t references;
+    fm_ms used;
+    bool doomed;
+    atomic_bool cancelled;
+};
+
+struct fm_cursors {
+    pthread_mutex_t lock;
+    uint32_t running[3]; /* By kind. */
+    struct fm_server_cursor *slots[CURSORS_MAX];
+};
+
+static void lock(pthread_mutex_t *mutex)
+{
+    fm_assert(pthread_mutex_lock(mutex) == 0);
+}
+
+static void unlock(pthread_mutex_t *mutex)
+{
+    fm_assert(pthread_mutex_unlock(mutex) == 0);
+}
+
+enum fm_status fm_cursors_new(struct fm_cursors **out)
+{
+    struct fm_cursors *cursors = calloc(1, sizeof *cursors);
+
+    if (cursors == NULL)
+        return FM_NOMEM;
+    if (pthread_mutex_init(&cursors->lock, NULL) != 0) {
+        free(cursors);
+        return FM_NOMEM;
+    }
+    *out = cursors;
+    return FM_OK;
+}
+
+enum fm_status fm_cursors_enter(struct fm_cursors *cursors, enum fm_cursor_kind kind,
+                                struct fm_error *err)
+{
+    uint32_t max = kind == FM_CURSOR_QUERY ? FM_QUERIES_MAX : FM_FRAGMENTS_MAX;
+    bool full;
+
+    lock(&cursors->lock);
+    full = cursors->running[kind] >= max;
+    if (!full)
+        cursors->running[kind]++;
+    unlock(&cursors->lock);
+    if (full)
+        return fm_fail(err, FM_BUSY, "this node already runs %u %s; try again in a moment", max,
+                       kind == FM_CURSOR_QUERY ? "queries" : "fragments for other nodes");
+    return FM_OK;
+}
+
+void fm_cursors_leave(struct fm_cursors *cursors, enum fm_cursor_kind kind)
+{
+    lock(&cursors->lock);
+    fm_assert(cursors->running[kind] > 0);
+    cursors->running[kind]--;
+    unlock(&cursors->lock);
+}
+
+/* Frees the producer and gives the place back; the batches stay for repeats. */
+static void release(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
+{
+    lock(&cursor->life);
+    bool first = !cursor->released;
+    cursor->released = true;
+    if (first)
+        cursor->options.producer.free(cursor->options.producer.context);
+    unlock(&cursor->life);
+    if (first)
+        fm_cursors_leave(cursors, cursor->options.kind);
+}
+
+static void cursor_end(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
+{
+    if (cursor == NULL)
+        return;
+    release(cursors, cursor);
+    for (uint32_t i = 0; i < FM_FETCH_WINDOW; i++)
+        fm_buf_free(&cursor->window[i]);
+    fm_buf_free(&cursor->end);
+    fm_buf_free(&cursor->opened);
+    (void)pthread_mutex_destroy(&cursor->lock);
+    (void)pthread_mutex_destroy(&cursor->life);
+    free(cursor);
+}
+
+void fm_cursors_free(struct fm_cursors *cursors)
+{
+    if (cursors == NULL)
+        return;
+    for (uint32_t i = 0; i < CURSORS_MAX; i++)
+        cursor_end(cursors, FM_TAKE(cursors->slots[i]));
+    (void)pthread_mutex_destroy(&cursors->lock);
+    free(cursors);
+}
+
+/* The caller holds cursors->lock. */
+static struct fm_server_cursor *find(struct fm_cursors *cursors, enum fm_cursor_kind kind,
+                                     const struct fm_request_id *query, uint32_t number)
+{
+    for (uint32_t i = 0; i < CURSORS_MAX; i++) {
+        struct fm_server_cursor *cursor = cursors->slots[i];
+        if (cursor != NULL && !cursor->doomed && cursor->options.kind == kind &&
+            cursor->options.number == number &&
+            memcmp(&cursor->options.query, query, sizeof *query) == 0)
+            return cursor;
+    }
+    return NULL;
+}
+
+static struct fm_server_cursor *get(struct fm_cursors *cursors, enum fm_cursor_kind kind,
+                                    const struct fm_request_id *query, uint32_t number,
+                                    const struct fm_public_key *caller)
+{
+    lock(&cursors->lock);
+    struct fm_server_cursor *cursor = find(cursors, kind, query, number);
+    if (cursor != NULL && !fm_public_key_equal(&cursor->options.caller, caller))
+        cursor = NULL;
+    if (cursor != NULL) {
+        cursor->references++;
+        cursor->used = fm_now_ms();
+    }
+    unlock(&cursors->lock);
+    return cursor;
+}
+
+/* The caller holds cursors->lock and ends what it gets, without the lock. */
+static struct fm_server_cursor *doom(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
+{
+    cursor->doomed = true;
+    if (cursor->references != 0)
+        return NULL;
+    for (uint32_t i = 0; i < CURSORS_MAX; i++)
+        if (cursors->slots[i] == cursor)
+            cursors->slots[i] = NULL;
+    return cursor;
+}
+
+static void put(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
+{
+    struct fm_server_cursor *ended = NULL;
+
+    lock(&cursors->lock);
+    fm_assert(cursor->references > 0);
+    cursor->references--;
+    cursor->used = fm_now_ms();
+    if (cursor->doomed && cursor->references == 0)
+        ended = doom(cursors, cursor);
+    unlock(&cursors->lock);
+    cursor_end(cursors, ended);
+}
+
+enum fm_status fm_cursor_repeated(struct fm_cursors *cursors, enum fm_cursor_kind kind,
+                                  const struct fm_request_id *query, uint32_t number,
+                                  const struct fm_public_key *caller, const struct fm_hash *ticket,
+                                  struct fm_buf *opened)
+{
+    enum fm_status status = FM_NOTFOUND;
+
+    lock(&cursors->lock);
+    struct fm_server_cursor *cursor = find(cursors, kind, query, number);
+    if (cursor != NULL) {
+        status = FM_CONFLICT;
+        if (fm_public_key_equal(&cursor->options.caller, caller) &&
+            fm_hash_equal(&cursor->options.ticket, ticket)) {
+            fm_buf_put_span(opened, fm_buf_span(&cursor->opened));
+            status = fm_buf_status(opened);
+        }
+    }
+    unlock(&cursors->lock);
+    return status;
+}
+
+static struct fm_server_cursor *cursor_new(const struct fm_cursor_options *options)
+{
+    struct fm_server_cursor *cursor = calloc(1, sizeof *cursor);
+
+    if (cursor == NULL)
+        return NULL;
+    cursor->options = *options;
+    cursor->used = fm_now_ms();
+    for (uint32_t i = 0; i < FM_FETCH_WINDOW; i++)
+        cursor->window[i] = FM_BUF_INIT(FM_BATCH_BYTES_MAX);
+    fm_tree_init(&cursor->tree);
+    fm_buf_put_span(&cursor->opened, options->opened);
+    if (fm_buf_status(&cursor->opened) != FM_OK) {
+        fm_buf_free(&cursor->opened);
+        free(cursor);
+        return NULL;
+    }
+    fm_assert(pthread_mutex_init(&cursor->lock, NULL) == 0);
+    fm_assert(pthread_mutex_init(&cursor->life, NULL) == 0);
+    return cursor;
+}
+
+enum fm_status fm_cursor_open(struct fm_cursors *cursors, const struct fm_cursor_options *options,
+                              struct fm_error *err)
+{
+    struct fm_server_cursor *cursor = cursor_new(options);
+    enum fm_status status = FM_BUSY;
+
+    if (cursor == NULL) {
+        options->producer.free(options->producer.context);
+        fm_cursors_leave(cursors, options->kind);
+        return fm_fail(err, FM_NOMEM, "open a cursor");
+    }
+    lock(&cursors->lock);
+    if (find(cursors, options->kind, &options->query, options->number) != NULL)
+        status = FM_CONFLICT;
+    for (uint32_t i = 0; i < CURSORS_MAX && status == FM_BUSY; i++) {
+        if (cursors->slots[i] != NULL)
+            continue;
+        cursors->slots[i] = cursor;
+        status = FM_OK;
+    }
+    unlock(&cursors->lock);
+    if (status == FM_OK)
+        return FM_OK;
+    cursor_end(cursors, cursor);
+    return fm_fail(err, status,
+                   status == FM_CONFLICT ? "this query id is in use" : "too many open cursors");
+}
+
+/* ---- Producing; the caller holds cursor->lock -------------------------------------------------
+ * */
+
+static void fail(struct fm_cursors *cursors, struct fm_server_cursor *cursor, enum fm_status status)
+{
+    cursor->failed = atomic_load(&cursor->cancelled) ? FM_CANCELLED : status;
+    release(cursors, cursor);
+}
+
+static void finish(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
+{
+    fm_tree_root(&cursor->tree, &cursor->totals.root);
+    enum fm_status status = cursor->options.producer.finish(
+        cursor->options.producer.context, &cursor->totals, &cursor->end, &cursor->failure);
+    if (status == FM_OK)
+        status = fm_buf_status(&cursor->end);
+    if (status != FM_OK) {
+        fail(cursors, cursor, status);
+        return;
+    }
+    cursor->ended = true;
+    release(cursors, cursor);
+}
+
+static void produce(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
+{
+    struct fm_buf *batch = &cursor->window[cursor->produced % FM_FETCH_WINDOW];
+    struct fm_batch view;
+    struct fm_hash leaf;
+
+    if (fm_now_ms() > cursor->options.deadline) {
+        fail(cursors, cursor,
+             fm_fail(&cursor->failure, FM_TIMEOUT, "the query's time limit has passed"));
+        return;
+    }
+    fm_buf_clear(batch);
+    enum fm_status status =
+        cursor->options.producer.next(cursor->options.producer.context, batch, &cursor->failure);
+    if (status == FM_NOTFOUND) {
+        finish(cursors, cursor);
+        return;
+    }
+    if (status == FM_OK)
+        status = fm_buf_status(batch);
+    if (status == FM_OK)
+        status = fm_batch_view_trusted(fm_buf_span(batch), &view);
+    if (status != FM_OK) {
+        fail(cursors, cursor, status);
+        return;
+    }
+    fm_leaf_hash(&leaf, fm_buf_span(batch));
+    fm_tree_append(&cursor->tree, &leaf);
+    cursor->totals.rows += view.rows;
+    cursor->totals.bytes += batch->len;
+    cursor->totals.batches++;
+    cursor->produced++;
+}
+
+/* Make batch `number` or the end available: `*kind` and `*bytes` point into the cursor. */
+static enum fm_status reach(struct fm_cursors *cursors, struct fm_server_cursor *cursor,
+                            uint64_t number, enum fm_part_kind *kind, struct fm_span *bytes,
+                            struct fm_error *err)
+{
+    if (number != FM_FETCH_STOP && number > cursor->produced + FM_FETCH_WINDOW && !cursor->ended)
+        return fm_fail(err, FM_INVALID, "batch %llu is far ahead of what was fetched",
+                       (unsigned long long)number);
+    if (number == FM_FETCH_STOP && !cursor->ended && cursor->failed == FM_OK) {
+        cursor->totals.stopped = true;
+        finish(cursors, cursor);
+    }
+    while (!cursor->ended && cursor->failed == FM_OK && cursor->produced <= number)
+        produce(cursors, cursor);
+    if (cursor->failed != FM_OK) {
+        if (err != NULL)
+            *err = cursor->failure;
+        return cursor->failed;
+    }
+    if (number >= cursor->produced) {
+        *kind = FM_PART_END;
+        *bytes = fm_buf_span(&cursor->end);
+        return FM_OK;
+    }
+    if (number + FM_FETCH_WINDOW < cursor->produced)
+        return fm_fail(err, FM_LIMIT, "batch %llu is not kept any more",
+                       (unsigned long long)number);
+    *kind = FM_PART_BATCH;
+    *bytes = fm_buf_span(&cursor->window[number % FM_FETCH_WINDOW]);
+    return FM_OK;
+}
+
+static enum fm_status unknown(struct fm_error *err)
+{
+    return fm_fail(err, FM_NOTFOUND,
+                   "no such query is open here: its lease or time limit may have passed");
+}
+
+enum fm_status fm_cursor_fetch(struct fm_cursors *cursors, enum fm_cursor_kind kind,
+                               const struct fm_fetch *fetch, const struct fm_public_key *caller,
+                               size_t part_max, struct fm_buf *reply, struct fm_error *err)
+{
+    struct fm_server_cursor *cursor = get(cursors, kind, &fetch->query, fetch->number, caller);
+    struct fm_part part = {0};
+    struct fm_span bytes;
+
+    if (cursor == NULL)
+        return unknown(err);
+    lock(&cursor->lock);
+    enum fm_status status = reach(cursors, cursor, fetch->batch, &part.kind, &bytes, err);
+    if (status == FM_OK && fetch->offset >= bytes.len)
+        status = fm_fail(err, FM_INVALID, "offset %llu is past the end",
+                         (unsigned long long)fetch->offset);
+    if (status == FM_OK) {
+        part.total = bytes.len;
+        part.bytes = fm_span(bytes.data + fetch->offset, bytes.len - fetch->offset);
+        if (part.bytes.len > part_max)
+            part.bytes.len = part_max;
+        fm_part_encode(reply, &part);
+        status = fm_buf_status(reply);
+    }
+    unlock(&cursor->lock);
+    put(cursors, cursor);
+    return status;
+}
+
+enum fm_status fm_cursor_take(struct fm_cursors *cursors, enum fm_cursor_kind kind,
+                              const struct fm_fetch *fetch, const struct fm_public_key *caller,
+                              enum fm_part_kind *part, struct fm_buf *out, struct fm_error *err)
+{
+    struct fm_server_cursor *cursor = get(cursors, kind, &fetch->query, fetch->number, caller);
+    struct fm_span bytes;
+
+    if (cursor == NULL)
+        return unknown(err);
+    lock(&cursor->lock);
+    enum fm_status status = reach(cursors, cursor, fetch->batch, part, &bytes, err);
+    if (status == FM_OK) {
+        fm_buf_put_span(out, bytes);
+        status = fm_buf_status(out);
+    }
+    unlock(&cursor->lock);
+    put(cursors, cursor);
+    return status;
+}
+
+static void cancel(struct fm_server_cursor *cursor)
+{
+    atomic_store(&cursor->cancelled, true);
+    lock(&cursor->life);
+    if (!cursor->released && cursor->options.producer.cancel != NULL)
+        cursor->options.producer.cancel(cursor->options.producer.context);
+    unlock(&cursor->life);
+}
+
+void fm_cursor_cancel(struct fm_cursors *cursors, enum fm_cursor_kind kind,
+                      const struct fm_request_id *query, uint32_t number,
+                      const struct fm_public_key *caller)
+{
+    struct fm_server_cursor *cursor = get(cursors, kind, query, number, caller);
+
+    if (cursor == NULL)
+        return;
+    cancel(cursor);
+    lock(&cursors->lock);
+    cursor->doomed = true;
+    unlock(&cursors->lock);
+    put(cursors, cursor);
+}
+
+void fm_cursors_reap(struct fm_cursors *cursors, fm_ms now)
+{
+    for (uint32_t i = 0; i < CURSORS_MAX; i++) {
+        struct fm_server_cursor *ended = NULL;
+        lock(&cursors->lock);
+        struct fm_server_cursor *cursor = cursors->slots[i];
+        if (cursor != NULL && cursor->references == 0 &&
+            (cursor->doomed || now - cursor->used > FM_CURSOR_LEASE_MS ||
+             now > cursor->options.deadline + FM_CURSOR_LEASE_MS))
+            ended = doom(cursors, cursor);
+        unlock(&cursors->lock);
+        cursor_end(cursors, ended);
+    }
+}

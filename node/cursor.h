@@ -1,0 +1,92 @@
+/* Answers that are pulled batch by batch: queries by clients, fragments by asking nodes. A cursor
+ * keeps the last FM_FETCH_WINDOW batches, so that a fetch whose reply was lost can be repeated; it
+ * hashes what it hands out into a tree; it is dropped at its deadline, or FM_CURSOR_LEASE_MS after
+ * the last fetch.
+ * Threads: any; each cursor is produced by one thread at a time. */
+#ifndef FM_NODE_CURSOR_H
+#define FM_NODE_CURSOR_H
+
+#include "core/hash.h"
+#include "core/records.h"
+#include "core/time.h"
+
+struct fm_cursors;
+struct fm_server_cursor;
+
+enum fm_cursor_kind { FM_CURSOR_QUERY = 1, FM_CURSOR_FRAGMENT = 2 };
+
+struct fm_cursor_totals {
+    uint64_t rows;
+    uint64_t bytes;
+    uint64_t batches;
+    struct fm_hash root;
+    bool stopped; /* Ended by the one who asks, before the last row. */
+};
+
+/* What makes the batches. `next` appends one batch (FMB1 bytes) to an empty buffer, FM_NOTFOUND at
+ * the end; `finish` appends the end (bundle or receipt); `cancel` may be called from any thread,
+ * while `next` runs; `free` ends it. */
+struct fm_producer {
+    void *context;
+    enum fm_status (*next)(void *context, struct fm_buf *batch, struct fm_error *err);
+    enum fm_status (*finish)(void *context, const struct fm_cursor_totals *totals,
+                             struct fm_buf *end, struct fm_error *err);
+    void (*cancel)(void *context);
+    void (*free)(void *context);
+};
+
+struct fm_cursor_options {
+    enum fm_cursor_kind kind;
+    struct fm_request_id query;
+    uint32_t number;             /* Of the fragment; 0 for queries. */
+    struct fm_public_key caller; /* Only who opened it may fetch. */
+    fm_ms deadline;
+    struct fm_producer producer;
+    struct fm_span opened; /* The reply to its opening, given again to a repeated one; copied. */
+    struct fm_hash ticket; /* Fragments: a repeated opening must bring the same one. */
+};
+
+FM_MUST_USE enum fm_status fm_cursors_new(struct fm_cursors **out);
+void fm_cursors_free(struct fm_cursors *cursors);
+FM_DEFINE_FREEP(fm_cursors_freep, struct fm_cursors, fm_cursors_free)
+
+/* May another one of this kind begin? FM_BUSY. Holds a place until fm_cursors_leave() or until a
+ * cursor opened with it ends. */
+FM_MUST_USE enum fm_status fm_cursors_enter(struct fm_cursors *cursors, enum fm_cursor_kind kind,
+                                            struct fm_error *err);
+void fm_cursors_leave(struct fm_cursors *cursors, enum fm_cursor_kind kind);
+
+/* The reply of an earlier opening, appended to `opened`: FM_NOTFOUND when there is none,
+ * FM_CONFLICT when its ticket or caller differ. */
+FM_MUST_USE enum fm_status fm_cursor_repeated(struct fm_cursors *cursors, enum fm_cursor_kind kind,
+                                              const struct fm_request_id *query, uint32_t number,
+                                              const struct fm_public_key *caller,
+                                              const struct fm_hash *ticket, struct fm_buf *opened);
+
+/* Take the producer over (also on failure). The place of fm_cursors_enter() becomes the cursor's.
+ * */
+FM_MUST_USE enum fm_status fm_cursor_open(struct fm_cursors *cursors,
+                                          const struct fm_cursor_options *options,
+                                          struct fm_error *err);
+
+#define FM_FETCH_STOP UINT64_MAX /* As a batch number: end here with what was handed out. */
+
+/* One part of a batch, or of the end, encoded as a fm_part into `reply`. At most `part_max` bytes.
+ * */
+FM_MUST_USE enum fm_status fm_cursor_fetch(struct fm_cursors *cursors, enum fm_cursor_kind kind,
+                                           const struct fm_fetch *fetch,
+                                           const struct fm_public_key *caller, size_t part_max,
+                                           struct fm_buf *reply, struct fm_error *err);
+/* The whole batch or end at once, for a feed in the same process. */
+FM_MUST_USE enum fm_status fm_cursor_take(struct fm_cursors *cursors, enum fm_cursor_kind kind,
+                                          const struct fm_fetch *fetch,
+                                          const struct fm_public_key *caller,
+                                          enum fm_part_kind *part, struct fm_buf *out,
+                                          struct fm_error *err);
+/* Unknown ones are fine: cancel may come twice. */
+void fm_cursor_cancel(struct fm_cursors *cursors, enum fm_cursor_kind kind,
+                      const struct fm_request_id *query, uint32_t number,
+                      const struct fm_public_key *caller);
+void fm_cursors_reap(struct fm_cursors *cursors, fm_ms now);
+
+#endif

@@ -1,0 +1,34 @@
+/* The gossip core at work: UDP socket, sealing, clock, randomness, signed member records, and the
+ * fetching of records over sessions.
+ * Threads: one for gossip, one for fetching; everything here may be called from any. */
+#ifndef FM_NODE_MEMBERSHIP_H
+#define FM_NODE_MEMBERSHIP_H
+
+#include "client/catalog.h"
+#include "gossip/gossip.h"
+#include "node/peers.h"
+
+struct fm_server;
+struct fm_membership;
+
+/* Bind the UDP port `port` of the listen address and start gossiping under `advertise`. */
+FM_MUST_USE enum fm_status fm_membership_open(struct fm_server *server, uint16_t port,
+                                              struct fm_membership **out, struct fm_error *err);
+/* Say goodbye, stop, free. */
+void fm_membership_close(struct fm_membership *membership);
+
+/* A record this node made or got: gossip it. */
+void fm_membership_publish(struct fm_membership *membership, const struct gossip_record *record);
+
+/* Where a node is: "host:port". FM_NOTFOUND: not a known member; FM_UNAVAILABLE: known, but it has
+ * left the mesh. `state` (may be NULL) tells what gossip thinks. */
+FM_MUST_USE enum fm_status fm_membership_address(struct fm_membership *membership,
+                                                 const struct fm_node_id *node, char out[280],
+                                                 enum gossip_state *state);
+/* Appends the encoded list of members (client/catalog.h). */
+FM_MUST_USE enum fm_status fm_membership_list(struct fm_membership *membership, struct fm_buf *out);
+/* MEMBER envelopes of all members, as a strict msgpack array of bin, for RECORD_LIST. */
+FM_MUST_USE enum fm_status fm_membership_envelopes(struct fm_membership *membership,
+                                                   struct fm_buf *out);
+
+#endif

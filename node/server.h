@@ -1,0 +1,103 @@
+/* The parts of a running node, for the files of node/ that put them together.
+ * Threads: `struct fm_server` is made before any thread starts and freed after the last one ended;
+ * each part says what it locks. */
+#ifndef FM_NODE_SERVER_H
+#define FM_NODE_SERVER_H
+
+#include "client/identity.h"
+#include "core/records.h"
+#include "node/config.h"
+#include "node/cursor.h"
+#include "node/log.h"
+#include "node/membership.h"
+#include "node/peers.h"
+#include "node/registry.h"
+#include "node/transport.h"
+#include "query/engine.h"
+#include "storage/store.h"
+
+struct fm_append_table; /* Appends between begin and commit: node/rpc/append.c. */
+
+struct fm_server {
+    struct fm_node_config config;
+    struct fm_log log;
+    struct fm_identity *identity;
+    struct fm_key *log_key; /* Signs heads. */
+    struct fm_store *store;
+    struct fm_registry *registry;
+    struct fm_engine *engine;
+    struct fm_peers *peers;
+    struct fm_membership *membership;
+    struct fm_cursors *cursors;
+    struct fm_append_table *appends;
+    struct fm_transport *transport;
+};
+
+/* Who makes a call: what the session proved, and for signed methods the verified request. */
+struct fm_caller {
+    enum fm_payload_kind kind;
+    struct fm_node_cert node;           /* kind FM_PAYLOAD_NODE. */
+    struct fm_principal_cert principal; /* kind FM_PAYLOAD_PRINCIPAL. */
+    struct fm_span cert;                /* Its envelope. */
+    const uint8_t *session;             /* Session hash, 32 bytes. */
+    const struct fm_request *request;   /* Signed methods only. */
+    struct fm_span envelope;            /* The request's envelope as received. */
+};
+
+/* A method's work: `body` is the call's body (for signed methods the request's), the reply's body
+ * is appended to `reply`. */
+typedef enum fm_status (*fm_handler)(struct fm_server *server, const struct fm_caller *caller,
+                                     struct fm_span body, struct fm_buf *reply,
+                                     struct fm_error *err);
+
+enum fm_status fm_rpc_query_open(struct fm_server *server, const struct fm_caller *caller,
+                                 struct fm_span body, struct fm_buf *reply, struct fm_error *err);
+enum fm_status fm_rpc_query_fetch(struct fm_server *server, const struct fm_caller *caller,
+                                  struct fm_span body, struct fm_buf *reply, struct fm_error *err);
+enum fm_status fm_rpc_query_cancel(struct fm_server *server, const struct fm_caller *caller,
+                                   struct fm_span body, struct fm_buf *reply, struct fm_error *err);
+enum fm_status fm_rpc_fragment_open(struct fm_server *server, const struct fm_caller *caller,
+                                    struct fm_span body, struct fm_buf *reply,
+                                    struct fm_error *err);
+enum fm_status fm_rpc_fragment_fetch(struct fm_server *server, const struct fm_caller *caller,
+                                     struct fm_span body, struct fm_buf *reply,
+                                     struct fm_error *err);
+enum fm_status fm_rpc_fragment_cancel(struct fm_server *server, const struct fm_caller *caller,
+                                      struct fm_span body, struct fm_buf *reply,
+                                      struct fm_error *err);
+enum fm_status fm_rpc_append_begin(struct fm_server *server, const struct fm_caller *caller,
+                                   struct fm_span body, struct fm_buf *reply, struct fm_error *err);
+enum fm_status fm_rpc_append_rows(struct fm_server *server, const struct fm_caller *caller,
+                                  struct fm_span body, struct fm_buf *reply, struct fm_error *err);
+enum fm_status fm_rpc_append_commit(struct fm_server *server, const struct fm_caller *caller,
+                                    struct fm_span body, struct fm_buf *reply,
+                                    struct fm_error *err);
+enum fm_status fm_rpc_append_abort(struct fm_server *server, const struct fm_caller *caller,
+                                   struct fm_span body, struct fm_buf *reply, struct fm_error *err);
+enum fm_status fm_rpc_product_plan(struct fm_server *server, const struct fm_caller *caller,
+                                   struct fm_span body, struct fm_buf *reply, struct fm_error *err);
+enum fm_status fm_rpc_product_apply(struct fm_server *server, const struct fm_caller *caller,
+                                    struct fm_span body, struct fm_buf *reply,
+                                    struct fm_error *err);
+enum fm_status fm_rpc_product_list(struct fm_server *server, const struct fm_caller *caller,
+                                   struct fm_span body, struct fm_buf *reply, struct fm_error *err);
+enum fm_status fm_rpc_product_show(struct fm_server *server, const struct fm_caller *caller,
+                                   struct fm_span body, struct fm_buf *reply, struct fm_error *err);
+enum fm_status fm_rpc_members(struct fm_server *server, const struct fm_caller *caller,
+                              struct fm_span body, struct fm_buf *reply, struct fm_error *err);
+enum fm_status fm_rpc_record_get(struct fm_server *server, const struct fm_caller *caller,
+                                 struct fm_span body, struct fm_buf *reply, struct fm_error *err);
+enum fm_status fm_rpc_record_list(struct fm_server *server, const struct fm_caller *caller,
+                                  struct fm_span body, struct fm_buf *reply, struct fm_error *err);
+
+/* Appends begun and not yet committed: bounded, dropped after FM_CURSOR_LEASE_MS without rows. */
+FM_MUST_USE enum fm_status fm_append_table_new(struct fm_append_table **out);
+void fm_append_table_free(struct fm_append_table *table);
+void fm_append_table_reap(struct fm_append_table *table, fm_ms now);
+
+/* The head of a table at a state of its log, signed by this node's log key, as a note. */
+FM_MUST_USE enum fm_status fm_server_head(struct fm_server *server, const char *domain,
+                                          const char *table, uint32_t epoch, uint64_t size,
+                                          const struct fm_hash *root, struct fm_buf *note);
+
+#endif

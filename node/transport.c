@@ -1,0 +1,633 @@
+#include "node/transport.h"
+
+#include "core/assert.h"
+#include "core/session.h"
+#include "node/server.h"
+
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#define HANDSHAKES_MAX 64u
+
+struct session { /* One slot; free when `session` and `handshake` are NULL. */
+    uint8_t id[16];
+    struct fm_handshake *handshake; /* WELCOME was sent, FINISH is awaited. */
+    struct fm_session *session;
+    fm_ms since;
+    fm_ms used;
+    uint32_t references; /* Calls in progress. */
+    bool doomed;         /* To be freed when the last call ends. */
+    struct fm_caller caller;
+    struct fm_buf cert;
+};
+
+struct pipe {
+    uint32_t id; /* 0: free. */
+    uint64_t address[2];
+    fm_ms since;
+    bool known; /* A session was used over it. */
+};
+
+struct fm_transport {
+    struct fm_server *server;
+    nng_socket socket;
+    bool socket_open;
+    uint16_t port;
+    pthread_mutex_t lock; /* Guards `sessions` and `pipes`. */
+    struct session *sessions[FM_SESSIONS_MAX];
+    struct pipe pipes[FM_PIPES_MAX];
+    pthread_t threads[FM_RPC_THREADS];
+    uint32_t thread_count;
+};
+
+/* ---- Methods ----------------------------------------------------------------------------------
+ * */
+
+static const struct {
+    fm_handler handler;
+    bool is_signed;
+    bool nodes_only;
+} methods[] = {
+    [FM_METHOD_QUERY_OPEN] = {fm_rpc_query_open, true, false},
+    [FM_METHOD_QUERY_FETCH] = {fm_rpc_query_fetch, false, false},
+    [FM_METHOD_QUERY_CANCEL] = {fm_rpc_query_cancel, false, false},
+    [FM_METHOD_FRAGMENT_OPEN] = {fm_rpc_fragment_open, false, true},
+    [FM_METHOD_FRAGMENT_FETCH] = {fm_rpc_fragment_fetch, false, true},
+    [FM_METHOD_FRAGMENT_CANCEL] = {fm_rpc_fragment_cancel, false, true},
+    [FM_METHOD_APPEND_BEGIN] = {fm_rpc_append_begin, true, false},
+    [FM_METHOD_APPEND_ROWS] = {fm_rpc_append_rows, false, false},
+    [FM_METHOD_APPEND_COMMIT] = {fm_rpc_append_commit, true, false},
+    [FM_METHOD_APPEND_ABORT] = {fm_rpc_append_abort, false, false},
+    [FM_METHOD_PRODUCT_APPLY] = {fm_rpc_product_apply, true, false},
+    [FM_METHOD_PRODUCT_LIST] = {fm_rpc_product_list, true, false},
+    [FM_METHOD_PRODUCT_SHOW] = {fm_rpc_product_show, true, false},
+    [FM_METHOD_MEMBERS] = {fm_rpc_members, true, false},
+    [FM_METHOD_RECORD_GET] = {fm_rpc_record_get, false, true},
+    [FM_METHOD_RECORD_LIST] = {fm_rpc_record_list, false, true},
+    [FM_METHOD_PRODUCT_PLAN] = {fm_rpc_product_plan, true, false},
+};
+
+static enum fm_status check_request(struct fm_server *server, struct fm_caller *caller,
+                                    enum fm_method method, struct fm_span body,
+                                    struct fm_request *request, struct fm_error *err)
+{
+    struct fm_envelope envelope;
+    fm_us now = fm_now_us();
+
+    if (caller->kind != FM_PAYLOAD_PRINCIPAL)
+        return fm_fail(err, FM_REFUSED, "only a principal may ask for this");
+    enum fm_status status = fm_envelope_open(body, &envelope);
+    if (status == FM_OK)
+        status = fm_envelope_verify(&envelope, FM_ENV_REQUEST, &server->identity->charter.mesh,
+                                    &caller->principal.sign_key);
+    if (status == FM_OK)
+        status = fm_request_decode(envelope.body, request);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the request is not signed by %s", caller->principal.name);
+    if (request->kind != method ||
+        memcmp(&request->audience, &server->identity->node.node, sizeof request->audience) != 0 ||
+        memcmp(request->session.bytes, caller->session, FM_HASH_BYTES) != 0)
+        return fm_fail(err, FM_REFUSED, "the request is for another node, session or method");
+    if (request->time < now - FM_CLOCK_SKEW_US || request->time > now + FM_CLOCK_SKEW_US)
+        return fm_fail(err, FM_REFUSED,
+                       "the request's time is %lld s from this node's: set the clocks",
+                       (long long)((request->time - now) / 1000000));
+    if (caller->principal.not_after < fm_seconds(now))
+        return fm_fail(err, FM_REFUSED, "the certificate of %s has expired",
+                       caller->principal.name);
+    caller->request = request;
+    caller->envelope = body;
+    return FM_OK;
+}
+
+static enum fm_status dispatch(struct fm_server *server, const struct fm_caller *session,
+                               const struct fm_call *call, struct fm_buf *reply,
+                               struct fm_error *err)
+{
+    struct fm_caller caller = *session;
+    struct fm_request request;
+    struct fm_span body = call->body;
+
+    if (call->method == FM_METHOD_PING)
+        return FM_OK;
+    if ((size_t)call->method >= sizeof methods / sizeof methods[0] ||
+        methods[call->method].handler == NULL)
+        return fm_fail(err, FM_UNSUPPORTED, "this node does not know method %d", (int)call->method);
+    if (methods[call->method].nodes_only && caller.kind != FM_PAYLOAD_NODE)
+        return fm_fail(err, FM_REFUSED, "only nodes may ask for this");
+    if (methods[call->method].is_signed) {
+        enum fm_status status = check_request(server, &caller, call->method, body, &request, err);
+        if (status != FM_OK)
+            return status;
+        body = request.body;
+    }
+    return methods[call->method].handler(server, &caller, body, reply, err);
+}
+
+/* ---- Sessions
+ * ------------------------------------------------------------------------------------ */
+
+static void session_free(struct session *session)
+{
+    if (session == NULL)
+        return;
+    fm_handshake_free(session->handshake);
+    fm_session_free(session->session);
+    fm_buf_free(&session->cert);
+    free(session);
+}
+
+static void lock(struct fm_transport *transport)
+{
+    fm_assert(pthread_mutex_lock(&transport->lock) == 0);
+}
+
+static void unlock(struct fm_transport *transport)
+{
+    fm_assert(pthread_mutex_unlock(&transport->lock) == 0);
+}
+
+/* Find by id and hold a reference; NULL when unknown. */
+static struct session *session_get(struct fm_transport *transport, const uint8_t id[16])
+{
+    struct session *found = NULL;
+
+    lock(transport);
+    for (uint32_t i = 0; i < FM_SESSIONS_MAX && found == NULL; i++)
+        if (transport->sessions[i] != NULL && !transport->sessions[i]->doomed &&
+            memcmp(transport->sessions[i]->id, id, 16) == 0)
+            found = transport->sessions[i];
+    if (found != NULL) {
+        found->references++;
+        found->used = fm_now_ms();
+    }
+    unlock(transport);
+    return found;
+}
+
+/* Take it out of its slot when nobody uses it; the caller holds the lock and frees what it gets. */
+static struct session *take_out(struct fm_transport *transport, uint32_t i)
+{
+    struct session *session = transport->sessions[i];
+
+    session->doomed = true;
+    if (session->references != 0)
+        return NULL;
+    transport->sessions[i] = NULL;
+    return session;
+}
+
+static void session_put(struct fm_transport *transport, struct session *session)
+{
+    struct session *ended = NULL;
+
+    lock(transport);
+    fm_assert(session->references > 0);
+    session->references--;
+    if (session->doomed && session->references == 0)
+        for (uint32_t i = 0; i < FM_SESSIONS_MAX; i++)
+            if (transport->sessions[i] == session)
+                ended = take_out(transport, i);
+    unlock(transport);
+    session_free(ended);
+}
+
+static uint32_t free_slot(struct fm_transport *transport, struct session **evicted)
+{
+    uint32_t slot = UINT32_MAX, oldest = UINT32_MAX;
+
+    for (uint32_t i = 0; i < FM_SESSIONS_MAX && slot == UINT32_MAX; i++) {
+        const struct session *session = transport->sessions[i];
+        if (session == NULL)
+            slot = i;
+        else if (session->references == 0 &&
+                 (oldest == UINT32_MAX || session->used < transport->sessions[oldest]->used))
+            oldest = i;
+    }
+    if (slot == UINT32_MAX && oldest != UINT32_MAX) {
+        *evicted = take_out(transport, oldest);
+        slot = oldest;
+    }
+    return slot;
+}
+
+/* FM_BUSY when every slot is in use, or too many handshakes are half way. */
+static enum fm_status session_add(struct fm_transport *transport, struct session *session)
+{
+    struct session *evicted = NULL;
+    uint32_t handshakes = 0;
+
+    lock(transport);
+    for (uint32_t i = 0; i < FM_SESSIONS_MAX; i++)
+        if (transport->sessions[i] != NULL && transport->sessions[i]->handshake != NULL)
+            handshakes++;
+    uint32_t slot = handshakes < HANDSHAKES_MAX ? free_slot(transport, &evicted) : UINT32_MAX;
+    if (slot != UINT32_MAX)
+        transport->sessions[slot] = session;
+    unlock(transport);
+    session_free(evicted);
+    return slot == UINT32_MAX ? FM_BUSY : FM_OK;
+}
+
+/* ---- Handshake
+ * ------------------------------------------------------------------------------------ */
+
+static enum fm_status admit(struct fm_transport *transport, struct session *session,
+                            const struct fm_handshake *handshake, struct fm_error *err)
+{
+    const struct fm_charter *charter = &transport->server->identity->charter;
+    enum fm_payload_kind kind;
+    struct fm_span cert = fm_handshake_peer_cert(handshake, &kind);
+    const struct fm_public_key *named;
+    enum fm_status status;
+
+    session->caller.kind = kind;
+    if (kind == FM_PAYLOAD_NODE) {
+        status =
+            fm_node_cert_open(charter, cert, fm_seconds(fm_now_us()), &session->caller.node, err);
+        named = &session->caller.node.session_key;
+    } else {
+        status = fm_principal_cert_open(charter, cert, fm_seconds(fm_now_us()),
+                                        &session->caller.principal, err);
+        named = &session->caller.principal.session_key;
+    }
+    if (status != FM_OK)
+        return status;
+    if (!fm_public_key_equal(named, fm_handshake_peer_key(handshake)))
+        return fm_fail(err, FM_FORGED, "the certificate is for another session key");
+    session->cert.max = FM_ENVELOPE_BYTES_MAX;
+    fm_buf_put_span(&session->cert, cert);
+    status = fm_buf_status(&session->cert);
+    if (status == FM_OK)
+        status = fm_handshake_session(handshake, fm_now_ms(), &session->session);
+    if (status != FM_OK)
+        return status;
+    session->caller.cert = fm_buf_span(&session->cert);
+    session->caller.session = fm_session_hash(session->session);
+    return FM_OK;
+}
+
+static enum fm_status on_hello(struct fm_transport *transport, struct fm_span bytes,
+                               struct fm_buf *out, struct fm_error *err)
+{
+    const struct fm_identity *identity = transport->server->identity;
+    struct session *session = calloc(1, sizeof *session);
+    struct fm_handshake_options options = {
+        .initiator = false,
+        .session_key = identity->session_key,
+        .gossip_key = identity->gossip_key,
+        .cert_kind = FM_PAYLOAD_NODE,
+        .cert = fm_buf_span(&identity->cert_bytes),
+    };
+
+    if (session == NULL)
+        return fm_fail(err, FM_NOMEM, "no memory for a session");
+    fm_random(session->id, sizeof session->id);
+    memcpy(options.session_id, session->id, sizeof session->id);
+    session->since = session->used = fm_now_ms();
+    enum fm_status status = fm_handshake_new(&options, &session->handshake);
+    if (status == FM_OK)
+        status = fm_handshake_step(session->handshake, bytes, out, err);
+    if (status == FM_OK && fm_handshake_is_finished(session->handshake)) {
+        status = admit(transport, session, session->handshake, err);
+        fm_handshake_free(FM_TAKE(session->handshake));
+    }
+    if (status == FM_OK)
+        status = session_add(transport, session);
+    if (status != FM_OK)
+        session_free(session);
+    return status;
+}
+
+/* The answer is a sealed empty reply: the caller is admitted. */
+static enum fm_status on_finish(struct fm_transport *transport, struct session *session,
+                                struct fm_span bytes, struct fm_buf *out, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf plain = FM_BUF_INIT(256);
+
+    lock(transport); /* One FINISH per handshake, whoever else sends one. */
+    struct fm_handshake *handshake = FM_TAKE(session->handshake);
+    unlock(transport);
+    if (handshake == NULL)
+        return fm_fail(err, FM_MALFORMED, "no handshake is under way in this session");
+    enum fm_status status = fm_handshake_step(handshake, bytes, out, err);
+    if (status == FM_OK && !fm_handshake_is_finished(handshake))
+        status = fm_fail(err, FM_MALFORMED, "the handshake is not complete");
+    if (status == FM_OK)
+        status = admit(transport, session, handshake, err);
+    fm_handshake_free(handshake);
+    if (status != FM_OK)
+        return status;
+    fm_reply_encode(&plain, &(struct fm_reply){.status = FM_OK});
+    return fm_frame_seal(session->session, session->id, fm_now_ms(), fm_buf_span(&plain), out);
+}
+
+/* ---- Calls
+ * ------------------------------------------------------------------------------------------ */
+
+static enum fm_status on_sealed(struct fm_transport *transport, struct session *session,
+                                const struct fm_frame *frame, struct fm_span bytes,
+                                struct fm_buf *out, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf plain = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    struct fm_error failure = {0};
+    struct fm_call call;
+
+    if (session->session == NULL)
+        return fm_fail(err, FM_MALFORMED, "the handshake is not complete");
+    enum fm_status status = fm_frame_open(session->session, frame, bytes, fm_now_ms(), &plain);
+    if (status == FM_OK)
+        status = fm_call_decode(fm_buf_span(&plain), &call);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the call does not open: %s", fm_status_text(status));
+    status = dispatch(transport->server, &session->caller, &call, &body, &failure);
+    if (status == FM_OK)
+        status = fm_buf_status(&body);
+    if (status == FM_OK && body.len > FM_PAYLOAD_BYTES_MAX)
+        status = fm_fail(&failure, FM_LIMIT, "the answer is larger than a message");
+    if (status != FM_OK)
+        fm_log(&transport->server->log, FM_LOG_DEBUG, "call failed", "method",
+               fm_method_text(call.method), "status", fm_status_text(status), "reason",
+               failure.text, NULL);
+    struct fm_reply reply = {.status = status, .body = fm_buf_span(&body)};
+    if (status != FM_OK && failure.text[0] == '\0')
+        reply.error = fm_span_str(fm_status_text(status));
+    else if (status != FM_OK)
+        reply.error = fm_span_str(failure.text);
+    FM_AUTO(fm_buf_free) struct fm_buf answer = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    fm_reply_encode(&answer, &reply);
+    status = fm_buf_status(&answer);
+    if (status == FM_OK)
+        status =
+            fm_frame_seal(session->session, session->id, fm_now_ms(), fm_buf_span(&answer), out);
+    return status;
+}
+
+static void refuse(const struct fm_frame *frame, enum fm_status status, const struct fm_error *err,
+                   struct fm_buf *out)
+{
+    struct fm_frame refusal = {.kind = FM_FRAME_REFUSED};
+
+    memcpy(refusal.session, frame->session, sizeof refusal.session);
+    fm_buf_clear(out);
+    fm_frame_encode(out, &refusal);
+    fm_buf_put_u8(out, (uint8_t)status);
+    fm_buf_put_str(out, err->text[0] != '\0' ? err->text : fm_status_text(status));
+}
+
+static void on_frame(struct fm_transport *transport, struct fm_span bytes, bool *known,
+                     struct fm_buf *out)
+{
+    struct fm_error err = {0};
+    struct fm_frame frame = {0};
+    enum fm_status status = fm_frame_decode(bytes, &frame);
+
+    if (status == FM_OK && frame.kind == FM_FRAME_HELLO) {
+        status = on_hello(transport, bytes, out, &err);
+    } else if (status == FM_OK &&
+               (frame.kind == FM_FRAME_FINISH || frame.kind == FM_FRAME_SEALED)) {
+        struct session *session = session_get(transport, frame.session);
+        if (session == NULL)
+            status = fm_fail(&err, FM_NOTFOUND, "no such session here (any more)");
+        else if (frame.kind == FM_FRAME_FINISH)
+            status = on_finish(transport, session, bytes, out, &err);
+        else
+            status = on_sealed(transport, session, &frame, bytes, out, &err);
+        *known = status == FM_OK;
+        if (session != NULL)
+            session_put(transport, session);
+    } else if (status == FM_OK) {
+        status = fm_fail(&err, FM_MALFORMED, "this frame is not for a listener");
+    }
+    bool has_refusal = out->len != 0 && status != FM_OK && out->data[0] == FM_FRAME_REFUSED;
+    if (status != FM_OK && !has_refusal)
+        refuse(&frame, status, &err, out);
+    if (status != FM_OK)
+        fm_log(&transport->server->log, FM_LOG_DEBUG, "frame refused", "reason", err.text, NULL);
+}
+
+/* ---- Pipes
+ * ---------------------------------------------------------------------------------------------- */
+
+static void pipe_address(nng_pipe pipe, uint64_t out[2])
+{
+    nng_sockaddr address;
+
+    memset(out, 0, 2 * sizeof out[0]);
+    if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) != 0)
+        return;
+    if (address.s_family == NNG_AF_INET)
+        out[0] = address.s_in.sa_addr;
+    else if (address.s_family == NNG_AF_INET6)
+        memcpy(out, address.s_in6.sa_addr, 16);
+}
+
+/* On nng's threads. */
+static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *context)
+{
+    struct fm_transport *transport = context;
+    uint32_t id = (uint32_t)nng_pipe_id(pipe), same = 0, slot = UINT32_MAX;
+    uint64_t address[2];
+
+    pipe_address(pipe, address);
+    lock(transport);
+    for (uint32_t i = 0; i < FM_PIPES_MAX; i++) {
+        struct pipe *known = &transport->pipes[i];
+        if (event == NNG_PIPE_EV_REM_POST && known->id == id)
+            known->id = 0;
+        else if (known->id == 0)
+            slot = i;
+        else if (memcmp(known->address, address, sizeof address) == 0)
+            same++;
+    }
+    /* Loopback is where all of a laptop's programs come from: it has the whole table. */
+    bool is_loopback = (address[0] & 0xff) == 127 && address[1] == 0;
+    bool full = slot == UINT32_MAX || (!is_loopback && same >= FM_PIPES_PER_ADDRESS_MAX);
+    if (event == NNG_PIPE_EV_ADD_PRE && !full) {
+        struct pipe *added = &transport->pipes[slot];
+        *added = (struct pipe){.id = id, .since = fm_now_ms()};
+        memcpy(added->address, address, sizeof address);
+    }
+    unlock(transport);
+    if (event == NNG_PIPE_EV_ADD_PRE && full)
+        (void)nng_pipe_close(pipe); /* Refused; it may be closed already. */
+}
+
+static void pipe_known(struct fm_transport *transport, nng_pipe pipe)
+{
+    uint32_t id = (uint32_t)nng_pipe_id(pipe);
+
+    lock(transport);
+    for (uint32_t i = 0; i < FM_PIPES_MAX; i++)
+        if (transport->pipes[i].id == id)
+            transport->pipes[i].known = true;
+    unlock(transport);
+}
+
+void fm_transport_reap(struct fm_transport *transport, fm_ms now)
+{
+    uint32_t silent[FM_PIPES_MAX], silent_count = 0;
+
+    for (uint32_t i = 0; i < FM_SESSIONS_MAX; i++) {
+        struct session *ended = NULL;
+        lock(transport);
+        struct session *session = transport->sessions[i];
+        if (session != NULL &&
+            ((session->session == NULL && now - session->since > FM_HANDSHAKE_MS_MAX) ||
+             now - session->since > FM_SESSION_REJECT_MS))
+            ended = take_out(transport, i);
+        unlock(transport);
+        session_free(ended);
+    }
+    lock(transport);
+    for (uint32_t i = 0; i < FM_PIPES_MAX; i++)
+        if (transport->pipes[i].id != 0 && !transport->pipes[i].known &&
+            now - transport->pipes[i].since > FM_HANDSHAKE_MS_MAX)
+            silent[silent_count++] = transport->pipes[i].id;
+    unlock(transport);
+    for (uint32_t i = 0; i < silent_count; i++)
+        (void)nng_pipe_close((nng_pipe){.id = silent[i]}); /* It may be gone already. */
+}
+
+/* ---- Threads
+ * -------------------------------------------------------------------------------------------- */
+
+static int receive(nng_ctx context, nng_aio *aio, nng_msg **message)
+{
+    nng_aio_set_timeout(aio, NNG_DURATION_INFINITE);
+    nng_ctx_recv(context, aio);
+    nng_aio_wait(aio);
+    int code = nng_aio_result(aio);
+    if (code == 0)
+        *message = nng_aio_get_msg(aio);
+    return code;
+}
+
+static void answer(nng_ctx context, nng_aio *aio, struct fm_span bytes)
+{
+    nng_msg *message = NULL;
+
+    if (nng_msg_alloc(&message, bytes.len) != 0)
+        return; /* The caller runs into its deadline; there is no memory to say so. */
+    memcpy(nng_msg_body(message), bytes.data, bytes.len);
+    nng_aio_set_timeout(aio, FM_HANDSHAKE_MS_MAX);
+    nng_aio_set_msg(aio, message);
+    nng_ctx_send(context, aio);
+    nng_aio_wait(aio);
+    if (nng_aio_result(aio) != 0)
+        nng_msg_free(nng_aio_get_msg(aio)); /* The caller has gone. */
+}
+
+static void *serve(void *argument)
+{
+    struct fm_transport *transport = argument;
+    FM_AUTO(fm_buf_free) struct fm_buf out = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    nng_aio *aio = NULL;
+    nng_ctx context;
+
+    if (nng_ctx_open(&context, transport->socket) != 0)
+        return NULL;
+    if (nng_aio_alloc(&aio, NULL, NULL) != 0)
+        return NULL;
+    for (;;) {
+        nng_msg *message = NULL;
+        bool known = false;
+        int code = receive(context, aio, &message);
+        if (code == NNG_ECLOSED || code == NNG_ECANCELED)
+            break;
+        if (code != 0)
+            continue;
+        fm_buf_clear(&out);
+        on_frame(transport, fm_span(nng_msg_body(message), nng_msg_len(message)), &known, &out);
+        if (known)
+            pipe_known(transport, nng_msg_get_pipe(message));
+        nng_msg_free(message);
+        if (fm_buf_status(&out) == FM_OK && out.len != 0)
+            answer(context, aio, fm_buf_span(&out));
+    }
+    nng_aio_free(aio);
+    return NULL;
+}
+
+static enum fm_status set_up(struct fm_transport *transport, struct fm_error *err)
+{
+    const char *address = transport->server->config.listen;
+    nng_listener listener;
+    char url[512];
+    int port = 0;
+
+    (void)snprintf(url, sizeof url, "tcp://%s", address);
+    int code = nng_rep0_open(&transport->socket);
+    transport->socket_open = code == 0;
+    if (code == 0)
+        code = nng_socket_set_size(transport->socket, NNG_OPT_RECVMAXSZ, FM_MESSAGE_BYTES_MAX);
+    if (code == 0)
+        code = nng_pipe_notify(transport->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, transport);
+    if (code == 0)
+        code = nng_pipe_notify(transport->socket, NNG_PIPE_EV_REM_POST, on_pipe, transport);
+    if (code == 0)
+        code = nng_listener_create(&listener, transport->socket, url);
+    if (code == 0)
+        code = nng_listener_start(listener, 0);
+    if (code == NNG_EADDRINUSE)
+        return fm_fail(err, FM_CONFLICT,
+                       "listen on %s: the port is in use; stop what uses it or choose another "
+                       "with --listen",
+                       address);
+    if (code == 0)
+        code = nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &port);
+    if (code != 0)
+        return fm_fail(err, code == NNG_EADDRINVAL ? FM_INVALID : FM_IO, "listen on %s: %s",
+                       address, nng_strerror(code));
+    transport->port = (uint16_t)port;
+    return FM_OK;
+}
+
+enum fm_status fm_transport_open(struct fm_server *server, struct fm_transport **out,
+                                 struct fm_error *err)
+{
+    struct fm_transport *transport = calloc(1, sizeof *transport);
+
+    if (transport == NULL || pthread_mutex_init(&transport->lock, NULL) != 0) {
+        free(transport);
+        return fm_fail(err, FM_NOMEM, "listen on %s", server->config.listen);
+    }
+    transport->server = server;
+    enum fm_status status = set_up(transport, err);
+    while (status == FM_OK && transport->thread_count < FM_RPC_THREADS) {
+        if (pthread_create(&transport->threads[transport->thread_count], NULL, serve, transport) !=
+            0)
+            status = fm_fail(err, FM_NOMEM, "start a thread");
+        else
+            transport->thread_count++;
+    }
+    if (status != FM_OK) {
+        fm_transport_close(transport);
+        return status;
+    }
+    *out = transport;
+    return FM_OK;
+}
+
+uint16_t fm_transport_port(const struct fm_transport *transport)
+{
+    return transport->port;
+}
+
+void fm_transport_close(struct fm_transport *transport)
+{
+    if (transport == NULL)
+        return;
+    if (transport->socket_open)
+        (void)nng_close(transport->socket); /* Wakes every thread with NNG_ECLOSED. */
+    for (uint32_t i = 0; i < transport->thread_count; i++)
+        (void)pthread_join(transport->threads[i], NULL); /* Joined once, by its maker. */
+    for (uint32_t i = 0; i < FM_SESSIONS_MAX; i++)
+        session_free(transport->sessions[i]);
+    (void)pthread_mutex_destroy(&transport->lock);
+    free(transport);
+}
