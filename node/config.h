@@ -1,6 +1,6 @@
 /* The configuration of a node: defaults, then <dir>/node.yaml, then flags; each later one wins.
- * docs/cli.md lists the keys. Ownership: a config owns its seeds; fm_node_config_deinit().
- * Threads: immutable once the node runs. */
+ * docs/cli.md lists the keys. Ownership: a plain struct without pointers. Threads: immutable once
+ * the node runs. */
 #ifndef FM_NODE_CONFIG_H
 #define FM_NODE_CONFIG_H
 
