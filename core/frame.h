@@ -85,13 +85,17 @@ FM_DEFINE_FREEP(fm_handshake_freep, struct fm_handshake, fm_handshake_free)
 /* Initiator: the HELLO frame. */
 FM_MUST_USE enum fm_status fm_handshake_start(struct fm_handshake *handshake, struct fm_buf *out);
 /* Feed the other side's next frame; an answer frame, when there is one, is appended to `out`.
- * Errors end the handshake: FM_REFUSED with the peer's text for a REFUSED frame. */
+ * Errors end the handshake: FM_REFUSED with the peer's text for a REFUSED frame. A responder then
+ * appends a REFUSED frame of its own, to be sent before the connection is given up. FM_INVALID: no
+ * frame is due; that changes nothing. */
 FM_MUST_USE enum fm_status fm_handshake_step(struct fm_handshake *handshake, struct fm_span frame,
                                              struct fm_buf *out, struct fm_error *err);
 /* True once this side has everything: the peer's certificate (unverified bytes) and the keys. */
 bool fm_handshake_is_finished(const struct fm_handshake *handshake);
 /* The peer's certificate as received and its static session key: the caller checks that the
- * verified certificate names that key. Valid while the handshake lives. */
+ * verified certificate names that key. Valid while the handshake lives; asserted to be finished. In
+ * IKpsk2 a responder learns only from the first sealed frame that the initiator is alive: HELLO may
+ * be a replay, whose sender cannot use the session. */
 struct fm_span fm_handshake_peer_cert(const struct fm_handshake *handshake,
                                       enum fm_payload_kind *kind);
 const struct fm_public_key *fm_handshake_peer_key(const struct fm_handshake *handshake);

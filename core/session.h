@@ -20,7 +20,7 @@ FM_DEFINE_FREEP(fm_session_freep, struct fm_session, fm_session_free)
 const uint8_t *fm_session_hash(const struct fm_session *session); /* 32 bytes. */
 
 /* Append u64 counter || ChaCha20-Poly1305(plain) to `out`; `ad` is authenticated beside it.
- * FM_LIMIT: too old or too many messages; make a new session. */
+ * FM_LIMIT: too old or too many messages, make a new session; or more than FM_PAYLOAD_BYTES_MAX. */
 FM_MUST_USE enum fm_status fm_session_seal(struct fm_session *session, fm_ms now, struct fm_span ad,
                                            struct fm_span plain, struct fm_buf *out);
 /* Append the plain text to `out`. FM_FORGED: does not open, or was seen. FM_LIMIT: past
