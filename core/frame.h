@@ -86,8 +86,8 @@ FM_DEFINE_FREEP(fm_handshake_freep, struct fm_handshake, fm_handshake_free)
 FM_MUST_USE enum fm_status fm_handshake_start(struct fm_handshake *handshake, struct fm_buf *out);
 /* Feed the other side's next frame; an answer frame, when there is one, is appended to `out`.
  * Errors end the handshake: FM_REFUSED with the peer's text for a REFUSED frame. A responder then
- * appends a REFUSED frame of its own, to be sent before the connection is given up. FM_INVALID: no
- * frame is due; that changes nothing. */
+ * appends a REFUSED frame of its own, to be sent before the connection is given up. Before the
+ * start and after the end every frame is FM_INVALID, without an answer, and changes nothing. */
 FM_MUST_USE enum fm_status fm_handshake_step(struct fm_handshake *handshake, struct fm_span frame,
                                              struct fm_buf *out, struct fm_error *err);
 /* True once this side has everything: the peer's certificate (unverified bytes) and the keys. */
