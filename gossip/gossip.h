@@ -78,7 +78,8 @@ struct gossip_options {
     uint32_t suspicion_mult; /* 0: 4. */
     /* Verify a MEMBER envelope as received and take it apart; FM_FORGED / FM_NOTFOUND (the
      * certificate that it names is not known yet; the record is kept aside and asked again when a
-     * NODE_CERT record of that node arrives). Pure: no I/O. */
+     * NODE_CERT record of that node arrives). Pure: no I/O. With FM_NOTFOUND `out` may hold what the
+     * record claims, unverified: it only says whose certificate to ask for, and where. */
     enum fm_status (*check_member)(void *context, struct fm_span envelope,
                                    struct fm_member_record *out);
     void *context;
@@ -170,7 +171,8 @@ uint64_t gossip_state_hash(const struct gossip *gossip);
 
 struct gossip_counters {
     uint64_t packets_in, packets_out, bytes_in, bytes_out, malformed, forged, probes,
-        probe_failures, suspicions, deaths, refutations, records_new, effects_dropped;
+        probe_failures, suspicions, deaths, refutations, records_new, effects_dropped,
+        unknown; /* Kinds of packets, items and records that this release does not know. */
 };
 void gossip_counters(const struct gossip *gossip, struct gossip_counters *out);
 
