@@ -107,6 +107,11 @@ static bool decode_base64(struct fm_span text, uint8_t *out, size_t max, size_t 
     const char *end = NULL;
     const char *begin = (const char *)text.data;
 
+    /* libsodium 1.0.18 takes 0xaf for '/' (0x2f). */
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] > 0x7f)
+            return false;
+    }
     if (sodium_base642bin(out, max, begin, text.len, NULL, len, &end,
                           sodium_base64_VARIANT_ORIGINAL) != 0)
         return false;
