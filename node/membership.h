@@ -27,8 +27,11 @@ FM_MUST_USE enum fm_status fm_membership_address(struct fm_membership *membershi
                                                  enum gossip_state *state);
 /* Appends the encoded list of members (client/catalog.h). */
 FM_MUST_USE enum fm_status fm_membership_list(struct fm_membership *membership, struct fm_buf *out);
-/* MEMBER envelopes of all members, as a strict msgpack array of bin, for RECORD_LIST. */
+/* MEMBER envelopes of members from place `from` on, at most `max`, packed as bin one after the other;
+ * `*put` of them, `*all` in the mesh. */
 FM_MUST_USE enum fm_status fm_membership_envelopes(struct fm_membership *membership,
-                                                   struct fm_buf *out);
+                                                   uint32_t from, uint32_t max,
+                                                   struct fm_buf *out, uint32_t *put,
+                                                   uint32_t *all);
 
 #endif

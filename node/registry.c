@@ -366,6 +366,21 @@ enum fm_status fm_registry_cert(struct fm_registry *registry, const struct fm_no
     return fm_buf_status(envelope);
 }
 
+enum fm_status fm_registry_cert_by_key(struct fm_registry *registry,
+                                       const struct fm_public_key *key, struct fm_node_cert *out)
+{
+    LOCKED(registry);
+    for (uint32_t i = 0; i < registry->count; i++) {
+        const struct fm_node_cert *cert = registry->entries[i]->cert;
+        if (cert == NULL || cert->not_after < now_seconds() ||
+            !fm_public_key_equal(&cert->sign_key, key))
+            continue;
+        *out = *cert;
+        return FM_OK;
+    }
+    return FM_NOTFOUND;
+}
+
 enum fm_status fm_registry_owner(struct fm_registry *registry, const char *domain,
                                  struct fm_node_id *out)
 {

@@ -40,6 +40,10 @@ FM_MUST_USE enum fm_status fm_registry_each(
 FM_MUST_USE enum fm_status fm_registry_cert(struct fm_registry *registry,
                                             const struct fm_node_id *node, struct fm_node_cert *out,
                                             struct fm_buf *envelope);
+/* The same by signing key. */
+FM_MUST_USE enum fm_status fm_registry_cert_by_key(struct fm_registry *registry,
+                                                   const struct fm_public_key *key,
+                                                   struct fm_node_cert *out);
 /* The node that writes a domain now: of the highest epoch. */
 FM_MUST_USE enum fm_status fm_registry_owner(struct fm_registry *registry, const char *domain,
                                              struct fm_node_id *out);

@@ -1,0 +1,609 @@
+#include "node/feed.h"
+
+#include "core/assert.h"
+#include "core/codec.h"
+#include "node/fragment.h"
+#include "node/server.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+struct slot {
+    struct fm_buf bytes;
+    enum fm_part_kind kind;
+    enum fm_status status;
+    struct fm_error failure;
+    bool full;
+};
+
+struct fm_feed {
+    struct fm_server *server;
+    struct fm_request_id query;
+    uint32_t number;
+    struct fm_node_cert owner;
+    struct fm_buf owner_cert;
+    char domain[FM_NAME_MAX + 1];
+    fm_ms deadline;
+    bool is_local;
+    bool opened;
+    struct fm_peer *peer;
+    struct fm_buf ticket;
+    struct fm_hash fragment_hash;
+    struct fm_hash principal_hash;
+    uint32_t table_count;
+    struct fm_buf columns_bytes;
+    struct fm_columns columns;
+    const struct fm_type **types;
+    const struct fm_dictionary **dictionaries;
+    uint64_t rows_estimate;
+    /* What came. */
+    struct fm_tree tree;
+    uint64_t rows;
+    uint64_t bytes;
+    uint64_t read; /* Batches given to the user. */
+    bool ended;
+    struct fm_buf receipt_bytes;
+    struct fm_receipt receipt;
+    /* Fetching ahead; `lock` guards what follows. */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct slot slots[FM_FEED_AHEAD];
+    uint64_t next_fetch;
+    uint64_t end_at; /* Number at which the end came, UINT64_MAX before. */
+    bool stopping;
+    pthread_t threads[FM_FEED_THREADS];
+    uint32_t thread_count;
+};
+
+static void lock(struct fm_feed *feed)
+{
+    fm_assert(pthread_mutex_lock(&feed->lock) == 0);
+}
+
+static void unlock(struct fm_feed *feed)
+{
+    fm_assert(pthread_mutex_unlock(&feed->lock) == 0);
+}
+
+static enum fm_status named(const struct fm_feed *feed, enum fm_status status,
+                            struct fm_error *err)
+{
+    return fm_wrap(err, status, "domain %s on node %s", feed->domain, feed->owner.name);
+}
+
+/* ---- Opening ------------------------------------------------------------------------------------ */
+
+static enum fm_status seal_ticket(struct fm_feed *feed, const struct fm_feed_options *options,
+                                  struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf fragment = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
+    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
+    const struct fm_identity *identity = feed->server->identity;
+    struct fm_key *key = identity->sign_key;
+    struct fm_ticket ticket = {
+        .query = options->query,
+        .owner = options->owner,
+        .asker = identity->node.node,
+        .request = options->request,
+        .sql_hash = options->sql_hash,
+        .number = options->number,
+        .deadline = fm_now_us() + (options->deadline - fm_now_ms()) * 1000,
+    };
+
+    fm_fragment_encode(&fragment, options->fragment);
+    ticket.fragment = fm_buf_span(&fragment);
+    fm_sha256_one(&feed->fragment_hash, ticket.fragment);
+    memcpy(ticket.trace, options->trace, sizeof ticket.trace);
+    if (!feed->is_local)
+        memcpy(ticket.session.bytes,
+               fm_connection_session_hash(fm_peer_connection(feed->peer)), FM_HASH_BYTES);
+    fm_ticket_encode(&body, &ticket);
+    enum fm_status status = fm_buf_status(&fragment);
+    if (status == FM_OK)
+        status = fm_buf_status(&body);
+    if (status == FM_OK)
+        status = fm_envelope_seal(FM_ENV_TICKET, &identity->charter.mesh, fm_buf_span(&body),
+                                  &key, 1, &feed->ticket);
+    if (status != FM_OK)
+        return fm_fail(err, status, "make the ticket: %s",
+                       status == FM_LIMIT ? "the query is too large" : fm_status_text(status));
+    return FM_OK;
+}
+
+static enum fm_status take_opened(struct fm_feed *feed, struct fm_span reply, struct fm_error *err)
+{
+    FM_AUTO(fm_doc_freep) struct fm_doc *doc = NULL;
+    struct fm_span columns;
+
+    enum fm_status status = fm_doc_parse(reply, &doc);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the owner's opening does not decode");
+    const struct fm_value *root = fm_doc_root(doc);
+    status = fm_map_check(root, 0x3);
+    if (status == FM_OK)
+        status = fm_value_bin(fm_map_get(root, 0), FM_PAYLOAD_BYTES_MAX, &columns);
+    if (status == FM_OK)
+        status = fm_value_uint(fm_map_get(root, 1), UINT64_MAX, &feed->rows_estimate);
+    if (status == FM_OK) {
+        fm_buf_put_span(&feed->columns_bytes, columns);
+        status = fm_buf_status(&feed->columns_bytes);
+    }
+    if (status == FM_OK)
+        status = fm_columns_decode(fm_buf_span(&feed->columns_bytes), &feed->columns);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the owner's columns do not decode");
+    feed->types = calloc(feed->columns.count + 1, sizeof *feed->types);
+    feed->dictionaries = calloc(feed->columns.count + 1, sizeof *feed->dictionaries);
+    if (feed->types == NULL || feed->dictionaries == NULL)
+        return fm_fail(err, FM_NOMEM, "read a fragment");
+    for (uint32_t i = 0; i < feed->columns.count; i++) {
+        feed->types[i] = &feed->columns.items[i].type;
+        if (feed->columns.items[i].dictionary.count != 0)
+            feed->dictionaries[i] = &feed->columns.items[i].dictionary;
+    }
+    return FM_OK;
+}
+
+static enum fm_status open_remote(struct fm_feed *feed, const struct fm_feed_options *options,
+                                  struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
+    FM_AUTO(fm_buf_free) struct fm_buf reply = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+
+    fm_pack_map(&body, 2);
+    fm_pack_key_bin(&body, 0, feed->ticket.data, feed->ticket.len);
+    fm_pack_key_bin(&body, 1, options->principal_cert.data, options->principal_cert.len);
+    enum fm_status status = fm_buf_status(&body);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the query is too large for a message");
+    status = fm_connection_call(fm_peer_connection(feed->peer), FM_METHOD_FRAGMENT_OPEN,
+                                &options->query, fm_buf_span(&body), feed->deadline, &reply, err);
+    if (status != FM_OK)
+        return status;
+    feed->opened = true;
+    return take_opened(feed, fm_buf_span(&reply), err);
+}
+
+static enum fm_status open_local(struct fm_feed *feed, const struct fm_feed_options *options,
+                                 struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf reply = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    struct fm_fragment_ask ask = {
+        .ticket = fm_buf_span(&feed->ticket),
+        .principal_cert = options->principal_cert,
+        .asker = &feed->server->identity->node,
+        .session = NULL,
+    };
+
+    enum fm_status status = fm_fragment_open(feed->server, &ask, &reply, err);
+    if (status != FM_OK)
+        return status;
+    feed->opened = true;
+    return take_opened(feed, fm_buf_span(&reply), err);
+}
+
+static enum fm_status find_owner(struct fm_feed *feed, const struct fm_feed_options *options,
+                                 struct fm_error *err)
+{
+    char address[280];
+    struct fm_server *server = feed->server;
+    enum fm_status status = fm_registry_cert(server->registry, &options->owner, &feed->owner,
+                                             &feed->owner_cert);
+
+    if (status != FM_OK)
+        return fm_fail(err, FM_UNAVAILABLE,
+                       "domain %s: no valid certificate of the node that owns it is known here",
+                       options->domain);
+    feed->is_local =
+        memcmp(&options->owner, &server->identity->node.node, sizeof options->owner) == 0;
+    if (feed->is_local)
+        return FM_OK;
+    status = fm_membership_address(server->membership, &options->owner, address, NULL);
+    if (status != FM_OK)
+        return fm_fail(err, FM_UNAVAILABLE, "domain %s on node %s: the node is not in the mesh now",
+                       options->domain, feed->owner.name);
+    fm_ms deadline = fm_now_ms() + FM_CONNECT_MS_MAX;
+    if (deadline > feed->deadline)
+        deadline = feed->deadline;
+    status = fm_peer_get(server->peers, &feed->owner, address, deadline, &feed->peer, err);
+    return status == FM_OK ? FM_OK : named(feed, status, err);
+}
+
+/* ---- Fetching ahead --------------------------------------------------------------------------------- */
+
+static void fetch_into(struct fm_feed *feed, uint64_t number, struct slot *slot)
+{
+    fm_buf_clear(&slot->bytes);
+    slot->status = fm_connection_fetch(fm_peer_connection(feed->peer), FM_METHOD_FRAGMENT_FETCH,
+                                       &feed->query, feed->number, number, feed->deadline,
+                                       &slot->kind, &slot->bytes, &slot->failure);
+}
+
+static void *fetch_ahead(void *argument)
+{
+    struct fm_feed *feed = argument;
+
+    lock(feed);
+    for (;;) {
+        while (!feed->stopping && feed->next_fetch >= feed->read + FM_FEED_AHEAD)
+            (void)pthread_cond_wait(&feed->changed, &feed->lock); /* Only fails on misuse. */
+        if (feed->stopping || feed->next_fetch > feed->end_at)
+            break;
+        uint64_t number = feed->next_fetch++;
+        struct slot *slot = &feed->slots[number % FM_FEED_AHEAD];
+        fm_assert(!slot->full);
+        unlock(feed);
+        fetch_into(feed, number, slot);
+        lock(feed);
+        slot->full = true;
+        if ((slot->status != FM_OK || slot->kind == FM_PART_END) && number < feed->end_at)
+            feed->end_at = number;
+        (void)pthread_cond_broadcast(&feed->changed);
+    }
+    unlock(feed);
+    return NULL;
+}
+
+static void stop_threads(struct fm_feed *feed)
+{
+    lock(feed);
+    feed->stopping = true;
+    (void)pthread_cond_broadcast(&feed->changed);
+    unlock(feed);
+    while (feed->thread_count > 0)
+        (void)pthread_join(feed->threads[--feed->thread_count], NULL); /* Joined once. */
+}
+
+/* Wait for slot of batch `number`; it is then the caller's until it is given back. */
+static enum fm_status wait_for(struct fm_feed *feed, uint64_t number, struct slot **out,
+                               struct fm_error *err)
+{
+    struct slot *slot = &feed->slots[number % FM_FEED_AHEAD];
+    enum fm_status status = FM_OK;
+
+    lock(feed);
+    while (!slot->full && status == FM_OK) {
+        struct timespec until;
+        fm_ms wake = fm_now_ms() + 200;
+        until.tv_sec = wake / 1000;
+        until.tv_nsec = (wake % 1000) * 1000000;
+        (void)pthread_cond_timedwait(&feed->changed, &feed->lock, &until); /* Loops anyway. */
+        if (!slot->full && feed->stopping)
+            status = fm_fail(err, FM_CANCELLED, "the query was cancelled");
+        else if (!slot->full && fm_now_ms() > feed->deadline + 1000)
+            status = fm_fail(err, FM_TIMEOUT, "no batch before the deadline");
+    }
+    unlock(feed);
+    *out = slot;
+    return status;
+}
+
+/* ---- Reading ------------------------------------------------------------------------------------------ */
+
+static enum fm_status check_batch(struct fm_feed *feed, struct fm_span bytes, struct fm_error *err)
+{
+    struct fm_batch batch;
+    struct fm_hash leaf;
+    enum fm_status status = fm_batch_view(bytes, feed->types, feed->columns.count,
+                                          feed->dictionaries, &batch);
+
+    if (status != FM_OK)
+        return fm_fail(err, status, "batch %llu is malformed or of other columns than announced",
+                       (unsigned long long)feed->tree.size);
+    fm_leaf_hash(&leaf, bytes);
+    fm_tree_append(&feed->tree, &leaf);
+    feed->rows += batch.rows;
+    feed->bytes += bytes.len;
+    return FM_OK;
+}
+
+static enum fm_status check_head(const struct fm_feed *feed, struct fm_span note,
+                                 struct fm_error *err)
+{
+    char origin[FM_ORIGIN_MAX], domain[FM_NAME_MAX + 1], table[FM_NAME_MAX + 1];
+    struct fm_mesh_id mesh;
+    struct fm_head head;
+    uint32_t epoch;
+
+    if (fm_head_peek_origin(note, origin) != FM_OK ||
+        fm_head_origin_parse(origin, &mesh, domain, table, &epoch) != FM_OK)
+        return fm_fail(err, FM_FORGED, "the receipt's head is not one of this mesh");
+    const struct fm_domain_grant *grant = fm_node_cert_domain(&feed->owner, domain);
+    if (grant == NULL || grant->epoch != epoch ||
+        fm_head_open(note, &grant->log_key, &head) != FM_OK)
+        return fm_fail(err, FM_FORGED, "the head of %s.%s is not signed by its owner", domain,
+                       table);
+    return FM_OK;
+}
+
+static enum fm_status check_receipt(struct fm_feed *feed, struct fm_error *err)
+{
+    struct fm_envelope envelope;
+    struct fm_receipt *receipt = &feed->receipt;
+    struct fm_hash ticket, columns, root;
+    enum fm_status status = fm_envelope_open(fm_buf_span(&feed->receipt_bytes), &envelope);
+
+    if (status == FM_OK)
+        status = fm_envelope_verify(&envelope, FM_ENV_RECEIPT,
+                                    &feed->server->identity->charter.mesh, &feed->owner.sign_key);
+    if (status == FM_OK)
+        status = fm_receipt_decode(envelope.body, receipt);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the receipt is not signed by the owner");
+    fm_sha256_one(&ticket, fm_buf_span(&feed->ticket));
+    fm_sha256_one(&columns, fm_buf_span(&feed->columns_bytes));
+    fm_tree_root(&feed->tree, &root);
+    if (!fm_hash_equal(&receipt->ticket, &ticket) ||
+        !fm_hash_equal(&receipt->fragment, &feed->fragment_hash) ||
+        !fm_hash_equal(&receipt->principal, &feed->principal_hash) ||
+        !fm_hash_equal(&receipt->columns, &columns) || receipt->table_count != feed->table_count)
+        return fm_fail(err, FM_FORGED, "the receipt is for another ticket, fragment or principal");
+    if (!fm_hash_equal(&receipt->root, &root) || receipt->rows != feed->rows ||
+        receipt->bytes != feed->bytes || receipt->batches != feed->tree.size)
+        return fm_fail(err, FM_FORGED,
+                       "the receipt does not match the batches that came (%llu rows, %llu signed)",
+                       (unsigned long long)feed->rows, (unsigned long long)receipt->rows);
+    for (uint32_t i = 0; i < receipt->table_count && status == FM_OK; i++)
+        status = check_head(feed, receipt->heads[i], err);
+    return status;
+}
+
+static enum fm_status take_end(struct fm_feed *feed, struct fm_span bytes, struct fm_error *err)
+{
+    fm_buf_put_span(&feed->receipt_bytes, bytes);
+    enum fm_status status = fm_buf_status(&feed->receipt_bytes);
+    if (status == FM_OK)
+        status = check_receipt(feed, err);
+    if (status != FM_OK)
+        return named(feed, status, err);
+    feed->ended = true;
+    return FM_NOTFOUND;
+}
+
+static enum fm_status next_local(struct fm_feed *feed, uint64_t number, struct fm_buf *out,
+                                 struct fm_error *err)
+{
+    struct fm_fetch fetch = {.query = feed->query, .number = feed->number, .batch = number};
+    enum fm_part_kind kind;
+    enum fm_status status =
+        fm_cursor_take(feed->server->cursors, FM_CURSOR_FRAGMENT, &fetch,
+                       &feed->server->identity->node.sign_key, &kind, out, err);
+
+    if (status != FM_OK)
+        return named(feed, status, err);
+    if (kind == FM_PART_BATCH)
+        return check_batch(feed, fm_buf_span(out), err);
+    status = take_end(feed, fm_buf_span(out), err);
+    fm_buf_clear(out);
+    return status;
+}
+
+static enum fm_status next_remote(struct fm_feed *feed, struct fm_buf *out, struct fm_error *err)
+{
+    struct slot *slot;
+    enum fm_status status = wait_for(feed, feed->read, &slot, err);
+
+    if (status == FM_OK && slot->status != FM_OK) {
+        if (err != NULL)
+            *err = slot->failure;
+        status = slot->status;
+    }
+    if (status != FM_OK)
+        return named(feed, status, err);
+    if (slot->kind == FM_PART_END)
+        return take_end(feed, fm_buf_span(&slot->bytes), err);
+    status = check_batch(feed, fm_buf_span(&slot->bytes), err);
+    if (status != FM_OK)
+        return named(feed, status, err);
+    struct fm_buf emptied = *out; /* Hand the bytes over without a copy. */
+    *out = slot->bytes;
+    out->max = emptied.max;
+    slot->bytes = emptied;
+    slot->bytes.max = FM_BATCH_BYTES_MAX;
+    lock(feed);
+    slot->full = false;
+    feed->read++;
+    (void)pthread_cond_broadcast(&feed->changed);
+    unlock(feed);
+    return FM_OK;
+}
+
+enum fm_status fm_feed_next(struct fm_feed *feed, struct fm_buf *batch, struct fm_error *err)
+{
+    if (feed->ended)
+        return FM_NOTFOUND;
+    if (!feed->is_local)
+        return next_remote(feed, batch, err);
+    enum fm_status status = next_local(feed, feed->read, batch, err);
+    if (status == FM_OK)
+        feed->read++;
+    return status;
+}
+
+/* What was fetched but not read is hashed all the same: the owner's receipt covers it. */
+static enum fm_status drain_fetched(struct fm_feed *feed, struct fm_error *err)
+{
+    for (uint64_t number = feed->read; number < feed->next_fetch; number++) {
+        struct slot *slot = &feed->slots[number % FM_FEED_AHEAD];
+        if (!slot->full || slot->status != FM_OK)
+            return fm_fail(err, slot->full ? slot->status : FM_INTERNAL, "%s",
+                           slot->full ? slot->failure.text : "a fetch did not end");
+        if (slot->kind == FM_PART_END)
+            return take_end(feed, fm_buf_span(&slot->bytes), err);
+        enum fm_status status = check_batch(feed, fm_buf_span(&slot->bytes), err);
+        if (status != FM_OK)
+            return status;
+    }
+    return FM_OK;
+}
+
+enum fm_status fm_feed_stop(struct fm_feed *feed, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf end = FM_BUF_INIT(FM_BATCH_BYTES_MAX);
+    enum fm_part_kind kind = FM_PART_END;
+    enum fm_status status;
+
+    if (feed->ended)
+        return FM_OK;
+    if (feed->is_local) {
+        status = next_local(feed, FM_FETCH_STOP, &end, err);
+        return status == FM_NOTFOUND ? FM_OK : status;
+    }
+    stop_threads(feed);
+    status = drain_fetched(feed, err);
+    if (status == FM_OK)
+        status = fm_connection_fetch(fm_peer_connection(feed->peer), FM_METHOD_FRAGMENT_FETCH,
+                                     &feed->query, feed->number, FM_FETCH_STOP, feed->deadline,
+                                     &kind, &end, err);
+    if (status == FM_OK && kind != FM_PART_END)
+        status = fm_fail(err, FM_MALFORMED, "the owner does not stop");
+    if (status == FM_OK)
+        status = take_end(feed, fm_buf_span(&end), err);
+    return status == FM_NOTFOUND ? FM_OK : status;
+}
+
+/* ---- Life ------------------------------------------------------------------------------------------------ */
+
+static enum fm_status start_threads(struct fm_feed *feed, struct fm_error *err)
+{
+    for (uint32_t i = 0; i < FM_FEED_AHEAD; i++)
+        feed->slots[i].bytes.max = FM_BATCH_BYTES_MAX;
+    feed->end_at = UINT64_MAX;
+    while (!feed->is_local && feed->thread_count < FM_FEED_THREADS) {
+        if (pthread_create(&feed->threads[feed->thread_count], NULL, fetch_ahead, feed) != 0)
+            return fm_fail(err, FM_NOMEM, "start a thread");
+        feed->thread_count++;
+    }
+    return FM_OK;
+}
+
+static struct fm_feed *feed_new(struct fm_server *server, const struct fm_feed_options *options)
+{
+    struct fm_feed *feed = calloc(1, sizeof *feed);
+    pthread_condattr_t monotonic;
+
+    if (feed == NULL)
+        return NULL;
+    fm_assert(pthread_mutex_init(&feed->lock, NULL) == 0);
+    fm_assert(pthread_condattr_init(&monotonic) == 0);
+    fm_assert(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    fm_assert(pthread_cond_init(&feed->changed, &monotonic) == 0);
+    (void)pthread_condattr_destroy(&monotonic);
+    feed->server = server;
+    feed->query = options->query;
+    feed->number = options->number;
+    feed->deadline = options->deadline;
+    feed->table_count = options->fragment->table_count;
+    memcpy(feed->domain, options->domain, strlen(options->domain) + 1);
+    fm_sha256_one(&feed->principal_hash, options->principal_cert);
+    fm_tree_init(&feed->tree);
+    return feed;
+}
+
+enum fm_status fm_feed_open(struct fm_server *server, const struct fm_feed_options *options,
+                            struct fm_feed **out, struct fm_error *err)
+{
+    FM_AUTO(fm_feed_freep) struct fm_feed *feed = feed_new(server, options);
+
+    if (feed == NULL)
+        return fm_fail(err, FM_NOMEM, "ask domain %s", options->domain);
+    enum fm_status status = find_owner(feed, options, err);
+    if (status != FM_OK)
+        return status;
+    status = seal_ticket(feed, options, err);
+    if (status == FM_OK)
+        status = feed->is_local ? open_local(feed, options, err) : open_remote(feed, options, err);
+    if (status == FM_OK)
+        status = start_threads(feed, err);
+    if (status != FM_OK)
+        return named(feed, status, err);
+    *out = FM_TAKE(feed);
+    return FM_OK;
+}
+
+static void cancel_at_owner(struct fm_feed *feed)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(1024);
+    struct fm_error ignored;
+
+    if (!feed->opened || feed->ended)
+        return;
+    if (feed->is_local) {
+        fm_cursor_cancel(feed->server->cursors, FM_CURSOR_FRAGMENT, &feed->query, feed->number,
+                         &feed->server->identity->node.sign_key);
+        return;
+    }
+    if (fm_connection_is_broken(fm_peer_connection(feed->peer)))
+        return;
+    fm_fetch_encode(&body, &(struct fm_fetch){.query = feed->query, .number = feed->number});
+    /* Best effort: the owner's lease ends it otherwise. */
+    enum fm_status status = fm_connection_call(
+        fm_peer_connection(feed->peer), FM_METHOD_FRAGMENT_CANCEL, &feed->query,
+        fm_buf_span(&body), fm_now_ms() + 500, NULL, &ignored);
+    if (status != FM_OK)
+        fm_log(&feed->server->log, FM_LOG_DEBUG, "cancel failed", "domain", feed->domain,
+               "reason", ignored.text, NULL);
+}
+
+void fm_feed_cancel(struct fm_feed *feed)
+{
+    lock(feed);
+    feed->stopping = true;
+    (void)pthread_cond_broadcast(&feed->changed);
+    unlock(feed);
+    if (feed->is_local)
+        fm_cursor_cancel(feed->server->cursors, FM_CURSOR_FRAGMENT, &feed->query, feed->number,
+                         &feed->server->identity->node.sign_key);
+}
+
+void fm_feed_free(struct fm_feed *feed)
+{
+    if (feed == NULL)
+        return;
+    cancel_at_owner(feed); /* First: it makes fetches that wait at the owner return. */
+    stop_threads(feed);
+    for (uint32_t i = 0; i < FM_FEED_AHEAD; i++)
+        fm_buf_free(&feed->slots[i].bytes);
+    fm_peer_release(feed->peer);
+    fm_columns_deinit(&feed->columns);
+    free(feed->types);
+    free(feed->dictionaries);
+    fm_buf_free(&feed->owner_cert);
+    fm_buf_free(&feed->ticket);
+    fm_buf_free(&feed->columns_bytes);
+    fm_buf_free(&feed->receipt_bytes);
+    (void)pthread_cond_destroy(&feed->changed);
+    (void)pthread_mutex_destroy(&feed->lock);
+    free(feed);
+}
+
+const struct fm_columns *fm_feed_columns(const struct fm_feed *feed)
+{
+    return &feed->columns;
+}
+
+uint64_t fm_feed_rows_estimate(const struct fm_feed *feed)
+{
+    return feed->rows_estimate;
+}
+
+struct fm_span fm_feed_ticket(const struct fm_feed *feed)
+{
+    return fm_buf_span(&feed->ticket);
+}
+
+struct fm_span fm_feed_receipt(const struct fm_feed *feed)
+{
+    return fm_buf_span(&feed->receipt_bytes);
+}
+
+struct fm_span fm_feed_owner_cert(const struct fm_feed *feed)
+{
+    return fm_buf_span(&feed->owner_cert);
+}
+
+const struct fm_receipt *fm_feed_receipt_parsed(const struct fm_feed *feed)
+{
+    return &feed->receipt;
+}

@@ -1,0 +1,386 @@
+#include "node/fragment.h"
+
+#include "core/assert.h"
+#include "core/codec.h"
+#include "node/run.h"
+#include "node/server.h"
+
+#include <inttypes.h>
+
+/* A fragment at work: what the receipt will say, and what makes the rows. */
+struct fragment {
+    struct fm_server *server;
+    struct fm_ticket ticket;
+    struct fm_buf ticket_bytes;
+    struct fm_fragment plan;
+    struct fm_hash ticket_hash;
+    struct fm_hash fragment_hash;
+    struct fm_hash principal_hash;
+    struct fm_hash columns_hash;
+    struct fm_buf heads; /* One after the other; `head_at` where each begins. */
+    size_t head_at[FM_QUERY_TABLES_MAX + 1];
+    struct fm_snapshot *snapshot;
+    struct fm_scan *scan;      /* FM_FRAGMENT_SCAN. */
+    struct fm_table_run *run;  /* FM_FRAGMENT_SQL. */
+};
+
+static void fragment_free(void *context)
+{
+    struct fragment *fragment = context;
+
+    if (fragment == NULL)
+        return;
+    fm_table_run_free(fragment->run);
+    fm_scan_free(fragment->scan);
+    fm_snapshot_free(fragment->snapshot);
+    fm_fragment_deinit(&fragment->plan);
+    fm_buf_free(&fragment->ticket_bytes);
+    fm_buf_free(&fragment->heads);
+    free(fragment);
+}
+
+static void fragment_freep(struct fragment **fragment)
+{
+    fragment_free(*fragment);
+}
+
+/* ---- The ticket --------------------------------------------------------------------------------- */
+
+static enum fm_status check_ticket(struct fm_server *server, const struct fm_fragment_ask *ask,
+                                   struct fragment *fragment, struct fm_error *err)
+{
+    struct fm_ticket *ticket = &fragment->ticket;
+    struct fm_envelope envelope;
+
+    fm_buf_put_span(&fragment->ticket_bytes, ask->ticket);
+    enum fm_status status = fm_buf_status(&fragment->ticket_bytes);
+    if (status == FM_OK)
+        status = fm_envelope_open(fm_buf_span(&fragment->ticket_bytes), &envelope);
+    if (status == FM_OK)
+        status = fm_envelope_verify(&envelope, FM_ENV_TICKET, &server->identity->charter.mesh,
+                                    &ask->asker->sign_key);
+    if (status == FM_OK)
+        status = fm_ticket_decode(envelope.body, ticket);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the ticket is not signed by the asking node");
+    if (memcmp(&ticket->owner, &server->identity->node.node, sizeof ticket->owner) != 0 ||
+        memcmp(&ticket->asker, &ask->asker->node, sizeof ticket->asker) != 0)
+        return fm_fail(err, FM_REFUSED, "the ticket is for another node");
+    if (ask->session != NULL &&
+        memcmp(ticket->session.bytes, ask->session, sizeof ticket->session.bytes) != 0)
+        return fm_fail(err, FM_REFUSED, "the ticket is for another session");
+    if (ticket->deadline < fm_now_us())
+        return fm_fail(err, FM_TIMEOUT, "the ticket's deadline has passed");
+    fm_sha256_one(&fragment->ticket_hash, fm_buf_span(&fragment->ticket_bytes));
+    fm_sha256_one(&fragment->fragment_hash, ticket->fragment);
+    return FM_OK;
+}
+
+/* The user behind the ticket: the right is the user's and the asking node's together; until policies
+ * come, any valid principal may read. */
+static enum fm_status check_principal(struct fm_server *server,
+                                      const struct fm_fragment_ask *ask,
+                                      struct fragment *fragment, struct fm_error *err)
+{
+    const struct fm_charter *charter = &server->identity->charter;
+    const struct fm_ticket *ticket = &fragment->ticket;
+    struct fm_principal_cert principal;
+    struct fm_envelope envelope;
+    struct fm_request request;
+    struct fm_query_body query;
+    struct fm_hash sql;
+
+    enum fm_status status = fm_principal_cert_open(charter, ask->principal_cert,
+                                                   fm_seconds(fm_now_us()), &principal, err);
+    if (status != FM_OK)
+        return fm_wrap(err, status, "certificate of the principal");
+    status = fm_envelope_open(ticket->request, &envelope);
+    if (status == FM_OK)
+        status = fm_envelope_verify(&envelope, FM_ENV_REQUEST, &charter->mesh,
+                                    &principal.sign_key);
+    if (status == FM_OK)
+        status = fm_request_decode(envelope.body, &request);
+    if (status == FM_OK)
+        status = fm_query_body_decode(request.body, &query);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the request in the ticket is not signed by %s",
+                       principal.name);
+    fm_sha256_one(&sql, query.sql);
+    if (request.kind != FM_METHOD_QUERY_OPEN ||
+        memcmp(&request.id, &ticket->query, sizeof request.id) != 0 ||
+        memcmp(&request.audience, &ticket->asker, sizeof request.audience) != 0 ||
+        !fm_hash_equal(&sql, &ticket->sql_hash))
+        return fm_fail(err, FM_REFUSED, "the request in the ticket is for another query or node");
+    if (request.time + (fm_us)request.limit_ms * 1000 + FM_CLOCK_SKEW_US < fm_now_us() ||
+        request.time > fm_now_us() + FM_CLOCK_SKEW_US)
+        return fm_fail(err, FM_REFUSED, "the request in the ticket is too old or from the future");
+    fm_sha256_one(&fragment->principal_hash, ask->principal_cert);
+    return FM_OK;
+}
+
+/* ---- Heads and tables -------------------------------------------------------------------------------- */
+
+static enum fm_status add_head(struct fragment *fragment, uint32_t i, struct fm_error *err)
+{
+    const struct fm_table_ref *ref = &fragment->plan.tables[i];
+    struct fm_table_info info = {0};
+    struct fm_hash schema;
+
+    enum fm_status status =
+        fm_snapshot_table(fragment->snapshot, ref->domain, ref->table, &info);
+    if (status != FM_OK)
+        return fm_fail(err, FM_NOTFOUND, "table %s.%s does not exist or is not visible to you",
+                       ref->domain, ref->table);
+    fm_schema_hash(info.schema, &schema.bytes[0]);
+    if (!fm_hash_equal(&schema, &ref->schema))
+        status = fm_fail(err, FM_CONFLICT,
+                         "the schema of %s.%s has changed meanwhile: ask again", ref->domain,
+                         ref->table);
+    fragment->head_at[i] = fragment->heads.len;
+    if (status == FM_OK)
+        status = fm_server_head(fragment->server, ref->domain, ref->table, info.epoch, info.size,
+                                &info.root, &fragment->heads);
+    fragment->head_at[i + 1] = fragment->heads.len;
+    fm_schema_free(info.schema);
+    return status;
+}
+
+/* ---- Scan ------------------------------------------------------------------------------------------------ */
+
+static enum fm_status field_positions(const struct fm_fragment *plan,
+                                      const struct fm_schema *schema, uint32_t *positions,
+                                      struct fm_error *err)
+{
+    for (uint32_t i = 0; i < plan->field_count; i++) {
+        positions[i] = UINT32_MAX;
+        for (uint32_t f = 0; f < schema->field_count; f++)
+            if (schema->fields[f].id == plan->fields[i])
+                positions[i] = f;
+        if (positions[i] == UINT32_MAX)
+            return fm_fail(err, FM_INVALID, "the table has no field %" PRIu32, plan->fields[i]);
+    }
+    return FM_OK;
+}
+
+static enum fm_status encode_wanted(const struct fm_columns *all, const uint32_t *positions,
+                                    uint32_t count, struct fm_buf *out)
+{
+    FM_AUTO(fm_mem_freep) struct fm_column *items = calloc(count + 1, sizeof *items);
+
+    if (items == NULL)
+        return FM_NOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        items[i] = all->items[positions[i]];
+    fm_columns_encode(out, &(struct fm_columns){.count = count, .items = items});
+    return fm_buf_status(out);
+}
+
+static enum fm_status start_scan(struct fragment *fragment, struct fm_buf *columns,
+                                 uint64_t *rows, struct fm_error *err)
+{
+    const struct fm_table_ref *ref = &fragment->plan.tables[0];
+    struct fm_predicate_list predicates = {0};
+    struct fm_table_info info = {0};
+    struct fm_columns all = {0};
+    FM_AUTO(fm_mem_freep) uint32_t *positions =
+        calloc(fragment->plan.field_count + 1, sizeof *positions);
+
+    enum fm_status status =
+        fm_snapshot_table(fragment->snapshot, ref->domain, ref->table, &info);
+    if (status == FM_OK && (positions == NULL || fragment->plan.table_count != 1 ||
+                            fragment->plan.field_count == 0))
+        status = positions == NULL ? FM_NOMEM : fm_fail(err, FM_INVALID, "a scan has one table "
+                                                                         "and some fields");
+    if (status == FM_OK)
+        status = field_positions(&fragment->plan, info.schema, positions, err);
+    if (status == FM_OK && fragment->plan.predicates.len != 0)
+        status = fm_predicate_list_decode(fragment->plan.predicates, info.schema, &predicates,
+                                          err);
+    if (status == FM_OK)
+        status = fm_snapshot_columns(fragment->snapshot, ref->domain, ref->table, &all);
+    if (status == FM_OK)
+        status = encode_wanted(&all, positions, fragment->plan.field_count, columns);
+    struct fm_scan_options options = {
+        .domain = ref->domain,
+        .table = ref->table,
+        .field_count = fragment->plan.field_count,
+        .fields = positions,
+        .predicates = &predicates,
+        .at = ref->at,
+        .row_limit = fragment->plan.row_limit,
+    };
+    if (status == FM_OK)
+        status = fm_scan_open(fragment->snapshot, &options, &fragment->scan, err);
+    *rows = info.rows_latest;
+    fm_columns_deinit(&all);
+    fm_predicate_list_deinit(&predicates);
+    fm_schema_free(info.schema);
+    return status;
+}
+
+/* ---- SQL ------------------------------------------------------------------------------------------------- */
+
+/* The owner plans for itself; every table of its plan must be one that the ticket names. */
+static enum fm_status start_sql(struct fragment *fragment, struct fm_buf *columns, uint64_t *rows,
+                                struct fm_error *err)
+{
+    fm_ms left = (fragment->ticket.deadline - fm_now_us()) / 1000;
+    struct fm_columns result = {0};
+    struct fm_table_run_options options = {
+        .server = fragment->server,
+        .snapshot = fragment->snapshot,
+        .sql = fragment->plan.sql,
+        .tables = fragment->plan.tables,
+        .table_count = fragment->plan.table_count,
+        .deadline = fm_now_ms() + left,
+    };
+
+    *rows = 0;
+    enum fm_status status = fm_table_run_open(&options, &fragment->run, &result, err);
+    if (status == FM_OK) {
+        fm_columns_encode(columns, &result);
+        status = fm_buf_status(columns);
+    }
+    fm_columns_deinit(&result);
+    return status;
+}
+
+/* ---- As a producer ------------------------------------------------------------------------------------------ */
+
+static enum fm_status fragment_next(void *context, struct fm_buf *batch, struct fm_error *err)
+{
+    struct fragment *fragment = context;
+
+    if (fragment->scan != NULL)
+        return fm_scan_next(fragment->scan, batch, err);
+    return fm_table_run_next(fragment->run, batch, err);
+}
+
+static void fragment_cancel(void *context)
+{
+    struct fragment *fragment = context;
+
+    if (fragment->run != NULL)
+        fm_table_run_cancel(fragment->run);
+}
+
+static enum fm_status fragment_finish(void *context, const struct fm_cursor_totals *totals,
+                                      struct fm_buf *end, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(FM_ENVELOPE_BYTES_MAX);
+    struct fragment *fragment = context;
+    struct fm_key *key = fragment->server->identity->sign_key;
+    struct fm_receipt receipt = {
+        .query = fragment->ticket.query,
+        .owner = fragment->ticket.owner,
+        .ticket = fragment->ticket_hash,
+        .fragment = fragment->fragment_hash,
+        .principal = fragment->principal_hash,
+        .table_count = fragment->plan.table_count,
+        .rows = totals->rows,
+        .bytes = totals->bytes,
+        .batches = totals->batches,
+        .root = totals->root,
+        .time = fm_now_us(),
+        .columns = fragment->columns_hash,
+        .stopped = totals->stopped,
+    };
+
+    memcpy(receipt.trace, fragment->ticket.trace, sizeof receipt.trace);
+    for (uint32_t i = 0; i < receipt.table_count; i++) {
+        receipt.heads[i] = fm_span(fragment->heads.data + fragment->head_at[i],
+                                   fragment->head_at[i + 1] - fragment->head_at[i]);
+        receipt.schemas[i] = fragment->plan.tables[i].schema;
+    }
+    fm_receipt_encode(&body, &receipt);
+    enum fm_status status = fm_buf_status(&body);
+    if (status == FM_OK)
+        status = fm_envelope_seal(FM_ENV_RECEIPT, &fragment->server->identity->charter.mesh,
+                                  fm_buf_span(&body), &key, 1, end);
+    if (status != FM_OK)
+        return fm_fail(err, status, "sign the receipt");
+    return FM_OK;
+}
+
+/* ---- Opening --------------------------------------------------------------------------------------------------- */
+
+static enum fm_status start(struct fragment *fragment, struct fm_buf *reply, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf columns = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
+    uint64_t rows = 0;
+
+    enum fm_status status = fm_fragment_decode(fragment->ticket.fragment, &fragment->plan);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the fragment does not decode");
+    status = fm_snapshot_open(fragment->server->store, &fragment->snapshot, err);
+    for (uint32_t i = 0; i < fragment->plan.table_count && status == FM_OK; i++)
+        status = add_head(fragment, i, err);
+    if (status != FM_OK)
+        return status;
+    if (fragment->plan.kind == FM_FRAGMENT_SCAN)
+        status = start_scan(fragment, &columns, &rows, err);
+    else
+        status = start_sql(fragment, &columns, &rows, err);
+    if (status != FM_OK)
+        return status;
+    fm_sha256_one(&fragment->columns_hash, fm_buf_span(&columns));
+    fm_pack_map(reply, 2);
+    fm_pack_key_bin(reply, 0, columns.data, columns.len);
+    fm_pack_key_uint(reply, 1, rows);
+    return fm_buf_status(reply);
+}
+
+static fm_ms deadline_of(const struct fm_ticket *ticket)
+{
+    fm_us left = (ticket->deadline - fm_now_us()) / 1000;
+    if (left > FM_QUERY_MS_MAX)
+        left = FM_QUERY_MS_MAX;
+    return fm_now_ms() + left;
+}
+
+enum fm_status fm_fragment_open(struct fm_server *server, const struct fm_fragment_ask *ask,
+                                struct fm_buf *reply, struct fm_error *err)
+{
+    FM_AUTO(fragment_freep) struct fragment *fragment = calloc(1, sizeof *fragment);
+
+    if (fragment == NULL)
+        return fm_fail(err, FM_NOMEM, "run a fragment");
+    fragment->server = server;
+    enum fm_status status = check_ticket(server, ask, fragment, err);
+    if (status == FM_OK)
+        status = check_principal(server, ask, fragment, err);
+    if (status != FM_OK)
+        return status;
+    status = fm_cursor_repeated(server->cursors, FM_CURSOR_FRAGMENT, &fragment->ticket.query,
+                                fragment->ticket.number, &ask->asker->sign_key,
+                                &fragment->ticket_hash, reply);
+    if (status == FM_CONFLICT)
+        return fm_fail(err, status, "another fragment has this query's id and number");
+    if (status != FM_NOTFOUND)
+        return status;
+    status = fm_cursors_enter(server->cursors, FM_CURSOR_FRAGMENT, err);
+    if (status != FM_OK)
+        return status;
+    status = start(fragment, reply, err);
+    if (status != FM_OK) {
+        fm_cursors_leave(server->cursors, FM_CURSOR_FRAGMENT);
+        return status;
+    }
+    struct fm_cursor_options options = {
+        .kind = FM_CURSOR_FRAGMENT,
+        .query = fragment->ticket.query,
+        .number = fragment->ticket.number,
+        .caller = ask->asker->sign_key,
+        .deadline = deadline_of(&fragment->ticket),
+        .opened = fm_buf_span(reply),
+        .ticket = fragment->ticket_hash,
+    };
+    options.producer = (struct fm_producer){
+        .context = FM_TAKE(fragment),
+        .next = fragment_next,
+        .finish = fragment_finish,
+        .cancel = fragment_cancel,
+        .free = fragment_free,
+    };
+    return fm_cursor_open(server->cursors, &options, err);
+}

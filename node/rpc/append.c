@@ -1,0 +1,447 @@
+/* Appends: begin, rows in parts, commit or abort. An append belongs to the principal that began it. */
+#include "core/assert.h"
+#include "core/codec.h"
+#include "node/server.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+
+#define APPENDS_MAX 64u
+
+struct pending {
+    uint8_t id[16];
+    struct fm_public_key principal;
+    struct fm_append *append;
+    char domain[FM_NAME_MAX + 1];
+    char table[FM_NAME_MAX + 1];
+    uint32_t epoch;
+    struct fm_schema *schema;
+    const struct fm_type **types;
+    struct fm_tree tree;
+    uint64_t rows;
+    struct fm_buf part; /* Of a batch that comes in several messages. */
+    fm_ms used;
+    bool busy; /* A call works on it. */
+    bool doomed;
+};
+
+struct fm_append_table {
+    pthread_mutex_t lock;
+    struct pending *slots[APPENDS_MAX];
+};
+
+static void pending_free(struct pending *pending)
+{
+    if (pending == NULL)
+        return;
+    fm_append_abort(pending->append);
+    fm_schema_free(pending->schema);
+    free(pending->types);
+    fm_buf_free(&pending->part);
+    free(pending);
+}
+FM_DEFINE_FREEP(pending_freep, struct pending, pending_free)
+
+static void lock(struct fm_append_table *table)
+{
+    fm_assert(pthread_mutex_lock(&table->lock) == 0);
+}
+
+static void unlock(struct fm_append_table *table)
+{
+    fm_assert(pthread_mutex_unlock(&table->lock) == 0);
+}
+
+enum fm_status fm_append_table_new(struct fm_append_table **out)
+{
+    struct fm_append_table *table = calloc(1, sizeof *table);
+
+    if (table == NULL)
+        return FM_NOMEM;
+    fm_assert(pthread_mutex_init(&table->lock, NULL) == 0);
+    *out = table;
+    return FM_OK;
+}
+
+void fm_append_table_free(struct fm_append_table *table)
+{
+    if (table == NULL)
+        return;
+    for (uint32_t i = 0; i < APPENDS_MAX; i++)
+        pending_free(table->slots[i]);
+    (void)pthread_mutex_destroy(&table->lock);
+    free(table);
+}
+
+void fm_append_table_reap(struct fm_append_table *table, fm_ms now)
+{
+    for (uint32_t i = 0; i < APPENDS_MAX; i++) {
+        struct pending *ended = NULL;
+        lock(table);
+        struct pending *pending = table->slots[i];
+        if (pending != NULL && !pending->busy && now - pending->used > FM_CURSOR_LEASE_MS)
+            ended = FM_TAKE(table->slots[i]);
+        unlock(table);
+        pending_free(ended);
+    }
+}
+
+/* Take it for this call; one call works on an append at a time. */
+static enum fm_status take(struct fm_append_table *table, const uint8_t id[16],
+                           const struct fm_caller *caller, struct pending **out,
+                           struct fm_error *err)
+{
+    enum fm_status status = FM_NOTFOUND;
+
+    lock(table);
+    for (uint32_t i = 0; i < APPENDS_MAX && status == FM_NOTFOUND; i++) {
+        struct pending *pending = table->slots[i];
+        if (pending == NULL || memcmp(pending->id, id, sizeof pending->id) != 0 ||
+            !fm_public_key_equal(&pending->principal, &caller->principal.sign_key))
+            continue;
+        status = pending->busy ? FM_BUSY : FM_OK;
+        if (status != FM_OK)
+            continue;
+        pending->busy = true;
+        *out = pending;
+    }
+    unlock(table);
+    if (status == FM_NOTFOUND)
+        return fm_fail(err, status, "no such append is open here: its lease may have passed");
+    if (status == FM_BUSY)
+        return fm_fail(err, status, "another call works on this append");
+    return FM_OK;
+}
+
+static void give_back(struct fm_append_table *table, struct pending *pending)
+{
+    lock(table);
+    pending->busy = false;
+    pending->used = fm_now_ms();
+    unlock(table);
+}
+
+/* Take it out for good. */
+static void take_out(struct fm_append_table *table, struct pending *pending)
+{
+    lock(table);
+    for (uint32_t i = 0; i < APPENDS_MAX; i++)
+        if (table->slots[i] == pending)
+            table->slots[i] = NULL;
+    unlock(table);
+}
+
+/* ---- Begin -------------------------------------------------------------------------------------- */
+
+static enum fm_status encode_ack(struct fm_server *server, const char *domain, const char *table,
+                                 uint32_t epoch, const struct fm_appended *appended,
+                                 struct fm_buf *out)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf head = FM_BUF_INIT(FM_NOTE_BYTES_MAX);
+    struct fm_append_ack ack = {
+        .first_sequence = appended->first_sequence,
+        .rows = appended->rows,
+        .size = appended->size,
+        .root = appended->root,
+        .recorded_at = appended->recorded_at,
+        .durability = appended->durability,
+    };
+
+    enum fm_status status = fm_server_head(server, domain, table, epoch, appended->size,
+                                           &appended->root, &head);
+    if (status != FM_OK)
+        return status;
+    ack.head = fm_buf_span(&head);
+    fm_append_ack_encode(out, &ack);
+    return fm_buf_status(out);
+}
+
+static enum fm_status may_append(struct fm_server *server, const struct fm_caller *caller,
+                                 const char *domain, const char *table, struct fm_error *err)
+{
+    const struct fm_principal_cert *principal = &caller->principal;
+    struct fm_node_id owner;
+
+    if (!fm_principal_has_role(principal, FM_ROLE_OWNER, domain) &&
+        !fm_principal_has_role(principal, FM_ROLE_APPENDER, domain))
+        return fm_fail(err, FM_REFUSED,
+                       "%s may not append to %s.%s: the certificate needs the role owner:%s or "
+                       "appender:%s",
+                       principal->name, domain, table, domain, domain);
+    if (fm_node_cert_domain(&server->identity->node, domain) != NULL)
+        return FM_OK;
+    if (fm_registry_owner(server->registry, domain, &owner) != FM_OK)
+        return fm_fail(err, FM_NOTFOUND, "table %s.%s does not exist or is not visible to you",
+                       domain, table);
+    struct fm_node_cert cert;
+    char address[280] = "unknown";
+    bool known = fm_registry_cert(server->registry, &owner, &cert, NULL) == FM_OK &&
+                 fm_membership_address(server->membership, &owner, address, NULL) == FM_OK;
+    return fm_fail(err, FM_INVALID,
+                   "this node does not own domain %s: append at its node %s, address %s", domain,
+                   known ? cert.name : "(unknown)", address);
+}
+
+static struct pending *pending_new(const struct fm_caller *caller,
+                                   const struct fm_append_begin *begin, struct fm_schema *schema)
+{
+    struct pending *pending = calloc(1, sizeof *pending);
+
+    if (pending == NULL) {
+        fm_schema_free(schema);
+        return NULL;
+    }
+    fm_random(pending->id, sizeof pending->id);
+    pending->principal = caller->principal.sign_key;
+    memcpy(pending->domain, begin->domain, sizeof pending->domain);
+    memcpy(pending->table, begin->table, sizeof pending->table);
+    pending->schema = schema;
+    pending->used = fm_now_ms();
+    pending->part.max = FM_BATCH_BYTES_MAX;
+    fm_tree_init(&pending->tree);
+    pending->types = calloc(schema->field_count, sizeof *pending->types);
+    if (pending->types == NULL) {
+        pending_free(pending);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < schema->field_count; i++)
+        pending->types[i] = &schema->fields[i].type;
+    return pending;
+}
+
+static enum fm_status check_table(struct fm_server *server, const struct fm_append_begin *begin,
+                                  struct fm_table_info *info, struct fm_error *err)
+{
+    struct fm_hash schema;
+    enum fm_status status = fm_store_table(server->store, begin->domain, begin->table, info);
+
+    if (status != FM_OK)
+        return fm_fail(err, status, "table %s.%s does not exist or is not visible to you",
+                       begin->domain, begin->table);
+    fm_schema_hash(info->schema, &schema.bytes[0]);
+    if (fm_hash_equal(&schema, &begin->schema))
+        return FM_OK;
+    uint32_t version = info->schema->version;
+    fm_schema_free(FM_TAKE(info->schema));
+    return fm_fail(err, FM_CONFLICT, "the schema of %s.%s is another now (version %" PRIu32 ")",
+                   begin->domain, begin->table, version);
+}
+
+static enum fm_status keep(struct fm_append_table *table, struct pending **pending,
+                           struct fm_error *err)
+{
+    enum fm_status status = FM_BUSY;
+
+    lock(table);
+    for (uint32_t i = 0; i < APPENDS_MAX && status != FM_OK; i++) {
+        if (table->slots[i] != NULL)
+            continue;
+        table->slots[i] = FM_TAKE(*pending);
+        status = FM_OK;
+    }
+    unlock(table);
+    if (status != FM_OK)
+        return fm_fail(err, status, "%u appends are open here already", APPENDS_MAX);
+    return FM_OK;
+}
+
+static enum fm_status reply_begun(struct fm_server *server, const struct pending *pending,
+                                  bool done, const struct fm_appended *first,
+                                  struct fm_buf *reply)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf ack = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
+
+    fm_pack_map(reply, done ? 3 : 2);
+    fm_pack_key_bin(reply, 0, pending->id, sizeof pending->id);
+    fm_pack_key_bool(reply, 1, done);
+    if (!done)
+        return fm_buf_status(reply);
+    enum fm_status status =
+        encode_ack(server, pending->domain, pending->table, pending->epoch, first, &ack);
+    if (status != FM_OK)
+        return status;
+    fm_pack_key_bin(reply, 2, ack.data, ack.len);
+    return fm_buf_status(reply);
+}
+
+enum fm_status fm_rpc_append_begin(struct fm_server *server, const struct fm_caller *caller,
+                                   struct fm_span body, struct fm_buf *reply,
+                                   struct fm_error *err)
+{
+    FM_AUTO(pending_freep) struct pending *pending = NULL;
+    struct fm_append_begin begin;
+    struct fm_table_info info = {0};
+    struct fm_appended first;
+    bool done = false;
+
+    enum fm_status status = fm_append_begin_decode(body, &begin);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the append does not decode");
+    status = may_append(server, caller, begin.domain, begin.table, err);
+    if (status == FM_OK)
+        status = check_table(server, &begin, &info, err);
+    if (status != FM_OK)
+        return status;
+    uint32_t version = info.schema->version;
+    pending = pending_new(caller, &begin, info.schema);
+    if (pending == NULL)
+        return fm_fail(err, FM_NOMEM, "begin an append");
+    pending->epoch = info.epoch;
+    struct fm_append_options options = {
+        .domain = begin.domain,
+        .table = begin.table,
+        .schema_version = version,
+        .has_producer = true,
+        .producer_sequence = begin.producer_sequence,
+        .has_expected = begin.has_expected,
+        .expected_size = begin.expected_version,
+        .has_trace = true,
+    };
+    memcpy(options.producer_id, begin.producer, sizeof options.producer_id);
+    memcpy(options.trace_id, caller->request->trace, sizeof options.trace_id);
+    status = fm_append_begin(server->store, &options, &pending->append, &done, &first, err);
+    if (status == FM_OK)
+        status = reply_begun(server, pending, done, &first, reply);
+    if (status == FM_OK && !done)
+        status = keep(server->appends, &pending, err);
+    return status;
+}
+
+/* ---- Rows --------------------------------------------------------------------------------------------- */
+
+static enum fm_status add_batch(struct pending *pending, struct fm_error *err)
+{
+    struct fm_batch batch;
+    struct fm_hash leaf;
+    struct fm_span bytes = fm_buf_span(&pending->part);
+
+    enum fm_status status =
+        fm_batch_view(bytes, pending->types, pending->schema->field_count, NULL, &batch);
+    if (status != FM_OK)
+        return fm_fail(err, status, "batch %" PRIu64 " is malformed, or not of the table's columns",
+                       pending->tree.size);
+    fm_leaf_hash(&leaf, bytes);
+    status = fm_append_rows(pending->append, &batch, err);
+    if (status != FM_OK)
+        return status;
+    fm_tree_append(&pending->tree, &leaf);
+    pending->rows += batch.rows;
+    fm_buf_clear(&pending->part);
+    return FM_OK;
+}
+
+static enum fm_status add_part(struct pending *pending, const struct fm_append_rows *rows,
+                               struct fm_error *err)
+{
+    if (rows->number != pending->tree.size || rows->offset != pending->part.len ||
+        rows->total > FM_BATCH_BYTES_MAX || rows->part.len > rows->total - rows->offset ||
+        rows->part.len == 0)
+        return fm_fail(err, FM_INVALID,
+                       "part at %" PRIu64 " of batch %" PRIu64 " is not the next one",
+                       rows->offset, rows->number);
+    fm_buf_put_span(&pending->part, rows->part);
+    enum fm_status status = fm_buf_status(&pending->part);
+    if (status != FM_OK)
+        return fm_fail(err, status, "batch %" PRIu64 " is too large", rows->number);
+    return pending->part.len == rows->total ? add_batch(pending, err) : FM_OK;
+}
+
+enum fm_status fm_rpc_append_rows(struct fm_server *server, const struct fm_caller *caller,
+                                  struct fm_span body, struct fm_buf *reply, struct fm_error *err)
+{
+    struct fm_append_rows rows;
+    struct pending *pending = NULL;
+
+    (void)reply; /* Empty. */
+    if (caller->kind != FM_PAYLOAD_PRINCIPAL)
+        return fm_fail(err, FM_REFUSED, "only a principal may append");
+    enum fm_status status = fm_append_rows_decode(body, &rows);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the rows do not decode");
+    status = take(server->appends, rows.append, caller, &pending, err);
+    if (status != FM_OK)
+        return status;
+    /* A repeated call whose reply was lost is answered again. */
+    bool is_repeat = rows.number < pending->tree.size;
+    if (!is_repeat)
+        status = add_part(pending, &rows, err);
+    if (status == FM_OK) {
+        give_back(server->appends, pending);
+        return FM_OK;
+    }
+    take_out(server->appends, pending); /* As a whole or not at all. */
+    pending_free(pending);
+    return status;
+}
+
+/* ---- Commit and abort -------------------------------------------------------------------------------------- */
+
+static enum fm_status commit(struct fm_server *server, struct pending *pending,
+                             const struct fm_append_commit *asked, struct fm_buf *reply,
+                             struct fm_error *err)
+{
+    struct fm_appended appended;
+    struct fm_hash root;
+
+    fm_tree_root(&pending->tree, &root);
+    if (asked->batches != pending->tree.size || asked->rows != pending->rows ||
+        !fm_hash_equal(&asked->root, &root))
+        return fm_fail(err, FM_INVALID,
+                       "what came is not what is to be committed: %" PRIu64 " rows, not %" PRIu64,
+                       pending->rows, asked->rows);
+    enum fm_status status = fm_append_commit(FM_TAKE(pending->append), &appended, err);
+    if (status != FM_OK)
+        return status;
+    return encode_ack(server, pending->domain, pending->table, pending->epoch, &appended, reply);
+}
+
+enum fm_status fm_rpc_append_commit(struct fm_server *server, const struct fm_caller *caller,
+                                    struct fm_span body, struct fm_buf *reply,
+                                    struct fm_error *err)
+{
+    struct fm_append_commit asked;
+    struct pending *pending = NULL;
+
+    enum fm_status status = fm_append_commit_decode(body, &asked);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the commit does not decode");
+    status = take(server->appends, asked.append, caller, &pending, err);
+    if (status != FM_OK)
+        return status;
+    take_out(server->appends, pending);
+    status = commit(server, pending, &asked, reply, err);
+    fm_log(&server->log, status == FM_OK ? FM_LOG_INFO : FM_LOG_WARN, "append", "domain",
+           pending->domain, "table", pending->table, "principal", caller->principal.name,
+           "status", fm_status_text(status), "reason", status == FM_OK ? "" : err->text, NULL);
+    pending_free(pending);
+    return status;
+}
+
+/* Body: map {0 append id}. */
+enum fm_status fm_rpc_append_abort(struct fm_server *server, const struct fm_caller *caller,
+                                   struct fm_span body, struct fm_buf *reply,
+                                   struct fm_error *err)
+{
+    FM_AUTO(fm_doc_freep) struct fm_doc *doc = NULL;
+    struct pending *pending = NULL;
+    uint8_t id[16];
+
+    (void)reply; /* Empty. */
+    if (caller->kind != FM_PAYLOAD_PRINCIPAL)
+        return fm_fail(err, FM_REFUSED, "only a principal may append");
+    enum fm_status status = fm_doc_parse(body, &doc);
+    if (status == FM_OK)
+        status = fm_map_check(fm_doc_root(doc), 0x1);
+    if (status == FM_OK)
+        status = fm_value_bin_exact(fm_map_get(fm_doc_root(doc), 0), id, sizeof id);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the abort does not decode");
+    status = take(server->appends, id, caller, &pending, err);
+    if (status == FM_NOTFOUND)
+        return FM_OK; /* Gone already. */
+    if (status != FM_OK)
+        return status;
+    take_out(server->appends, pending);
+    pending_free(pending);
+    return FM_OK;
+}

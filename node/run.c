@@ -1,0 +1,222 @@
+#include "node/run.h"
+
+#include "core/assert.h"
+#include "node/server.h"
+#include "query/plan.h"
+
+/* What one slot reads. */
+struct table {
+    struct fm_columns columns; /* All of the table, as the slot declares them. */
+    struct fm_store_mapping mapping;
+    bool is_mapped;
+    struct fm_scan *scan; /* Instead of a mapping, for reads of the past. */
+    struct fm_batch_source source;
+    struct fm_arena *arenas;
+    struct fm_mapped_segment *segments;
+    struct fm_mapped_column *cells; /* Of all segments. */
+};
+
+struct fm_table_run {
+    const struct fm_table_run_options *options;
+    struct fm_worker *worker;
+    struct fm_plan plan;
+    struct table *tables; /* plan.table_count. */
+};
+
+static void table_deinit(struct table *table)
+{
+    if (table->is_mapped)
+        fm_store_mapping_deinit(&table->mapping);
+    fm_scan_free(table->scan);
+    fm_columns_deinit(&table->columns);
+    free(table->arenas);
+    free(table->segments);
+    free(table->cells);
+}
+
+void fm_table_run_free(struct fm_table_run *run)
+{
+    if (run == NULL)
+        return;
+    fm_worker_free(run->worker); /* First: it maps what the tables hold. */
+    for (uint32_t i = 0; run->tables != NULL && i < run->plan.table_count; i++)
+        table_deinit(&run->tables[i]);
+    free(run->tables);
+    fm_plan_deinit(&run->plan);
+    free(run);
+}
+FM_DEFINE_FREEP(run_freep, struct fm_table_run, fm_table_run_free)
+
+/* ---- The catalog for planning: the ticket's tables at this snapshot ------------------------------ */
+
+static const struct fm_table_ref *find_ref(const struct fm_table_run_options *options,
+                                           const char *domain, const char *table)
+{
+    for (uint32_t i = 0; i < options->table_count; i++)
+        if (strcmp(options->tables[i].domain, domain) == 0 &&
+            strcmp(options->tables[i].table, table) == 0)
+            return &options->tables[i];
+    return NULL;
+}
+
+static enum fm_status resolve(void *context, const char *domain, const char *table,
+                              struct fm_schema **schema, struct fm_node_id *owner, uint64_t *rows)
+{
+    const struct fm_table_run_options *options = context;
+    struct fm_table_info info = {0};
+
+    if (find_ref(options, domain, table) == NULL)
+        return FM_NOTFOUND;
+    enum fm_status status = fm_snapshot_table(options->snapshot, domain, table, &info);
+    if (status != FM_OK)
+        return status;
+    *schema = info.schema;
+    *owner = options->server->identity->node.node;
+    *rows = info.rows_latest;
+    return FM_OK;
+}
+
+/* ---- Slots --------------------------------------------------------------------------------------------- */
+
+static enum fm_status scan_next(void *context, struct fm_buf *batch, struct fm_error *err)
+{
+    return fm_scan_next(context, batch, err);
+}
+
+static bool is_enum(const struct fm_plan_table *plan, uint32_t field)
+{
+    for (uint32_t i = 0; i < plan->enum_count; i++)
+        if (plan->enum_fields[i] == field)
+            return true;
+    return false;
+}
+
+static enum fm_status take_mapping(struct table *table, uint32_t field_count)
+{
+    const struct fm_store_mapping *mapping = &table->mapping;
+
+    table->arenas = calloc(mapping->arena_count + 1, sizeof *table->arenas);
+    table->segments = calloc(mapping->segment_count + 1, sizeof *table->segments);
+    table->cells =
+        calloc((size_t)mapping->segment_count * field_count + 1, sizeof *table->cells);
+    if (table->arenas == NULL || table->segments == NULL || table->cells == NULL)
+        return FM_NOMEM;
+    for (uint32_t i = 0; i < mapping->arena_count; i++)
+        table->arenas[i] = (struct fm_arena){.fd = mapping->fds[i], .bytes = mapping->bytes[i]};
+    for (uint32_t s = 0; s < mapping->segment_count; s++) {
+        struct fm_mapped_column *cells = table->cells + (size_t)s * field_count;
+        for (uint32_t c = 0; c < field_count; c++)
+            cells[c] = (struct fm_mapped_column){
+                .arena = mapping->segments[s].columns[c].arena,
+                .offset = mapping->segments[s].columns[c].offset,
+            };
+        table->segments[s] = (struct fm_mapped_segment){
+            .rows = mapping->segments[s].rows,
+            .columns = cells,
+        };
+    }
+    return FM_OK;
+}
+
+static enum fm_status open_table(struct fm_table_run *run, uint32_t i, struct fm_slot *slot,
+                                 struct fm_error *err)
+{
+    const struct fm_plan_table *plan = &run->plan.tables[i];
+    struct table *table = &run->tables[i];
+    struct fm_snapshot *snapshot = run->options->snapshot;
+    struct fm_scan_options options = {
+        .domain = plan->domain,
+        .table = plan->table,
+        .field_count = plan->field_count,
+        .fields = plan->fields,
+        .predicates = &plan->predicates,
+        .at = plan->at,
+    };
+
+    enum fm_status status =
+        fm_snapshot_columns(snapshot, plan->domain, plan->table, &table->columns);
+    for (uint32_t c = 0; c < table->columns.count && status == FM_OK; c++)
+        table->columns.items[c].as_text = !is_enum(plan, c);
+    if (status == FM_OK && plan->at.kind == FM_AT_LATEST) {
+        status = fm_snapshot_map(snapshot, &options, &table->mapping, err);
+        table->is_mapped = status == FM_OK;
+        if (status == FM_OK)
+            status = take_mapping(table, plan->field_count);
+    } else if (status == FM_OK) {
+        status = fm_scan_open(snapshot, &options, &table->scan, err);
+    }
+    struct fm_scan *rest = table->is_mapped ? table->mapping.rest : table->scan;
+    table->source = (struct fm_batch_source){.context = rest, .next = scan_next};
+    *slot = (struct fm_slot){
+        .columns = &table->columns,
+        .rows = plan->rows,
+        .supplied_count = plan->field_count,
+        .supplied = plan->fields,
+        .arena_count = table->mapping.arena_count,
+        .arenas = table->arenas,
+        .segment_count = table->mapping.segment_count,
+        .segments = table->segments,
+        .source = rest != NULL ? &table->source : NULL,
+    };
+    return status;
+}
+
+static enum fm_status open_tables(struct fm_table_run *run, struct fm_error *err)
+{
+    FM_AUTO(fm_mem_freep) struct fm_slot *slots =
+        calloc(run->plan.table_count + 1, sizeof *slots);
+    enum fm_status status = FM_OK;
+
+    run->tables = calloc(run->plan.table_count + 1, sizeof *run->tables);
+    if (slots == NULL || run->tables == NULL)
+        return fm_fail(err, FM_NOMEM, "run a query");
+    for (uint32_t i = 0; i < run->plan.table_count && status == FM_OK; i++)
+        status = open_table(run, i, &slots[i], err);
+    if (status != FM_OK)
+        return status;
+    return fm_worker_set_slots(run->worker, slots, run->plan.table_count, err);
+}
+
+/* ---- Life ------------------------------------------------------------------------------------------------ */
+
+enum fm_status fm_table_run_open(const struct fm_table_run_options *options,
+                                 struct fm_table_run **out, struct fm_columns *columns,
+                                 struct fm_error *err)
+{
+    FM_AUTO(run_freep) struct fm_table_run *run = calloc(1, sizeof *run);
+    struct fm_table_run_options copy = *options;
+    struct fm_catalog catalog = {.context = &copy, .resolve = resolve};
+
+    if (run == NULL)
+        return fm_fail(err, FM_NOMEM, "run a query");
+    run->options = &copy;
+    enum fm_status status =
+        fm_worker_lend(options->server->engine, options->deadline, &run->worker, err);
+    if (status == FM_OK)
+        status = fm_plan_make(run->worker, options->sql, &catalog, &run->plan, err);
+    if (status == FM_OK)
+        status = open_tables(run, err);
+    if (status != FM_OK)
+        return status;
+    struct fm_run_options how = {
+        .single_thread = run->plan.streams,
+        .rows_max = options->server->config.query_rows_max,
+    };
+    status = fm_worker_run(run->worker, fm_buf_span(&run->plan.sql), &how, columns, err);
+    if (status != FM_OK)
+        return status;
+    run->options = NULL; /* Only needed until here. */
+    *out = FM_TAKE(run);
+    return FM_OK;
+}
+
+enum fm_status fm_table_run_next(struct fm_table_run *run, struct fm_buf *batch,
+                                 struct fm_error *err)
+{
+    return fm_worker_next(run->worker, batch, err);
+}
+
+void fm_table_run_cancel(struct fm_table_run *run)
+{
+    fm_worker_cancel(run->worker);
+}
