@@ -29,6 +29,9 @@
  *              step, codes unsigned of `code_width` (1, 2, 4) bytes; arithmetic wraps never:
  *              encoders choose base and step so that it cannot, decoders reject what would.
  *   5 RUN_LENGTH and 6 DELTA are reserved: decoders of version 1 refuse them.
+ * Nested types are PLAIN. Below a list or map nothing is CONSTANT, so that each row there takes a
+ * byte at least and the bytes bound the rows. The base of uint64 is its two's complement. Bytes in
+ * no section are zero, and a section of no bytes has offset 0.
  *
  * Threads: read-only views; the bytes must not change meanwhile (copy first what a worker can
  * write). Errors: FM_MALFORMED from every check; a batch that fm_batch_view() accepted can be read
@@ -109,7 +112,8 @@ struct fm_batch { /* A checked view. */
  * dictionary's count (for outside dictionaries: below dictionaries[column]->count), UTF-8 of text
  * and valid boolean bytes. `types` (column_count of them) must equal the batch's, or be NULL when
  * any will do; `dictionaries` holds one pointer per top-level column (NULL entries allowed) or is
- * NULL. `bytes` must be 8-byte aligned and stay while the view is used. */
+ * NULL. `bytes` must be 8-byte aligned (else FM_INVALID) and stay while the view is used. Texts
+ * of an enum are looked up in its type, but for those of an outside dictionary. FM_NOMEM. */
 FM_MUST_USE enum fm_status fm_batch_view(struct fm_span bytes, const struct fm_type *const *types,
                                          uint32_t type_count,
                                          const struct fm_dictionary *const *dictionaries,
@@ -164,8 +168,12 @@ FM_MUST_USE enum fm_status fm_batch_builder_new(const struct fm_batch_builder_op
 void fm_batch_builder_free(struct fm_batch_builder *builder);
 FM_DEFINE_FREEP(fm_batch_builder_freep, struct fm_batch_builder, fm_batch_builder_free)
 
-/* Each column is filled by itself; fm_batch_builder_finish() demands equal rows in all.
- * Fixed values are in memory form; bytes types and enum by text. */
+/* Each column is filled by itself; fm_batch_builder_finish() demands equal rows in all (else
+ * FM_INVALID). Fixed values are in memory form; bytes types and enum by text. A put is all or
+ * nothing: on failure the column has the rows it had. FM_INVALID: the column's type is another, or
+ * the value is none of it (text that is not UTF-8 or not of the enum or the outside dictionary, a
+ * decimal past its precision). FM_LIMIT: past FM_BATCH_ROWS_MAX or FM_BATCH_BYTES_MAX; what is
+ * there can be finished. */
 FM_MUST_USE enum fm_status fm_batch_put_null(struct fm_batch_builder *builder, uint32_t column);
 FM_MUST_USE enum fm_status fm_batch_put_fixed(struct fm_batch_builder *builder, uint32_t column,
                                               const void *value);
@@ -188,8 +196,11 @@ FM_MUST_USE enum fm_status fm_batch_put_rows(struct fm_batch_builder *builder, u
                                              uint32_t first, uint32_t count,
                                              const uint64_t *selection);
 uint32_t fm_batch_builder_rows(const struct fm_batch_builder *builder); /* Of column 0. */
-size_t fm_batch_builder_bytes(const struct fm_batch_builder *builder);  /* Plain size so far. */
-/* Append the batch to `out` (aligned to 8 there) and start anew. */
+/* At most so many bytes would finish() append now (but for aligning `out`). Encodings that are sure
+ * are counted, so that batches for the wire fill up. */
+size_t fm_batch_builder_bytes(const struct fm_batch_builder *builder);
+/* Append the batch to `out` (aligned to 8 there) and start anew. On failure `out` has the length it
+ * had and the builder its rows. Null rows hold zeros in the result whatever was put. */
 FM_MUST_USE enum fm_status fm_batch_builder_finish(struct fm_batch_builder *builder,
                                                    uint64_t first_row, struct fm_buf *out);
 
