@@ -133,10 +133,10 @@ enum folkmoot_status folkmoot_verify(const char *path, const char *charter,
 struct folkmoot_result;
 
 struct folkmoot_query_options {
-    uint32_t timeout_ms;    /* The query's; 0: the handle's. */
-    uint64_t rows_max;      /* Fail with LIMIT past this; 0: none. */
-    const char *save;       /* Write the answer and its proofs to this file; NULL: do not. */
-    int skip_verification;  /* 1: take the rows as they come. */
+    uint32_t timeout_ms;   /* The query's; 0: the handle's. */
+    uint64_t rows_max;     /* Fail with LIMIT past this; 0: none. */
+    const char *save;      /* Write the answer and its proofs to this file; NULL: do not. */
+    int skip_verification; /* 1: take the rows as they come. */
 };
 
 /* `options` may be NULL. INVALID: the text is not one SELECT, or the engine's complaint about it.

@@ -1,0 +1,52 @@
+/* A saved answer (docs/wire.md, "Answer file"), written and read as a stream:
+ *   8 bytes "FMANSW1\n"
+ *   per batch: u32 length (1..FM_BATCH_BYTES_MAX), the batch as it came
+ *   u32 0
+ *   u32 length of the bundle (1..FM_DOC_BYTES_MAX), the bundle
+ * and nothing behind it. The batches' hashes are under the answer's signature, so that a changed
+ * byte anywhere is noticed: here, or by fm_verify_answer().
+ * Threads: one per object. Ownership: _open() and _free(). */
+#ifndef FM_CLIENT_ANSWER_FILE_H
+#define FM_CLIENT_ANSWER_FILE_H
+
+#include "core/bytes.h"
+
+#define FM_ANSWER_MAGIC "FMANSW1\n"
+#define FM_ANSWER_MAGIC_BYTES 8u
+
+struct fm_answer_writer;
+
+/* Writes beside `path`; the file gets its name when it is whole. FM_IO. */
+FM_MUST_USE enum fm_status fm_answer_writer_open(const char *path, struct fm_answer_writer **out,
+                                                 struct fm_error *err);
+FM_MUST_USE enum fm_status fm_answer_writer_batch(struct fm_answer_writer *writer,
+                                                  struct fm_span batch, struct fm_error *err);
+/* The end: the bundle, sync, rename. */
+FM_MUST_USE enum fm_status fm_answer_writer_finish(struct fm_answer_writer *writer,
+                                                   struct fm_span bundle, struct fm_error *err);
+/* Without finish nothing is left behind. */
+void fm_answer_writer_free(struct fm_answer_writer *writer);
+FM_DEFINE_FREEP(fm_answer_writer_freep, struct fm_answer_writer, fm_answer_writer_free)
+
+struct fm_answer_reader;
+
+/* FM_NOTFOUND, FM_IO; FM_MALFORMED: not an answer file. `name` stands in messages. */
+FM_MUST_USE enum fm_status fm_answer_reader_open(const char *path, struct fm_answer_reader **out,
+                                                 struct fm_error *err);
+/* The same from a descriptor at its first byte, which the reader then owns. */
+FM_MUST_USE enum fm_status fm_answer_reader_from(int fd, const char *name,
+                                                 struct fm_answer_reader **out,
+                                                 struct fm_error *err);
+/* Append the next batch to an empty buffer (so that it is aligned). FM_NOTFOUND: no more. */
+FM_MUST_USE enum fm_status fm_answer_reader_batch(struct fm_answer_reader *reader,
+                                                  struct fm_buf *batch, struct fm_error *err);
+/* After the last batch: the bundle. FM_MALFORMED when anything follows it. */
+FM_MUST_USE enum fm_status fm_answer_reader_bundle(struct fm_answer_reader *reader,
+                                                   struct fm_buf *bundle, struct fm_error *err);
+/* Back to the first batch. */
+FM_MUST_USE enum fm_status fm_answer_reader_rewind(struct fm_answer_reader *reader,
+                                                   struct fm_error *err);
+void fm_answer_reader_free(struct fm_answer_reader *reader);
+FM_DEFINE_FREEP(fm_answer_reader_freep, struct fm_answer_reader, fm_answer_reader_free)
+
+#endif

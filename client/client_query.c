@@ -1,0 +1,358 @@
+#include "client/answer_file.h"
+#include "client/client_internal.h"
+#include "client/client_text.h"
+#include "core/codec.h"
+
+#include <stdio.h>
+
+struct folkmoot_result {
+    struct folkmoot *handle;
+    struct fm_request_id id;
+    struct fm_buf request; /* Envelope as sent: the bundle must be about it. */
+    struct fm_buf columns_bytes;
+    struct fm_columns columns;
+    struct fm_column_view view;
+    char **type_texts; /* One per column. */
+    uint32_t timeout_ms;
+    uint64_t rows_max;
+    bool is_verified_at_end;
+    bool is_open; /* Running at the node: to be cancelled. */
+    struct fm_answer_writer *writer;
+    struct fm_leaves leaves;
+    struct fm_buf bytes; /* The batch at hand. */
+    struct fm_batch batch;
+    struct fm_buf text;
+    struct fm_buf bundle;
+    struct folkmoot_answer *answer;
+};
+
+static void cancel(struct folkmoot_result *result)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(64);
+    struct folkmoot *handle = result->handle;
+    struct fm_request_id call;
+
+    if (!result->is_open || handle->connection == NULL ||
+        fm_connection_is_broken(handle->connection))
+        return;
+    result->is_open = false;
+    fm_random(call.bytes, sizeof call.bytes);
+    fm_pack_map(&body, 1);
+    fm_pack_key_bin(&body, 0, result->id.bytes, sizeof result->id.bytes);
+    /* A courtesy: without it the node drops the query when its lease ends. */
+    enum fm_status ignored =
+        fm_connection_call(handle->connection, FM_METHOD_QUERY_CANCEL, &call, fm_buf_span(&body),
+                           fm_now_ms() + FM_GRACE_MS, NULL, NULL);
+    (void)ignored;
+}
+
+void folkmoot_result_free(struct folkmoot_result *result)
+{
+    if (result == NULL)
+        return;
+    cancel(result);
+    for (uint32_t i = 0; result->type_texts != NULL && i < result->columns.count; i++)
+        free(result->type_texts[i]);
+    free(result->type_texts);
+    fm_column_view_deinit(&result->view);
+    fm_columns_deinit(&result->columns);
+    fm_answer_writer_free(result->writer);
+    fm_leaves_deinit(&result->leaves);
+    fm_buf_free(&result->request);
+    fm_buf_free(&result->columns_bytes);
+    fm_buf_free(&result->bytes);
+    fm_buf_free(&result->text);
+    fm_buf_free(&result->bundle);
+    folkmoot_answer_free(result->answer);
+    free(result);
+}
+
+FM_DEFINE_FREEP(result_freep, struct folkmoot_result, folkmoot_result_free)
+
+static enum fm_status read_columns(struct folkmoot_result *result, struct fm_span reply)
+{
+    FM_AUTO(fm_doc_freep) struct fm_doc *doc = NULL;
+    struct fm_span columns = {0};
+
+    enum fm_status status = fm_doc_parse(reply, &doc);
+    if (status == FM_OK)
+        status = fm_map_check(fm_doc_root(doc), 1);
+    if (status == FM_OK)
+        status = fm_value_bin(fm_map_get(fm_doc_root(doc), 0), FM_DOC_BYTES_MAX, &columns);
+    if (status != FM_OK)
+        return status;
+    fm_buf_put_span(&result->columns_bytes, columns);
+    status = fm_buf_status(&result->columns_bytes);
+    if (status == FM_OK)
+        status = fm_columns_decode(fm_buf_span(&result->columns_bytes), &result->columns);
+    if (status == FM_OK)
+        status = fm_column_view_init(&result->view, &result->columns);
+    return status;
+}
+
+static enum fm_status print_types(struct folkmoot_result *result)
+{
+    result->type_texts = calloc((size_t)result->columns.count + 1, sizeof(char *));
+    if (result->type_texts == NULL)
+        return FM_NOMEM;
+    for (uint32_t i = 0; i < result->columns.count; i++) {
+        FM_AUTO(fm_buf_free) struct fm_buf text = FM_BUF_INIT(0);
+        fm_type_print(&text, &result->columns.items[i].type);
+        if (fm_buf_status(&text) == FM_OK)
+            result->type_texts[i] = fm_strdup_span(fm_buf_span(&text));
+        if (result->type_texts[i] == NULL)
+            return FM_NOMEM;
+    }
+    return FM_OK;
+}
+
+static enum fm_status send_query(struct folkmoot_result *result, const char *sql, size_t sql_len)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
+    FM_AUTO(fm_buf_free) struct fm_buf reply = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    struct folkmoot *handle = result->handle;
+
+    if (sql_len == 0 || sql_len > FM_SQL_BYTES_MAX || !fm_utf8_valid(fm_span(sql, sql_len)))
+        return fm_fail(&handle->err, FM_INVALID, "the query must be 1 to %u bytes of UTF-8",
+                       FM_SQL_BYTES_MAX);
+    fm_query_body_encode(&body, &(struct fm_query_body){.sql = fm_span(sql, sql_len)});
+    if (fm_buf_status(&body) != FM_OK)
+        return fm_fail(&handle->err, FM_LIMIT, "the query is longer than one message");
+    struct fm_request request =
+        fm_client_request(FM_METHOD_QUERY_OPEN, fm_buf_span(&body), result->timeout_ms);
+    result->id = request.id;
+    enum fm_status status = fm_client_connect(handle);
+    if (status != FM_OK)
+        return status;
+    status = fm_connection_request(handle->connection, &request,
+                                   fm_now_ms() + result->timeout_ms + FM_GRACE_MS, &result->request,
+                                   &reply, &handle->err);
+    if (status != FM_OK)
+        return status;
+    result->is_open = true;
+    status = read_columns(result, fm_buf_span(&reply));
+    if (status == FM_OK)
+        status = print_types(result);
+    if (status != FM_OK)
+        return fm_fail(&handle->err, status, "the node's reply about the query: %s",
+                       fm_status_text(status));
+    return FM_OK;
+}
+
+static enum fm_status open_query(struct folkmoot *handle, const char *sql, size_t sql_len,
+                                 const struct folkmoot_query_options *options,
+                                 struct folkmoot_result **out)
+{
+    FM_AUTO(result_freep) struct folkmoot_result *result = calloc(1, sizeof *result);
+
+    if (result == NULL)
+        return fm_fail(&handle->err, FM_NOMEM, "query");
+    result->handle = handle;
+    result->timeout_ms = options->timeout_ms == 0 ? handle->timeout_ms : options->timeout_ms;
+    result->rows_max = options->rows_max;
+    result->is_verified_at_end = options->skip_verification == 0;
+    result->bytes.max = FM_BATCH_BYTES_MAX;
+    result->bundle.max = FM_DOC_BYTES_MAX;
+    enum fm_status status = FM_OK;
+    if (options->save != NULL) /* Before anything is asked: the folder may not be writable. */
+        status = fm_answer_writer_open(options->save, &result->writer, &handle->err);
+    if (status == FM_OK)
+        status = send_query(result, sql, sql_len);
+    if (status == FM_OK)
+        *out = FM_TAKE(result);
+    return status;
+}
+
+enum folkmoot_status folkmoot_query(struct folkmoot *handle, const char *sql, size_t sql_len,
+                                    const struct folkmoot_query_options *options,
+                                    struct folkmoot_result **out)
+{
+    const struct folkmoot_query_options defaults = {0};
+
+    return fm_public_status(
+        open_query(handle, sql, sql_len, options == NULL ? &defaults : options, out));
+}
+
+/* ---- Batches ------------------------------------------------------------------------------- */
+
+static enum fm_status take_batch(struct folkmoot_result *result)
+{
+    struct fm_error *err = &result->handle->err;
+    struct fm_span bytes = fm_buf_span(&result->bytes);
+
+    enum fm_status status = fm_batch_view(bytes, result->view.types, result->view.count,
+                                          result->view.dictionaries, &result->batch);
+    if (status != FM_OK)
+        return fm_fail(err, status, "batch %llu of the answer does not fit its columns",
+                       (unsigned long long)result->leaves.count + 1);
+    status = fm_leaves_add(&result->leaves, bytes, result->batch.rows);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the answer has too many batches");
+    if (result->rows_max != 0 && result->leaves.rows > result->rows_max)
+        return fm_fail(err, FM_LIMIT,
+                       "the answer has more than %llu rows; allow more or add a LIMIT",
+                       (unsigned long long)result->rows_max);
+    if (result->writer != NULL)
+        return fm_answer_writer_batch(result->writer, bytes, err);
+    return FM_OK;
+}
+
+/* The bundle may hold for another question, or for other columns: compare with ours. */
+static enum fm_status compare(const struct folkmoot_result *result, struct fm_error *err)
+{
+    const struct fm_verified *verified = fm_answer_verified(result->answer);
+
+    if (!fm_span_equal(fm_answer_request(result->answer), fm_buf_span(&result->request)))
+        return fm_fail(err, FM_FORGED, "the answer is to another request than ours");
+    if (!fm_span_equal(verified->answer.columns, fm_buf_span(&result->columns_bytes)))
+        return fm_fail(err, FM_FORGED, "the columns signed are not the columns shown");
+    return FM_OK;
+}
+
+static enum fm_status finish(struct folkmoot_result *result)
+{
+    struct folkmoot *handle = result->handle;
+    enum fm_status status = FM_OK;
+
+    result->is_open = false;
+    if (result->is_verified_at_end) {
+        status = fm_answer_check(&handle->identity->charter, fm_buf_span(&result->bundle),
+                                 &result->leaves, &result->answer, &handle->err);
+        if (status == FM_OK)
+            status = compare(result, &handle->err);
+        if (status != FM_OK)
+            return fm_wrap(&handle->err, status, "the answer does not hold");
+    }
+    if (result->writer != NULL)
+        status =
+            fm_answer_writer_finish(result->writer, fm_buf_span(&result->bundle), &handle->err);
+    return status;
+}
+
+static enum fm_status next_batch(struct folkmoot_result *result)
+{
+    struct folkmoot *handle = result->handle;
+    enum fm_part_kind kind = FM_PART_END;
+
+    result->batch = (struct fm_batch){0};
+    fm_buf_clear(&result->bytes);
+    if (!result->is_open)
+        return FM_OK;
+    if (handle->connection == NULL || fm_connection_is_broken(handle->connection))
+        return fm_fail(&handle->err, FM_UNAVAILABLE, "node %s: the connection is lost",
+                       handle->node);
+    enum fm_status status = fm_connection_fetch(
+        handle->connection, FM_METHOD_QUERY_FETCH, &result->id, 0, result->leaves.count,
+        fm_now_ms() + result->timeout_ms + FM_GRACE_MS, &kind, &result->bytes, &handle->err);
+    if (status != FM_OK)
+        return status;
+    if (kind == FM_PART_BATCH)
+        return take_batch(result);
+    fm_buf_put_span(&result->bundle, fm_buf_span(&result->bytes));
+    fm_buf_clear(&result->bytes);
+    if (fm_buf_status(&result->bundle) != FM_OK)
+        return fm_fail(&handle->err, fm_buf_status(&result->bundle), "the answer's bundle: %s",
+                       fm_status_text(fm_buf_status(&result->bundle)));
+    return finish(result);
+}
+
+enum folkmoot_status folkmoot_result_next(struct folkmoot_result *result)
+{
+    /* An empty batch is none to a caller who waits for the end. */
+    for (;;) {
+        enum fm_status status = next_batch(result);
+        if (status != FM_OK)
+            result->batch.rows = 0;
+        if (status != FM_OK || result->batch.rows != 0 || !result->is_open)
+            return fm_public_status(status);
+    }
+}
+
+/* ---- Access -------------------------------------------------------------------------------- */
+
+uint32_t folkmoot_result_column_count(const struct folkmoot_result *result)
+{
+    return result->columns.count;
+}
+
+const char *folkmoot_result_column_name(const struct folkmoot_result *result, uint32_t column)
+{
+    return column < result->columns.count ? result->columns.items[column].name : NULL;
+}
+
+const char *folkmoot_result_column_type(const struct folkmoot_result *result, uint32_t column)
+{
+    return column < result->columns.count ? result->type_texts[column] : NULL;
+}
+
+int folkmoot_result_column_is_number(const struct folkmoot_result *result, uint32_t column)
+{
+    return column < result->columns.count && fm_type_is_number(&result->columns.items[column].type);
+}
+
+uint32_t folkmoot_result_rows(const struct folkmoot_result *result)
+{
+    return result->batch.rows;
+}
+
+const uint8_t *folkmoot_result_batch(const struct folkmoot_result *result, size_t *len)
+{
+    *len = result->bytes.len;
+    return result->bytes.data;
+}
+
+static enum fm_status value_text(struct folkmoot_result *result, enum fm_text_style style,
+                                 uint32_t row, uint32_t column, const char **text, size_t *len)
+{
+    if (row >= result->batch.rows || column >= result->columns.count)
+        return fm_fail(&result->handle->err, FM_INVALID, "there is no row %u, column %u", row,
+                       column);
+    const struct fm_vector_entry *vector = &result->batch.vectors[column];
+    if (fm_vector_is_null(&result->batch, vector, row)) {
+        *text = NULL;
+        *len = 0;
+        return FM_OK;
+    }
+    fm_buf_clear(&result->text);
+    enum fm_status status =
+        fm_text_value(&result->text, style, &result->batch, vector, result->view.types[column],
+                      result->view.dictionaries[column], row);
+    size_t size = result->text.len;
+    fm_buf_put_u8(&result->text, 0);
+    if (status == FM_OK)
+        status = fm_buf_status(&result->text);
+    if (status != FM_OK)
+        return fm_fail(&result->handle->err, status, "print a value: %s", fm_status_text(status));
+    *text = (const char *)result->text.data;
+    *len = size;
+    return FM_OK;
+}
+
+enum folkmoot_status folkmoot_result_text(struct folkmoot_result *result, uint32_t row,
+                                          uint32_t column, const char **text, size_t *len)
+{
+    return fm_public_status(value_text(result, FM_TEXT_PLAIN, row, column, text, len));
+}
+
+enum folkmoot_status folkmoot_result_json(struct folkmoot_result *result, uint32_t row,
+                                          uint32_t column, const char **text, size_t *len)
+{
+    enum fm_status status = value_text(result, FM_TEXT_JSON, row, column, text, len);
+
+    if (status == FM_OK && *text == NULL) {
+        *text = "null";
+        *len = 4;
+    }
+    return fm_public_status(status);
+}
+
+const struct folkmoot_answer *folkmoot_result_answer(const struct folkmoot_result *result)
+{
+    return result->answer;
+}
+
+const uint8_t *folkmoot_result_bundle(const struct folkmoot_result *result, size_t *len)
+{
+    *len = result->bundle.len;
+    return result->bundle.data;
+}
