@@ -10,53 +10,9 @@ fm_u128 fm_decimal_max(uint32_t precision)
     return value - 1;
 }
 
-#define DEFINE_CODES_MAX(name, type)                                                               \
-    static uint32_t name(const uint8_t *codes, size_t rows)                                        \
-    {                                                                                              \
-        type max = 0;                                                                              \
-        for (size_t i = 0; i < rows; i++) {                                                        \
-            type code;                                                                             \
-            memcpy(&code, codes + i * sizeof code, sizeof code);                                   \
-            max = code > max ? code : max;                                                         \
-        }                                                                                          \
-        return max;                                                                                \
-    }
-DEFINE_CODES_MAX(codes_max_u8, uint8_t)
-DEFINE_CODES_MAX(codes_max_u16, uint16_t)
-DEFINE_CODES_MAX(codes_max_u32, uint32_t)
-
-#define DEFINE_CODES_MIN(name, type)                                                               \
-    static uint32_t name(const uint8_t *codes, size_t rows)                                        \
-    {                                                                                              \
-        type min = (type)-1;                                                                       \
-        for (size_t i = 0; i < rows; i++) {                                                        \
-            type code;                                                                             \
-            memcpy(&code, codes + i * sizeof code, sizeof code);                                   \
-            min = code < min ? code : min;                                                         \
-        }                                                                                          \
-        return min;                                                                                \
-    }
-DEFINE_CODES_MIN(codes_min_u8, uint8_t)
-DEFINE_CODES_MIN(codes_min_u16, uint16_t)
-DEFINE_CODES_MIN(codes_min_u32, uint32_t)
-
-uint32_t fm_codes_max(const uint8_t *codes, uint32_t code_width, size_t rows)
-{
-    if (code_width == 1)
-        return codes_max_u8(codes, rows);
-    return code_width == 2 ? codes_max_u16(codes, rows) : codes_max_u32(codes, rows);
-}
-
-uint32_t fm_codes_min(const uint8_t *codes, uint32_t code_width, size_t rows)
-{
-    if (code_width == 1)
-        return codes_min_u8(codes, rows);
-    return code_width == 2 ? codes_min_u16(codes, rows) : codes_min_u32(codes, rows);
-}
-
 static bool booleans_valid(const uint8_t *values, size_t rows)
 {
-    return codes_max_u8(values, rows) <= 1;
+    return fm_codes_max(values, 1, rows) <= 1;
 }
 
 static bool decimals_valid(uint32_t precision, uint32_t width, const uint8_t *values, size_t rows)
