@@ -1,0 +1,301 @@
+#include "query/engine_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define THREADS_MAX 64u
+#define THREADS_DEFAULT_MAX 4u
+#define SPARE_MAX 8u
+#define LOANS_MAX 64u
+#define MEMORY_BYTES_DEFAULT ((size_t)512 << 20)
+#define READY_MS_MAX 30000
+#define RETRY_MS 1000
+
+/* `folkmoot-worker` beside the executable that runs. */
+static char *default_path(void)
+{
+    static const char name[] = "folkmoot-worker";
+    char self[4096];
+
+    ssize_t len = readlink("/proc/self/exe", self, sizeof self - sizeof name);
+    if (len <= 0)
+        return NULL;
+    self[len] = '\0';
+    char *slash = strrchr(self, '/');
+    if (slash == NULL)
+        return NULL;
+    memcpy(slash + 1, name, sizeof name);
+    return strdup(self);
+}
+
+static uint32_t default_threads(void)
+{
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    if (online < 1)
+        return 1;
+    return online > THREADS_DEFAULT_MAX ? THREADS_DEFAULT_MAX : (uint32_t)online;
+}
+
+static enum fm_status choose(struct fm_engine *engine, const struct fm_engine_options *options,
+                             struct fm_error *err)
+{
+    if (options->threads > THREADS_MAX || options->spare > SPARE_MAX)
+        return fm_fail(err, FM_INVALID, "engine: at most %u threads and %u spare workers",
+                       THREADS_MAX, SPARE_MAX);
+    engine->spare_wanted = options->spare;
+    engine->hello.threads = options->threads != 0 ? options->threads : default_threads();
+    engine->hello.memory_bytes =
+        options->memory_bytes != 0 ? options->memory_bytes : MEMORY_BYTES_DEFAULT;
+    engine->path = options->worker_path != NULL ? strdup(options->worker_path) : default_path();
+    return engine->path == NULL ? fm_fail(err, FM_NOTFOUND, "the worker program's place is unknown")
+                                : FM_OK;
+}
+
+/* ---- The zygote, which may have to be started again ------------------------------------------- */
+
+enum fm_status engine_fork(struct fm_engine *engine, const int descriptors[3],
+                           struct fm_worker *worker, struct fm_error *err)
+{
+    enum fm_status status = FM_OK;
+
+    (void)pthread_mutex_lock(&engine->zygote_lock);
+    for (int attempt = 0; attempt < 2; attempt++) {
+        status = FM_OK;
+        if (engine->zygote.pid == 0)
+            status = zygote_start(&engine->zygote, engine->path, &engine->hello, err);
+        if (status != FM_OK)
+            break;
+        status = zygote_fork(&engine->zygote, descriptors, &worker->pid, err);
+        if (status == FM_OK || status == FM_UNAVAILABLE)
+            break;
+        zygote_stop(&engine->zygote); /* It died; a new one gets the second attempt. */
+    }
+    if (status == FM_OK) {
+        worker->generation = engine->zygote.generation;
+        /* Its number is its own until it is reaped, which only engine_reap() does. */
+        worker->pidfd = (int)syscall(SYS_pidfd_open, worker->pid, 0);
+        if (worker->pidfd < 0)
+            status = fm_fail_errno(err, FM_UNAVAILABLE, errno, "watch a worker process");
+    }
+    (void)pthread_mutex_unlock(&engine->zygote_lock);
+    return status;
+}
+
+int engine_reap(struct fm_engine *engine, uint64_t generation, pid_t pid)
+{
+    int wait_status = -1;
+
+    (void)pthread_mutex_lock(&engine->zygote_lock);
+    if (engine->zygote.pid != 0 && engine->zygote.generation == generation &&
+        zygote_wait(&engine->zygote, pid, &wait_status) != FM_OK) {
+        wait_status = -1;
+        zygote_stop(&engine->zygote);
+    }
+    (void)pthread_mutex_unlock(&engine->zygote_lock);
+    return wait_status;
+}
+
+void engine_last_words(struct fm_engine *engine, char *out, size_t size)
+{
+    off_t end = 0;
+    ssize_t bytes = 0;
+
+    out[0] = '\0';
+    (void)pthread_mutex_lock(&engine->zygote_lock);
+    if (engine->zygote.errors >= 0) {
+        end = lseek(engine->zygote.errors, 0, SEEK_END);
+        off_t from = end > (off_t)size - 1 ? end - ((off_t)size - 1) : 0;
+        bytes = pread(engine->zygote.errors, out, size - 1, from);
+    }
+    (void)pthread_mutex_unlock(&engine->zygote_lock);
+    while (bytes > 0 && out[bytes - 1] == '\n')
+        bytes--;
+    out[bytes > 0 ? bytes : 0] = '\0';
+    char *line = strrchr(out, '\n');
+    if (line != NULL)
+        memmove(out, line + 1, strlen(line + 1) + 1);
+}
+
+/* ---- Spares ----------------------------------------------------------------------------------- */
+
+static struct fm_worker *pop_spare(struct fm_engine *engine)
+{
+    struct fm_worker *worker = engine->spares;
+
+    if (worker == NULL)
+        return NULL;
+    engine->spares = worker->next;
+    worker->next = NULL;
+    engine->spare_count--;
+    (void)pthread_cond_broadcast(&engine->changed);
+    return worker;
+}
+
+static void wait_a_while(struct fm_engine *engine)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += RETRY_MS / 1000;
+    (void)pthread_cond_timedwait(&engine->changed, &engine->lock, &until);
+}
+
+/* Forks workers ahead of need. What goes wrong here goes wrong again, and is told, in a lend. */
+static void *keep_spares(void *argument)
+{
+    struct fm_engine *engine = argument;
+
+    (void)pthread_mutex_lock(&engine->lock);
+    while (!engine->closing) {
+        struct fm_worker *worker = NULL;
+        if (engine->spare_count >= engine->spare_wanted) {
+            (void)pthread_cond_wait(&engine->changed, &engine->lock);
+            continue;
+        }
+        (void)pthread_mutex_unlock(&engine->lock);
+        enum fm_status status = worker_new(engine, fm_now_ms() + READY_MS_MAX, &worker, NULL);
+        (void)pthread_mutex_lock(&engine->lock);
+        if (status != FM_OK) {
+            if (!engine->closing)
+                wait_a_while(engine);
+            continue;
+        }
+        worker->next = engine->spares;
+        engine->spares = worker;
+        engine->spare_count++;
+    }
+    (void)pthread_mutex_unlock(&engine->lock);
+    return NULL;
+}
+
+static enum fm_status init_locks(struct fm_engine *engine, struct fm_error *err)
+{
+    pthread_condattr_t monotonic;
+    int failed = pthread_condattr_init(&monotonic);
+
+    if (failed == 0)
+        failed = pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    if (failed == 0)
+        failed = pthread_cond_init(&engine->changed, &monotonic);
+    if (failed == 0)
+        failed = pthread_mutex_init(&engine->lock, NULL);
+    if (failed == 0)
+        failed = pthread_mutex_init(&engine->zygote_lock, NULL);
+    return failed == 0 ? FM_OK : fm_fail_errno(err, FM_NOMEM, failed, "engine: locks");
+}
+
+enum fm_status fm_engine_open(const struct fm_engine_options *options, struct fm_engine **out,
+                              struct fm_error *err)
+{
+    FM_AUTO(fm_engine_freep) struct fm_engine *engine = calloc(1, sizeof *engine);
+
+    if (engine == NULL)
+        return FM_NOMEM;
+    engine->zygote = (struct zygote){.fd = -1, .errors = -1};
+    channel_reader_init(&engine->zygote.reader, -1);
+    enum fm_status status = init_locks(engine, err);
+    if (status == FM_OK)
+        status = choose(engine, options, err);
+    if (status == FM_OK)
+        status = zygote_start(&engine->zygote, engine->path, &engine->hello, err);
+    if (status != FM_OK)
+        return status;
+    if (engine->spare_wanted > 0) {
+        int failed = pthread_create(&engine->keeper, NULL, keep_spares, engine);
+        if (failed != 0)
+            return fm_fail_errno(err, FM_IO, failed, "engine: thread");
+        engine->has_keeper = true;
+    }
+    *out = FM_TAKE(engine);
+    return FM_OK;
+}
+
+void fm_engine_free(struct fm_engine *engine)
+{
+    if (engine == NULL)
+        return;
+    (void)pthread_mutex_lock(&engine->lock);
+    engine->closing = true;
+    (void)pthread_cond_broadcast(&engine->changed);
+    (void)pthread_mutex_unlock(&engine->lock);
+    if (engine->has_keeper)
+        (void)pthread_join(engine->keeper, NULL);
+    for (struct fm_worker *worker = pop_spare(engine); worker != NULL; worker = pop_spare(engine))
+        worker_end(worker);
+    zygote_stop(&engine->zygote);
+    (void)pthread_cond_destroy(&engine->changed);
+    (void)pthread_mutex_destroy(&engine->lock);
+    (void)pthread_mutex_destroy(&engine->zygote_lock);
+    free(engine->path);
+    free(engine);
+}
+
+/* ---- Loans ------------------------------------------------------------------------------------ */
+
+static enum fm_status count_loan(struct fm_engine *engine, struct fm_worker **spare,
+                                 struct fm_error *err)
+{
+    enum fm_status status = FM_OK;
+
+    (void)pthread_mutex_lock(&engine->lock);
+    if (engine->loan_count >= LOANS_MAX)
+        status = fm_fail(err, FM_BUSY, "%u workers are in use", LOANS_MAX);
+    else
+        engine->loan_count++;
+    if (status == FM_OK)
+        *spare = pop_spare(engine);
+    (void)pthread_mutex_unlock(&engine->lock);
+    return status;
+}
+
+static void end_loan(struct fm_engine *engine)
+{
+    (void)pthread_mutex_lock(&engine->lock);
+    engine->loan_count--;
+    (void)pthread_mutex_unlock(&engine->lock);
+}
+
+enum fm_status fm_worker_lend(struct fm_engine *engine, fm_ms deadline, struct fm_worker **out,
+                              struct fm_error *err)
+{
+    struct fm_worker *worker = NULL;
+    fm_ms now = fm_now_ms();
+
+    if (deadline <= now)
+        return fm_fail(err, FM_TIMEOUT, "%s", fm_status_text(FM_TIMEOUT));
+    enum fm_status status = count_loan(engine, &worker, err);
+    if (status != FM_OK)
+        return status;
+    if (worker != NULL && !worker_is_alive(worker)) {
+        worker_end(worker); /* Killed while it waited. */
+        worker = NULL;
+    }
+    if (worker == NULL) {
+        fm_ms ready = deadline - now > READY_MS_MAX ? now + READY_MS_MAX : deadline;
+        status = worker_new(engine, ready, &worker, err);
+    }
+    if (status != FM_OK) {
+        end_loan(engine);
+        return status;
+    }
+    worker->deadline = deadline;
+    *out = worker;
+    return FM_OK;
+}
+
+void fm_worker_free(struct fm_worker *worker)
+{
+    if (worker == NULL)
+        return;
+    struct fm_engine *engine = worker->engine;
+    worker_end(worker);
+    end_loan(engine);
+}
+
+int fm_worker_pid(const struct fm_worker *worker)
+{
+    return (int)worker->pid;
+}

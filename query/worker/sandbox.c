@@ -1,0 +1,251 @@
+#include "query/worker/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DATA_SPARE_BYTES (UINT64_C(64) << 20)
+#define FILTER_STEPS_MAX 4096u
+
+/* The address sanitizer maps terabytes, and needs calls that DuckDB does not make. */
+#ifdef __SANITIZE_ADDRESS__
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+struct filter {
+    unsigned short steps;
+    struct sock_filter program[FILTER_STEPS_MAX];
+};
+
+struct sandbox {
+    struct filter query;
+    struct filter reads;
+};
+
+/* What DuckDB's threads and libc's allocator need, and the sockets. */
+static const int allowed[] = {
+    SCMP_SYS(futex),
+    SCMP_SYS(recvmsg),
+    SCMP_SYS(sendmsg),
+    SCMP_SYS(madvise),
+    SCMP_SYS(munmap),
+    SCMP_SYS(mremap),
+    SCMP_SYS(brk),
+    SCMP_SYS(sched_yield),
+    SCMP_SYS(exit),
+    SCMP_SYS(exit_group),
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(clock_getres),
+    SCMP_SYS(gettimeofday),
+    SCMP_SYS(time),
+    SCMP_SYS(nanosleep),
+    SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(restart_syscall),
+    SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(sigaltstack),
+    SCMP_SYS(gettid),
+    SCMP_SYS(getpid),
+    SCMP_SYS(getrandom),
+    SCMP_SYS(getcpu),
+    SCMP_SYS(rseq),
+    SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(close),
+    SCMP_SYS(sysinfo),
+};
+
+/* Plain SQL can provoke these (read_csv('/etc/passwd') looks at the path before it refuses): they
+ * fail, instead of ending the worker. */
+static const int refused[] = {
+    SCMP_SYS(open),       SCMP_SYS(openat),
+    SCMP_SYS(openat2),    SCMP_SYS(creat),
+    SCMP_SYS(stat),       SCMP_SYS(lstat),
+    SCMP_SYS(newfstatat), SCMP_SYS(statx),
+    SCMP_SYS(access),     SCMP_SYS(faccessat),
+    SCMP_SYS(faccessat2), SCMP_SYS(readlink),
+    SCMP_SYS(readlinkat), SCMP_SYS(getcwd),
+    SCMP_SYS(chdir),      SCMP_SYS(mkdir),
+    SCMP_SYS(mkdirat),    SCMP_SYS(rmdir),
+    SCMP_SYS(unlink),     SCMP_SYS(unlinkat),
+    SCMP_SYS(rename),     SCMP_SYS(renameat),
+    SCMP_SYS(renameat2),  SCMP_SYS(statfs),
+    SCMP_SYS(fstatfs),    SCMP_SYS(getdents64),
+    SCMP_SYS(ioctl),      SCMP_SYS(fcntl),
+    SCMP_SYS(prlimit64),  SCMP_SYS(getrlimit),
+    SCMP_SYS(uname),      SCMP_SYS(getuid),
+    SCMP_SYS(geteuid),    SCMP_SYS(sched_setaffinity),
+    SCMP_SYS(write),      SCMP_SYS(writev),
+    SCMP_SYS(fsync),      SCMP_SYS(ftruncate),
+    SCMP_SYS(fallocate),  SCMP_SYS(pwrite64),
+    SCMP_SYS(prctl),
+};
+
+/* What reading the one descriptor of an ingest takes. A query's worker is refused them. */
+static const int reading[] = {
+    SCMP_SYS(read), SCMP_SYS(pread64), SCMP_SYS(lseek), SCMP_SYS(fstat), SCMP_SYS(fadvise64),
+};
+
+#if SANITIZED
+static const int sanitizer[] = {SCMP_SYS(readv), SCMP_SYS(getppid), SCMP_SYS(rt_sigaction)};
+#endif
+
+static int add_all(scmp_filter_ctx context, uint32_t action, const int *calls, size_t count)
+{
+    int failed = 0;
+
+    for (size_t i = 0; i < count && failed == 0; i++)
+        failed = seccomp_rule_add(context, action, calls[i], 0);
+    return failed;
+}
+
+/* Calls that depend on their arguments. Memory: never executable. */
+static int add_conditional(scmp_filter_ctx context, bool reads)
+{
+    static const int mapping[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
+    static const int copying[] = {F_DUPFD_CLOEXEC, F_DUPFD, F_GETFL, F_GETFD};
+    int failed = 0;
+
+    for (size_t i = 0; i < 2 && failed == 0; i++)
+        failed = seccomp_rule_add(context, SCMP_ACT_ALLOW, mapping[i], 1,
+                                  SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    /* abort() of this very process. */
+    if (failed == 0)
+        failed = seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 0);
+    for (size_t i = 0; i < sizeof copying / sizeof *copying && failed == 0 && reads; i++)
+        failed = seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+                                  SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)copying[i]));
+    return failed;
+}
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static int add_rules(scmp_filter_ctx context, bool reads)
+{
+    int failed = add_all(context, SCMP_ACT_ALLOW, allowed, COUNT(allowed));
+
+    for (size_t i = 0; i < COUNT(refused) && failed == 0; i++) {
+        if (refused[i] == SCMP_SYS(fcntl) && reads)
+            continue; /* Decided by its argument. */
+        if ((refused[i] == SCMP_SYS(write) || refused[i] == SCMP_SYS(writev)) && SANITIZED)
+            continue; /* Reports go to stderr. */
+        failed = seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
+    }
+    if (failed == 0)
+        failed = add_all(context, reads ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM), reading,
+                         COUNT(reading));
+#if SANITIZED
+    static const int writing[] = {SCMP_SYS(write), SCMP_SYS(writev)};
+    if (failed == 0)
+        failed = add_all(context, SCMP_ACT_ALLOW, writing, COUNT(writing));
+    if (failed == 0)
+        failed = add_all(context, SCMP_ACT_ALLOW, sanitizer, COUNT(sanitizer));
+#endif
+    return failed == 0 ? add_conditional(context, reads) : failed;
+}
+
+/* libseccomp writes a program to a descriptor only. */
+static int export_program(scmp_filter_ctx context, struct filter *out)
+{
+    int fd = memfd_create("filter", MFD_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int failed = seccomp_export_bpf(context, fd);
+    ssize_t bytes = failed == 0 ? pread(fd, out->program, sizeof out->program, 0) : 0;
+    (void)close(fd); /* Memory only. */
+    if (failed != 0)
+        return failed;
+    if (bytes <= 0 || (size_t)bytes >= sizeof out->program ||
+        (size_t)bytes % sizeof *out->program != 0)
+        return -EINVAL;
+    out->steps = (unsigned short)((size_t)bytes / sizeof *out->program);
+    return 0;
+}
+
+static int build(struct filter *out, bool reads)
+{
+    scmp_filter_ctx context = seccomp_init(SCMP_ACT_KILL_PROCESS);
+    if (context == NULL)
+        return -ENOMEM;
+    (void)seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* A tree; else a list serves. */
+    int failed = add_rules(context, reads);
+    if (failed == 0)
+        failed = export_program(context, out);
+    seccomp_release(context);
+    return failed;
+}
+
+enum fm_status sandbox_new(struct sandbox **out, struct fm_error *err)
+{
+    struct sandbox *sandbox = calloc(1, sizeof *sandbox);
+
+    if (sandbox == NULL)
+        return fm_fail(err, FM_NOMEM, "system call filter: out of memory");
+    int failed = build(&sandbox->query, false);
+    if (failed == 0)
+        failed = build(&sandbox->reads, true);
+    if (failed != 0) {
+        free(sandbox);
+        return fm_fail_errno(err, FM_IO, -failed, "system call filter");
+    }
+    *out = sandbox;
+    return FM_OK;
+}
+
+/* Bytes that RLIMIT_DATA counts, as they are now: the sixth number of statm, in pages. */
+static uint64_t data_bytes(void)
+{
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%*u %*u %*u %*u %*u %llu", &pages) != 1)
+        pages = 0;
+    (void)fclose(file); /* Read only. */
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static int set_limit(int what, uint64_t value)
+{
+    struct rlimit limit = {.rlim_cur = value, .rlim_max = value};
+    return setrlimit((__rlimit_resource_t)what, &limit);
+}
+
+enum fm_status sandbox_limit(uint64_t memory_bytes, struct fm_error *err)
+{
+    /* Descriptors: 0 to 4, one being handed over, and DuckDB's handles of an ingest's input. */
+    if (set_limit(RLIMIT_CORE, 0) != 0 || set_limit(RLIMIT_FSIZE, SANITIZED ? 1 << 20 : 0) != 0 ||
+        set_limit(RLIMIT_NPROC, 0) != 0 || set_limit(RLIMIT_NOFILE, 128) != 0)
+        return fm_fail_errno(err, FM_IO, errno, "limit the worker");
+    uint64_t idle = data_bytes();
+    if (!SANITIZED && idle == 0)
+        return fm_fail(err, FM_IO, "limit the worker: /proc/self/statm cannot be read");
+    if (!SANITIZED && set_limit(RLIMIT_DATA, idle + memory_bytes + DATA_SPARE_BYTES) != 0)
+        return fm_fail_errno(err, FM_IO, errno, "limit the worker's memory");
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return fm_fail_errno(err, FM_IO, errno, "lock the worker");
+    return FM_OK;
+}
+
+enum fm_status sandbox_enter(const struct sandbox *sandbox, bool reads, struct fm_error *err)
+{
+    const struct filter *filter = reads ? &sandbox->reads : &sandbox->query;
+    struct sock_fprog program = {.len = filter->steps,
+                                 .filter = (struct sock_filter *)(uintptr_t)filter->program};
+
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0)
+        return fm_fail_errno(err, FM_IO, errno, "system call filter");
+    return FM_OK;
+}
