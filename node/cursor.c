@@ -247,8 +247,7 @@ enum fm_status fm_cursor_open(struct fm_cursors *cursors, const struct fm_cursor
                    status == FM_CONFLICT ? "this query id is in use" : "too many open cursors");
 }
 
-/* ---- Producing; the caller holds cursor->lock -------------------------------------------------
- * */
+/* ---- Producing; the caller holds cursor->lock ------------------------------------------------ */
 
 static void fail(struct fm_cursors *cursors, struct fm_server_cursor *cursor, enum fm_status status)
 {

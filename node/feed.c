@@ -66,13 +66,12 @@ static void unlock(struct fm_feed *feed)
     fm_assert(pthread_mutex_unlock(&feed->lock) == 0);
 }
 
-static enum fm_status named(const struct fm_feed *feed, enum fm_status status,
-                            struct fm_error *err)
+static enum fm_status named(const struct fm_feed *feed, enum fm_status status, struct fm_error *err)
 {
     return fm_wrap(err, status, "domain %s on node %s", feed->domain, feed->owner.name);
 }
 
-/* ---- Opening ------------------------------------------------------------------------------------ */
+/* ---- Opening --------------------------------------------------------------------------------- */
 
 static enum fm_status seal_ticket(struct fm_feed *feed, const struct fm_feed_options *options,
                                   struct fm_error *err)
@@ -96,15 +95,15 @@ static enum fm_status seal_ticket(struct fm_feed *feed, const struct fm_feed_opt
     fm_sha256_one(&feed->fragment_hash, ticket.fragment);
     memcpy(ticket.trace, options->trace, sizeof ticket.trace);
     if (!feed->is_local)
-        memcpy(ticket.session.bytes,
-               fm_connection_session_hash(fm_peer_connection(feed->peer)), FM_HASH_BYTES);
+        memcpy(ticket.session.bytes, fm_connection_session_hash(fm_peer_connection(feed->peer)),
+               FM_HASH_BYTES);
     fm_ticket_encode(&body, &ticket);
     enum fm_status status = fm_buf_status(&fragment);
     if (status == FM_OK)
         status = fm_buf_status(&body);
     if (status == FM_OK)
-        status = fm_envelope_seal(FM_ENV_TICKET, &identity->charter.mesh, fm_buf_span(&body),
-                                  &key, 1, &feed->ticket);
+        status = fm_envelope_seal(FM_ENV_TICKET, &identity->charter.mesh, fm_buf_span(&body), &key,
+                                  1, &feed->ticket);
     if (status != FM_OK)
         return fm_fail(err, status, "make the ticket: %s",
                        status == FM_LIMIT ? "the query is too large" : fm_status_text(status));
@@ -188,8 +187,8 @@ static enum fm_status find_owner(struct fm_feed *feed, const struct fm_feed_opti
 {
     char address[280];
     struct fm_server *server = feed->server;
-    enum fm_status status = fm_registry_cert(server->registry, &options->owner, &feed->owner,
-                                             &feed->owner_cert);
+    enum fm_status status =
+        fm_registry_cert(server->registry, &options->owner, &feed->owner, &feed->owner_cert);
 
     if (status != FM_OK)
         return fm_fail(err, FM_UNAVAILABLE,
@@ -210,7 +209,7 @@ static enum fm_status find_owner(struct fm_feed *feed, const struct fm_feed_opti
     return status == FM_OK ? FM_OK : named(feed, status, err);
 }
 
-/* ---- Fetching ahead --------------------------------------------------------------------------------- */
+/* ---- Fetching ahead -------------------------------------------------------------------------- */
 
 static void fetch_into(struct fm_feed *feed, uint64_t number, struct slot *slot)
 {
@@ -279,14 +278,14 @@ static enum fm_status wait_for(struct fm_feed *feed, uint64_t number, struct slo
     return status;
 }
 
-/* ---- Reading ------------------------------------------------------------------------------------------ */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static enum fm_status check_batch(struct fm_feed *feed, struct fm_span bytes, struct fm_error *err)
 {
     struct fm_batch batch;
     struct fm_hash leaf;
-    enum fm_status status = fm_batch_view(bytes, feed->types, feed->columns.count,
-                                          feed->dictionaries, &batch);
+    enum fm_status status =
+        fm_batch_view(bytes, feed->types, feed->columns.count, feed->dictionaries, &batch);
 
     if (status != FM_OK)
         return fm_fail(err, status, "batch %llu is malformed or of other columns than announced",
@@ -366,9 +365,8 @@ static enum fm_status next_local(struct fm_feed *feed, uint64_t number, struct f
 {
     struct fm_fetch fetch = {.query = feed->query, .number = feed->number, .batch = number};
     enum fm_part_kind kind;
-    enum fm_status status =
-        fm_cursor_take(feed->server->cursors, FM_CURSOR_FRAGMENT, &fetch,
-                       &feed->server->identity->node.sign_key, &kind, out, err);
+    enum fm_status status = fm_cursor_take(feed->server->cursors, FM_CURSOR_FRAGMENT, &fetch,
+                                           &feed->server->identity->node.sign_key, &kind, out, err);
 
     if (status != FM_OK)
         return named(feed, status, err);
@@ -463,7 +461,7 @@ enum fm_status fm_feed_stop(struct fm_feed *feed, struct fm_error *err)
     return status == FM_NOTFOUND ? FM_OK : status;
 }
 
-/* ---- Life ------------------------------------------------------------------------------------------------ */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static enum fm_status start_threads(struct fm_feed *feed, struct fm_error *err)
 {
@@ -538,12 +536,12 @@ static void cancel_at_owner(struct fm_feed *feed)
         return;
     fm_fetch_encode(&body, &(struct fm_fetch){.query = feed->query, .number = feed->number});
     /* Best effort: the owner's lease ends it otherwise. */
-    enum fm_status status = fm_connection_call(
-        fm_peer_connection(feed->peer), FM_METHOD_FRAGMENT_CANCEL, &feed->query,
-        fm_buf_span(&body), fm_now_ms() + 500, NULL, &ignored);
+    enum fm_status status =
+        fm_connection_call(fm_peer_connection(feed->peer), FM_METHOD_FRAGMENT_CANCEL, &feed->query,
+                           fm_buf_span(&body), fm_now_ms() + 500, NULL, &ignored);
     if (status != FM_OK)
-        fm_log(&feed->server->log, FM_LOG_DEBUG, "cancel failed", "domain", feed->domain,
-               "reason", ignored.text, NULL);
+        fm_log(&feed->server->log, FM_LOG_DEBUG, "cancel failed", "domain", feed->domain, "reason",
+               ignored.text, NULL);
 }
 
 void fm_feed_cancel(struct fm_feed *feed)

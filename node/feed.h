@@ -1,5 +1,5 @@
-/* The asked node's end of one fragment: opens it at its owner (here or elsewhere), pulls batches ahead of
- * need, checks each one, and at the end checks the owner's receipt against what came.
+/* The asked node's end of one fragment: opens it at its owner (here or elsewhere), pulls batches
+ * ahead of need, checks each one, and at the end checks the owner's receipt against what came.
  * Threads: one user; remote feeds fetch on FM_FEED_THREADS of their own. */
 #ifndef FM_NODE_FEED_H
 #define FM_NODE_FEED_H
@@ -29,18 +29,20 @@ struct fm_feed_options {
 
 /* Errors name domain and node: FM_UNAVAILABLE when it cannot be reached. */
 FM_MUST_USE enum fm_status fm_feed_open(struct fm_server *server,
-                                        const struct fm_feed_options *options,
-                                        struct fm_feed **out, struct fm_error *err);
+                                        const struct fm_feed_options *options, struct fm_feed **out,
+                                        struct fm_error *err);
 void fm_feed_free(struct fm_feed *feed); /* Cancels at the owner what is not finished. */
 FM_DEFINE_FREEP(fm_feed_freep, struct fm_feed, fm_feed_free)
 
 const struct fm_columns *fm_feed_columns(const struct fm_feed *feed);
 uint64_t fm_feed_rows_estimate(const struct fm_feed *feed);
 
-/* Append the next checked batch to an empty buffer; FM_NOTFOUND: all came, and the receipt holds. */
+/* Append the next checked batch to an empty buffer; FM_NOTFOUND: all came, and the receipt holds.
+ * */
 FM_MUST_USE enum fm_status fm_feed_next(struct fm_feed *feed, struct fm_buf *batch,
                                         struct fm_error *err);
-/* Stop reading: the owner is asked for a receipt over what it handed out. FM_OK also after the end. */
+/* Stop reading: the owner is asked for a receipt over what it handed out. FM_OK also after the
+ * end. */
 FM_MUST_USE enum fm_status fm_feed_stop(struct fm_feed *feed, struct fm_error *err);
 /* From any thread: fm_feed_next() fails soon. */
 void fm_feed_cancel(struct fm_feed *feed);

@@ -20,8 +20,8 @@ struct fragment {
     struct fm_buf heads; /* One after the other; `head_at` where each begins. */
     size_t head_at[FM_QUERY_TABLES_MAX + 1];
     struct fm_snapshot *snapshot;
-    struct fm_scan *scan;      /* FM_FRAGMENT_SCAN. */
-    struct fm_table_run *run;  /* FM_FRAGMENT_SQL. */
+    struct fm_scan *scan;     /* FM_FRAGMENT_SCAN. */
+    struct fm_table_run *run; /* FM_FRAGMENT_SQL. */
 };
 
 static void fragment_free(void *context)
@@ -44,7 +44,7 @@ static void fragment_freep(struct fragment **fragment)
     fragment_free(*fragment);
 }
 
-/* ---- The ticket --------------------------------------------------------------------------------- */
+/* ---- The ticket ------------------------------------------------------------------------------ */
 
 static enum fm_status check_ticket(struct fm_server *server, const struct fm_fragment_ask *ask,
                                    struct fragment *fragment, struct fm_error *err)
@@ -76,10 +76,9 @@ static enum fm_status check_ticket(struct fm_server *server, const struct fm_fra
     return FM_OK;
 }
 
-/* The user behind the ticket: the right is the user's and the asking node's together; until policies
- * come, any valid principal may read. */
-static enum fm_status check_principal(struct fm_server *server,
-                                      const struct fm_fragment_ask *ask,
+/* The user behind the ticket: the right is the user's and the asking node's together; until
+ * policies come, any valid principal may read. */
+static enum fm_status check_principal(struct fm_server *server, const struct fm_fragment_ask *ask,
                                       struct fragment *fragment, struct fm_error *err)
 {
     const struct fm_charter *charter = &server->identity->charter;
@@ -96,8 +95,7 @@ static enum fm_status check_principal(struct fm_server *server,
         return fm_wrap(err, status, "certificate of the principal");
     status = fm_envelope_open(ticket->request, &envelope);
     if (status == FM_OK)
-        status = fm_envelope_verify(&envelope, FM_ENV_REQUEST, &charter->mesh,
-                                    &principal.sign_key);
+        status = fm_envelope_verify(&envelope, FM_ENV_REQUEST, &charter->mesh, &principal.sign_key);
     if (status == FM_OK)
         status = fm_request_decode(envelope.body, &request);
     if (status == FM_OK)
@@ -118,7 +116,7 @@ static enum fm_status check_principal(struct fm_server *server,
     return FM_OK;
 }
 
-/* ---- Heads and tables -------------------------------------------------------------------------------- */
+/* ---- Heads and tables ------------------------------------------------------------------------ */
 
 static enum fm_status add_head(struct fragment *fragment, uint32_t i, struct fm_error *err)
 {
@@ -126,16 +124,14 @@ static enum fm_status add_head(struct fragment *fragment, uint32_t i, struct fm_
     struct fm_table_info info = {0};
     struct fm_hash schema;
 
-    enum fm_status status =
-        fm_snapshot_table(fragment->snapshot, ref->domain, ref->table, &info);
+    enum fm_status status = fm_snapshot_table(fragment->snapshot, ref->domain, ref->table, &info);
     if (status != FM_OK)
         return fm_fail(err, FM_NOTFOUND, "table %s.%s does not exist or is not visible to you",
                        ref->domain, ref->table);
     fm_schema_hash(info.schema, &schema.bytes[0]);
     if (!fm_hash_equal(&schema, &ref->schema))
-        status = fm_fail(err, FM_CONFLICT,
-                         "the schema of %s.%s has changed meanwhile: ask again", ref->domain,
-                         ref->table);
+        status = fm_fail(err, FM_CONFLICT, "the schema of %s.%s has changed meanwhile: ask again",
+                         ref->domain, ref->table);
     fragment->head_at[i] = fragment->heads.len;
     if (status == FM_OK)
         status = fm_server_head(fragment->server, ref->domain, ref->table, info.epoch, info.size,
@@ -145,7 +141,7 @@ static enum fm_status add_head(struct fragment *fragment, uint32_t i, struct fm_
     return status;
 }
 
-/* ---- Scan ------------------------------------------------------------------------------------------------ */
+/* ---- Scan ------------------------------------------------------------------------------------ */
 
 static enum fm_status field_positions(const struct fm_fragment *plan,
                                       const struct fm_schema *schema, uint32_t *positions,
@@ -175,27 +171,27 @@ static enum fm_status encode_wanted(const struct fm_columns *all, const uint32_t
     return fm_buf_status(out);
 }
 
-static enum fm_status start_scan(struct fragment *fragment, struct fm_buf *columns,
-                                 uint64_t *rows, struct fm_error *err)
+static enum fm_status start_scan(struct fragment *fragment, struct fm_buf *columns, uint64_t *rows,
+                                 struct fm_error *err)
 {
     const struct fm_table_ref *ref = &fragment->plan.tables[0];
     struct fm_predicate_list predicates = {0};
     struct fm_table_info info = {0};
     struct fm_columns all = {0};
-    FM_AUTO(fm_mem_freep) uint32_t *positions =
-        calloc(fragment->plan.field_count + 1, sizeof *positions);
+    FM_AUTO(fm_mem_freep)
+    uint32_t *positions = calloc(fragment->plan.field_count + 1, sizeof *positions);
 
-    enum fm_status status =
-        fm_snapshot_table(fragment->snapshot, ref->domain, ref->table, &info);
-    if (status == FM_OK && (positions == NULL || fragment->plan.table_count != 1 ||
-                            fragment->plan.field_count == 0))
-        status = positions == NULL ? FM_NOMEM : fm_fail(err, FM_INVALID, "a scan has one table "
-                                                                         "and some fields");
+    enum fm_status status = fm_snapshot_table(fragment->snapshot, ref->domain, ref->table, &info);
+    if (status == FM_OK &&
+        (positions == NULL || fragment->plan.table_count != 1 || fragment->plan.field_count == 0))
+        status = positions == NULL ? FM_NOMEM
+                                   : fm_fail(err, FM_INVALID,
+                                             "a scan has one table "
+                                             "and some fields");
     if (status == FM_OK)
         status = field_positions(&fragment->plan, info.schema, positions, err);
     if (status == FM_OK && fragment->plan.predicates.len != 0)
-        status = fm_predicate_list_decode(fragment->plan.predicates, info.schema, &predicates,
-                                          err);
+        status = fm_predicate_list_decode(fragment->plan.predicates, info.schema, &predicates, err);
     if (status == FM_OK)
         status = fm_snapshot_columns(fragment->snapshot, ref->domain, ref->table, &all);
     if (status == FM_OK)
@@ -218,7 +214,7 @@ static enum fm_status start_scan(struct fragment *fragment, struct fm_buf *colum
     return status;
 }
 
-/* ---- SQL ------------------------------------------------------------------------------------------------- */
+/* ---- SQL ------------------------------------------------------------------------------------- */
 
 /* The owner plans for itself; every table of its plan must be one that the ticket names. */
 static enum fm_status start_sql(struct fragment *fragment, struct fm_buf *columns, uint64_t *rows,
@@ -245,7 +241,7 @@ static enum fm_status start_sql(struct fragment *fragment, struct fm_buf *column
     return status;
 }
 
-/* ---- As a producer ------------------------------------------------------------------------------------------ */
+/* ---- As a producer --------------------------------------------------------------------------- */
 
 static enum fm_status fragment_next(void *context, struct fm_buf *batch, struct fm_error *err)
 {
@@ -302,7 +298,7 @@ static enum fm_status fragment_finish(void *context, const struct fm_cursor_tota
     return FM_OK;
 }
 
-/* ---- Opening --------------------------------------------------------------------------------------------------- */
+/* ---- Opening --------------------------------------------------------------------------------- */
 
 static enum fm_status start(struct fragment *fragment, struct fm_buf *reply, struct fm_error *err)
 {

@@ -1,5 +1,5 @@
-/* The owner's side of a fragment: check the ticket, run it on one snapshot, sign the receipt. Used by
- * the FRAGMENT_OPEN call and, without a session, by a feed in the same process. */
+/* The owner's side of a fragment: check the ticket, run it on one snapshot, sign the receipt. Used
+ * by the FRAGMENT_OPEN call and, without a session, by a feed in the same process. */
 #ifndef FM_NODE_FRAGMENT_H
 #define FM_NODE_FRAGMENT_H
 
@@ -14,11 +14,12 @@ struct fm_fragment_ask {
     const uint8_t *session; /* Session hash; NULL in the same process. */
 };
 
-/* Opens a cursor (node/cursor.h) of kind FM_CURSOR_FRAGMENT for (query, number), fetched by the asker's
- * signing key. Appends the reply: map {0 columns (bin), 1 rows (estimate)}. FM_REFUSED, FM_FORGED: the
- * ticket does not hold; FM_NOTFOUND: no such table here; FM_CONFLICT: planned with another schema. */
+/* Opens a cursor (node/cursor.h) of kind FM_CURSOR_FRAGMENT for (query, number), fetched by the
+ * asker's signing key. Appends the reply: map {0 columns (bin), 1 rows (estimate)}. FM_REFUSED,
+ * FM_FORGED: the ticket does not hold; FM_NOTFOUND: no such table here; FM_CONFLICT: planned with
+ * another schema. */
 FM_MUST_USE enum fm_status fm_fragment_open(struct fm_server *server,
-                                            const struct fm_fragment_ask *ask,
-                                            struct fm_buf *reply, struct fm_error *err);
+                                            const struct fm_fragment_ask *ask, struct fm_buf *reply,
+                                            struct fm_error *err);
 
 #endif

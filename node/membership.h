@@ -11,7 +11,8 @@
 struct fm_server;
 struct fm_membership;
 
-/* Bind the UDP port `port` of the listen address and start gossiping under `advertise`. */
+/* Bind the UDP port `port` of the listen address and start gossiping under `advertise`. `*out` is
+ * set in any case; after a failure it is closed by the caller too. */
 FM_MUST_USE enum fm_status fm_membership_open(struct fm_server *server, uint16_t port,
                                               struct fm_membership **out, struct fm_error *err);
 /* Say goodbye, stop, free. */
@@ -20,6 +21,15 @@ void fm_membership_close(struct fm_membership *membership);
 /* A record this node made or got: gossip it. */
 void fm_membership_publish(struct fm_membership *membership, const struct gossip_record *record);
 
+/* A MEMBER envelope learnt over a session. What does not verify is left. */
+void fm_membership_learn(struct fm_membership *membership, struct fm_span envelope);
+/* Is this version of the record, or a newer one, here already? */
+bool fm_membership_has(struct fm_membership *membership, const struct gossip_record *record);
+/* Resolve the configured seeds (may block) and contact them. */
+void fm_membership_join_seeds(struct fm_membership *membership);
+/* "host:port" under which this node is known. */
+const char *fm_membership_advertised(const struct fm_membership *membership);
+
 /* Where a node is: "host:port". FM_NOTFOUND: not a known member; FM_UNAVAILABLE: known, but it has
  * left the mesh. `state` (may be NULL) tells what gossip thinks. */
 FM_MUST_USE enum fm_status fm_membership_address(struct fm_membership *membership,
@@ -27,11 +37,10 @@ FM_MUST_USE enum fm_status fm_membership_address(struct fm_membership *membershi
                                                  enum gossip_state *state);
 /* Appends the encoded list of members (client/catalog.h). */
 FM_MUST_USE enum fm_status fm_membership_list(struct fm_membership *membership, struct fm_buf *out);
-/* MEMBER envelopes of members from place `from` on, at most `max`, packed as bin one after the other;
- * `*put` of them, `*all` in the mesh. */
-FM_MUST_USE enum fm_status fm_membership_envelopes(struct fm_membership *membership,
-                                                   uint32_t from, uint32_t max,
-                                                   struct fm_buf *out, uint32_t *put,
+/* MEMBER envelopes of members from place `from` on, at most `max`, packed as bin one after the
+ * other; `*put` of them, `*all` in the mesh. */
+FM_MUST_USE enum fm_status fm_membership_envelopes(struct fm_membership *membership, uint32_t from,
+                                                   uint32_t max, struct fm_buf *out, uint32_t *put,
                                                    uint32_t *all);
 
 #endif

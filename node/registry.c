@@ -291,8 +291,7 @@ enum fm_status fm_registry_each(struct fm_registry *registry,
     return FM_OK;
 }
 
-/* ---- Starting
- * ----------------------------------------------------------------------------------- */
+/* ---- Starting -------------------------------------------------------------------------------- */
 
 static enum fm_status load_one(void *context, struct fm_span key, struct fm_span value)
 {
@@ -349,8 +348,7 @@ void fm_registry_free(struct fm_registry *registry)
     free(registry);
 }
 
-/* ---- Looking up
- * ---------------------------------------------------------------------------------- */
+/* ---- Looking up ------------------------------------------------------------------------------ */
 
 enum fm_status fm_registry_cert(struct fm_registry *registry, const struct fm_node_id *node,
                                 struct fm_node_cert *out, struct fm_buf *envelope)

@@ -47,7 +47,7 @@ void fm_table_run_free(struct fm_table_run *run)
 }
 FM_DEFINE_FREEP(run_freep, struct fm_table_run, fm_table_run_free)
 
-/* ---- The catalog for planning: the ticket's tables at this snapshot ------------------------------ */
+/* ---- The catalog for planning: the ticket's tables at this snapshot -------------------------- */
 
 static const struct fm_table_ref *find_ref(const struct fm_table_run_options *options,
                                            const char *domain, const char *table)
@@ -76,7 +76,7 @@ static enum fm_status resolve(void *context, const char *domain, const char *tab
     return FM_OK;
 }
 
-/* ---- Slots --------------------------------------------------------------------------------------------- */
+/* ---- Slots ----------------------------------------------------------------------------------- */
 
 static enum fm_status scan_next(void *context, struct fm_buf *batch, struct fm_error *err)
 {
@@ -97,8 +97,7 @@ static enum fm_status take_mapping(struct table *table, uint32_t field_count)
 
     table->arenas = calloc(mapping->arena_count + 1, sizeof *table->arenas);
     table->segments = calloc(mapping->segment_count + 1, sizeof *table->segments);
-    table->cells =
-        calloc((size_t)mapping->segment_count * field_count + 1, sizeof *table->cells);
+    table->cells = calloc((size_t)mapping->segment_count * field_count + 1, sizeof *table->cells);
     if (table->arenas == NULL || table->segments == NULL || table->cells == NULL)
         return FM_NOMEM;
     for (uint32_t i = 0; i < mapping->arena_count; i++)
@@ -163,8 +162,7 @@ static enum fm_status open_table(struct fm_table_run *run, uint32_t i, struct fm
 
 static enum fm_status open_tables(struct fm_table_run *run, struct fm_error *err)
 {
-    FM_AUTO(fm_mem_freep) struct fm_slot *slots =
-        calloc(run->plan.table_count + 1, sizeof *slots);
+    FM_AUTO(fm_mem_freep) struct fm_slot *slots = calloc(run->plan.table_count + 1, sizeof *slots);
     enum fm_status status = FM_OK;
 
     run->tables = calloc(run->plan.table_count + 1, sizeof *run->tables);
@@ -177,7 +175,7 @@ static enum fm_status open_tables(struct fm_table_run *run, struct fm_error *err
     return fm_worker_set_slots(run->worker, slots, run->plan.table_count, err);
 }
 
-/* ---- Life ------------------------------------------------------------------------------------------------ */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 enum fm_status fm_table_run_open(const struct fm_table_run_options *options,
                                  struct fm_table_run **out, struct fm_columns *columns,

@@ -1,5 +1,5 @@
-/* A whole query over tables of this node, run by a worker over the node's own store: column blocks are
- * mapped into the worker, what cannot be mapped is scanned. */
+/* A whole query over tables of this node, run by a worker over the node's own store: column blocks
+ * are mapped into the worker, what cannot be mapped is scanned. */
 #ifndef FM_NODE_RUN_H
 #define FM_NODE_RUN_H
 

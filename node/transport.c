@@ -43,8 +43,7 @@ struct fm_transport {
     uint32_t thread_count;
 };
 
-/* ---- Methods ----------------------------------------------------------------------------------
- * */
+/* ---- Methods --------------------------------------------------------------------------------- */
 
 static const struct {
     fm_handler handler;
@@ -127,8 +126,7 @@ static enum fm_status dispatch(struct fm_server *server, const struct fm_caller 
     return methods[call->method].handler(server, &caller, body, reply, err);
 }
 
-/* ---- Sessions
- * ------------------------------------------------------------------------------------ */
+/* ---- Sessions -------------------------------------------------------------------------------- */
 
 static void session_free(struct session *session)
 {
@@ -232,8 +230,7 @@ static enum fm_status session_add(struct fm_transport *transport, struct session
     return slot == UINT32_MAX ? FM_BUSY : FM_OK;
 }
 
-/* ---- Handshake
- * ------------------------------------------------------------------------------------ */
+/* ---- Handshake ------------------------------------------------------------------------------- */
 
 static enum fm_status admit(struct fm_transport *transport, struct session *session,
                             const struct fm_handshake *handshake, struct fm_error *err)
@@ -325,8 +322,7 @@ static enum fm_status on_finish(struct fm_transport *transport, struct session *
     return fm_frame_seal(session->session, session->id, fm_now_ms(), fm_buf_span(&plain), out);
 }
 
-/* ---- Calls
- * ------------------------------------------------------------------------------------------ */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 static enum fm_status on_sealed(struct fm_transport *transport, struct session *session,
                                 const struct fm_frame *frame, struct fm_span bytes,
@@ -410,8 +406,7 @@ static void on_frame(struct fm_transport *transport, struct fm_span bytes, bool 
         fm_log(&transport->server->log, FM_LOG_DEBUG, "frame refused", "reason", err.text, NULL);
 }
 
-/* ---- Pipes
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Pipes ----------------------------------------------------------------------------------- */
 
 static void pipe_address(nng_pipe pipe, uint64_t out[2])
 {
@@ -493,8 +488,7 @@ void fm_transport_reap(struct fm_transport *transport, fm_ms now)
         (void)nng_pipe_close((nng_pipe){.id = silent[i]}); /* It may be gone already. */
 }
 
-/* ---- Threads
- * -------------------------------------------------------------------------------------------- */
+/* ---- Threads --------------------------------------------------------------------------------- */
 
 static int receive(nng_ctx context, nng_aio *aio, nng_msg **message)
 {

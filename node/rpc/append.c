@@ -1,4 +1,5 @@
-/* Appends: begin, rows in parts, commit or abort. An append belongs to the principal that began it. */
+/* Appends: begin, rows in parts, commit or abort. An append belongs to the principal that began
+ * it. */
 #include "core/assert.h"
 #include "core/codec.h"
 #include "node/server.h"
@@ -131,7 +132,7 @@ static void take_out(struct fm_append_table *table, struct pending *pending)
     unlock(table);
 }
 
-/* ---- Begin -------------------------------------------------------------------------------------- */
+/* ---- Begin ----------------------------------------------------------------------------------- */
 
 static enum fm_status encode_ack(struct fm_server *server, const char *domain, const char *table,
                                  uint32_t epoch, const struct fm_appended *appended,
@@ -147,8 +148,8 @@ static enum fm_status encode_ack(struct fm_server *server, const char *domain, c
         .durability = appended->durability,
     };
 
-    enum fm_status status = fm_server_head(server, domain, table, epoch, appended->size,
-                                           &appended->root, &head);
+    enum fm_status status =
+        fm_server_head(server, domain, table, epoch, appended->size, &appended->root, &head);
     if (status != FM_OK)
         return status;
     ack.head = fm_buf_span(&head);
@@ -246,8 +247,7 @@ static enum fm_status keep(struct fm_append_table *table, struct pending **pendi
 }
 
 static enum fm_status reply_begun(struct fm_server *server, const struct pending *pending,
-                                  bool done, const struct fm_appended *first,
-                                  struct fm_buf *reply)
+                                  bool done, const struct fm_appended *first, struct fm_buf *reply)
 {
     FM_AUTO(fm_buf_free) struct fm_buf ack = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
 
@@ -265,8 +265,7 @@ static enum fm_status reply_begun(struct fm_server *server, const struct pending
 }
 
 enum fm_status fm_rpc_append_begin(struct fm_server *server, const struct fm_caller *caller,
-                                   struct fm_span body, struct fm_buf *reply,
-                                   struct fm_error *err)
+                                   struct fm_span body, struct fm_buf *reply, struct fm_error *err)
 {
     FM_AUTO(pending_freep) struct pending *pending = NULL;
     struct fm_append_begin begin;
@@ -307,7 +306,7 @@ enum fm_status fm_rpc_append_begin(struct fm_server *server, const struct fm_cal
     return status;
 }
 
-/* ---- Rows --------------------------------------------------------------------------------------------- */
+/* ---- Rows ------------------------------------------------------------------------------------ */
 
 static enum fm_status add_batch(struct pending *pending, struct fm_error *err)
 {
@@ -337,8 +336,8 @@ static enum fm_status add_part(struct pending *pending, const struct fm_append_r
         rows->total > FM_BATCH_BYTES_MAX || rows->part.len > rows->total - rows->offset ||
         rows->part.len == 0)
         return fm_fail(err, FM_INVALID,
-                       "part at %" PRIu64 " of batch %" PRIu64 " is not the next one",
-                       rows->offset, rows->number);
+                       "part at %" PRIu64 " of batch %" PRIu64 " is not the next one", rows->offset,
+                       rows->number);
     fm_buf_put_span(&pending->part, rows->part);
     enum fm_status status = fm_buf_status(&pending->part);
     if (status != FM_OK)
@@ -374,7 +373,7 @@ enum fm_status fm_rpc_append_rows(struct fm_server *server, const struct fm_call
     return status;
 }
 
-/* ---- Commit and abort -------------------------------------------------------------------------------------- */
+/* ---- Commit and abort ------------------------------------------------------------------------ */
 
 static enum fm_status commit(struct fm_server *server, struct pending *pending,
                              const struct fm_append_commit *asked, struct fm_buf *reply,
@@ -396,8 +395,7 @@ static enum fm_status commit(struct fm_server *server, struct pending *pending,
 }
 
 enum fm_status fm_rpc_append_commit(struct fm_server *server, const struct fm_caller *caller,
-                                    struct fm_span body, struct fm_buf *reply,
-                                    struct fm_error *err)
+                                    struct fm_span body, struct fm_buf *reply, struct fm_error *err)
 {
     struct fm_append_commit asked;
     struct pending *pending = NULL;
@@ -411,16 +409,15 @@ enum fm_status fm_rpc_append_commit(struct fm_server *server, const struct fm_ca
     take_out(server->appends, pending);
     status = commit(server, pending, &asked, reply, err);
     fm_log(&server->log, status == FM_OK ? FM_LOG_INFO : FM_LOG_WARN, "append", "domain",
-           pending->domain, "table", pending->table, "principal", caller->principal.name,
-           "status", fm_status_text(status), "reason", status == FM_OK ? "" : err->text, NULL);
+           pending->domain, "table", pending->table, "principal", caller->principal.name, "status",
+           fm_status_text(status), "reason", status == FM_OK ? "" : err->text, NULL);
     pending_free(pending);
     return status;
 }
 
 /* Body: map {0 append id}. */
 enum fm_status fm_rpc_append_abort(struct fm_server *server, const struct fm_caller *caller,
-                                   struct fm_span body, struct fm_buf *reply,
-                                   struct fm_error *err)
+                                   struct fm_span body, struct fm_buf *reply, struct fm_error *err)
 {
     FM_AUTO(fm_doc_freep) struct fm_doc *doc = NULL;
     struct pending *pending = NULL;

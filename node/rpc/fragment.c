@@ -1,11 +1,10 @@
-#include "core/codec.h"
 #include "node/fragment.h"
+#include "core/codec.h"
 #include "node/server.h"
 
 /* FRAGMENT_OPEN: map {0 ticket (bin), 1 the principal's certificate (bin)}. */
 enum fm_status fm_rpc_fragment_open(struct fm_server *server, const struct fm_caller *caller,
-                                    struct fm_span body, struct fm_buf *reply,
-                                    struct fm_error *err)
+                                    struct fm_span body, struct fm_buf *reply, struct fm_error *err)
 {
     FM_AUTO(fm_doc_freep) struct fm_doc *doc = NULL;
     struct fm_fragment_ask ask = {.asker = &caller->node, .session = caller->session};

@@ -1,5 +1,5 @@
-/* Data products: plan, apply, list, show. A contract is published by the node that owns its domain, for a
- * principal with the role owner of that domain. */
+/* Data products: plan, apply, list, show. A contract is published by the node that owns its
+ * domain, for a principal with the role owner of that domain. */
 #include "core/assert.h"
 #include "node/contract.h"
 #include "node/server.h"
@@ -23,9 +23,8 @@ static void published_deinit(struct published *published)
 }
 
 /* The registry has verified what it holds. */
-static enum fm_status read_published(struct fm_server *server, const char *domain,
-                                     const char *name, struct fm_node_id *owner,
-                                     struct published *out)
+static enum fm_status read_published(struct fm_server *server, const char *domain, const char *name,
+                                     struct fm_node_id *owner, struct published *out)
 {
     struct fm_envelope envelope;
 
@@ -70,8 +69,8 @@ static enum fm_status check_tables_free(struct fm_server *server,
         struct published other = {0};
         struct fm_node_id owner;
         bool taken = false;
-        if (read_published(server, compiled->domain, compiled->tables[i]->table, &owner,
-                           &other) == FM_OK) {
+        if (read_published(server, compiled->domain, compiled->tables[i]->table, &owner, &other) ==
+            FM_OK) {
             bool has_table = false;
             for (uint32_t t = 0; t < other.count; t++)
                 has_table |= strcmp(other.schemas[t]->table, compiled->tables[i]->table) == 0;
@@ -80,8 +79,7 @@ static enum fm_status check_tables_free(struct fm_server *server,
         enum fm_status status = FM_OK;
         if (taken)
             status = fm_fail(err, FM_CONFLICT, "table %s.%s belongs to product %s already",
-                             compiled->domain, compiled->tables[i]->table,
-                             other.contract->product);
+                             compiled->domain, compiled->tables[i]->table, other.contract->product);
         published_deinit(&other);
         if (status != FM_OK)
             return status;
@@ -108,9 +106,9 @@ static enum fm_status compile(struct fm_server *server, const struct fm_caller *
     }
     if (status != FM_OK && status != FM_NOTFOUND)
         return fm_fail(err, status, "read what is published of %s", product);
-    status = fm_contract_compile(yaml, "contract",
-                                 (const struct fm_schema *const *)published->schemas,
-                                 published->count, out, err);
+    status =
+        fm_contract_compile(yaml, "contract", (const struct fm_schema *const *)published->schemas,
+                            published->count, out, err);
     if (status == FM_OK)
         status = check_tables_free(server, out, err);
     return status;
@@ -140,7 +138,7 @@ static enum fm_status encode_plan(const struct fm_compiled_contract *compiled, u
     return fm_buf_status(reply);
 }
 
-/* ---- Publishing ----------------------------------------------------------------------------------- */
+/* ---- Publishing ------------------------------------------------------------------------------ */
 
 static enum fm_status seal_contract(struct fm_server *server,
                                     const struct fm_compiled_contract *compiled,
@@ -186,9 +184,8 @@ static enum fm_status seal_contract(struct fm_server *server,
     return FM_OK;
 }
 
-static enum fm_status publish(struct fm_server *server,
-                              const struct fm_compiled_contract *compiled, struct fm_span yaml,
-                              uint64_t version, struct fm_error *err)
+static enum fm_status publish(struct fm_server *server, const struct fm_compiled_contract *compiled,
+                              struct fm_span yaml, uint64_t version, struct fm_error *err)
 {
     FM_AUTO(fm_buf_free) struct fm_buf envelope = FM_BUF_INIT(FM_ENVELOPE_BYTES_MAX);
     uint32_t epoch = fm_node_cert_domain(&server->identity->node, compiled->domain)->epoch;
@@ -201,8 +198,8 @@ static enum fm_status publish(struct fm_server *server,
     for (uint32_t i = 0; i < compiled->table_count && status == FM_OK; i++)
         status = fm_store_define(server->store, compiled->tables[i], epoch, err);
     if (status == FM_OK)
-        status = fm_registry_put(server->registry, GOSSIP_RECORD_CONTRACT,
-                                 fm_buf_span(&envelope), &record, &is_new, err);
+        status = fm_registry_put(server->registry, GOSSIP_RECORD_CONTRACT, fm_buf_span(&envelope),
+                                 &record, &is_new, err);
     if (status == FM_OK)
         fm_membership_publish(server->membership, &record);
     return status;
@@ -247,24 +244,21 @@ static enum fm_status plan_or_apply(struct fm_server *server, const struct fm_ca
 }
 
 enum fm_status fm_rpc_product_plan(struct fm_server *server, const struct fm_caller *caller,
-                                   struct fm_span body, struct fm_buf *reply,
-                                   struct fm_error *err)
+                                   struct fm_span body, struct fm_buf *reply, struct fm_error *err)
 {
     return plan_or_apply(server, caller, body, false, reply, err);
 }
 
 enum fm_status fm_rpc_product_apply(struct fm_server *server, const struct fm_caller *caller,
-                                    struct fm_span body, struct fm_buf *reply,
-                                    struct fm_error *err)
+                                    struct fm_span body, struct fm_buf *reply, struct fm_error *err)
 {
     return plan_or_apply(server, caller, body, true, reply, err);
 }
 
-/* ---- Looking ---------------------------------------------------------------------------------------- */
+/* ---- Looking --------------------------------------------------------------------------------- */
 
 enum fm_status fm_rpc_product_list(struct fm_server *server, const struct fm_caller *caller,
-                                   struct fm_span body, struct fm_buf *reply,
-                                   struct fm_error *err)
+                                   struct fm_span body, struct fm_buf *reply, struct fm_error *err)
 {
     (void)caller; /* Until policies come, every principal sees every product. */
     enum fm_status status = fm_empty_body_decode(body);
@@ -274,8 +268,7 @@ enum fm_status fm_rpc_product_list(struct fm_server *server, const struct fm_cal
 }
 
 enum fm_status fm_rpc_product_show(struct fm_server *server, const struct fm_caller *caller,
-                                   struct fm_span body, struct fm_buf *reply,
-                                   struct fm_error *err)
+                                   struct fm_span body, struct fm_buf *reply, struct fm_error *err)
 {
     FM_AUTO(published_deinit) struct published published = {0};
     struct fm_product_ask ask;
@@ -291,8 +284,7 @@ enum fm_status fm_rpc_product_show(struct fm_server *server, const struct fm_cal
                        ask.name[0] != '\0' ? "." : "", ask.name);
     memcpy(show.domain, published.contract->domain, sizeof show.domain);
     memcpy(show.product, published.contract->product, sizeof show.product);
-    memcpy(show.product_version, published.contract->product_version,
-           sizeof show.product_version);
+    memcpy(show.product_version, published.contract->product_version, sizeof show.product_version);
     show.schema_count = published.contract->table_count;
     for (uint32_t i = 0; i < show.schema_count; i++)
         show.schemas[i] = published.contract->schemas[i];

@@ -1,4 +1,5 @@
-/* Queries: the asked node plans, hands out tickets, pulls fragments, merges, and signs the answer. */
+/* Queries: the asked node plans, hands out tickets, pulls fragments, merges, and signs the answer.
+ * */
 #include "core/assert.h"
 #include "core/codec.h"
 #include "node/feed.h"
@@ -47,7 +48,7 @@ static void query_freep(struct query **query)
     query_free(*query);
 }
 
-/* ---- Planning ---------------------------------------------------------------------------------- */
+/* ---- Planning -------------------------------------------------------------------------------- */
 
 static enum fm_status resolve(void *context, const char *domain, const char *table,
                               struct fm_schema **schema, struct fm_node_id *owner, uint64_t *rows)
@@ -72,7 +73,7 @@ static enum fm_status make_plan(struct query *query, struct fm_span sql, struct 
     return fm_buf_status(&query->plan_text);
 }
 
-/* ---- Fragments ----------------------------------------------------------------------------------- */
+/* ---- Fragments ------------------------------------------------------------------------------- */
 
 static void table_ref(const struct fm_plan_table *table, struct fm_table_ref *out)
 {
@@ -160,7 +161,7 @@ static enum fm_status open_shipped(struct query *query, struct fm_error *err)
     return open_feed(query, &plan->tables[0], &fragment, err);
 }
 
-/* ---- Merging ---------------------------------------------------------------------------------------- */
+/* ---- Merging --------------------------------------------------------------------------------- */
 
 static enum fm_status source_next(void *context, struct fm_buf *batch, struct fm_error *err)
 {
@@ -175,8 +176,8 @@ static bool is_enum(const struct fm_plan_table *plan, uint32_t field)
     return false;
 }
 
-/* The slot's columns: the table's, with the dictionaries that the feed brought for its own. The items
- * borrow types and dictionaries; only the array is the caller's. */
+/* The slot's columns: the table's, with the dictionaries that the feed brought for its own. The
+ * items borrow types and dictionaries; only the array is the caller's. */
 static enum fm_status slot_columns(const struct fm_plan_table *table, const struct fm_feed *feed,
                                    struct fm_columns *out, struct fm_error *err)
 {
@@ -245,8 +246,8 @@ static enum fm_status start_merge(struct query *query, struct fm_error *err)
     if (status == FM_OK)
         status = set_slots(query, slots, columns, err);
     if (status == FM_OK)
-        status = fm_worker_run(query->worker, fm_buf_span(&query->plan.sql), &options, &result,
-                               err);
+        status =
+            fm_worker_run(query->worker, fm_buf_span(&query->plan.sql), &options, &result, err);
     for (uint32_t i = 0; i < count; i++)
         free(columns[i].items);
     if (status == FM_OK) {
@@ -267,7 +268,7 @@ static enum fm_status start_shipped(struct query *query, struct fm_error *err)
     return fm_buf_status(&query->columns);
 }
 
-/* ---- As a producer --------------------------------------------------------------------------------------- */
+/* ---- As a producer --------------------------------------------------------------------------- */
 
 static enum fm_status query_next(void *context, struct fm_buf *batch, struct fm_error *err)
 {
@@ -322,8 +323,8 @@ static enum fm_status seal_answer(struct query *query, const struct fm_cursor_to
     fm_answer_encode(&body, &answer);
     enum fm_status status = fm_buf_status(&body);
     if (status == FM_OK)
-        status = fm_envelope_seal(FM_ENV_ANSWER, &identity->charter.mesh, fm_buf_span(&body),
-                                  &key, 1, out);
+        status = fm_envelope_seal(FM_ENV_ANSWER, &identity->charter.mesh, fm_buf_span(&body), &key,
+                                  1, out);
     if (status != FM_OK)
         return fm_fail(err, status, "sign the answer");
     return FM_OK;
@@ -369,7 +370,7 @@ static enum fm_status query_finish(void *context, const struct fm_cursor_totals 
     return fm_buf_status(end);
 }
 
-/* ---- Calls -------------------------------------------------------------------------------------------------- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 static struct query *query_new(struct fm_server *server, const struct fm_caller *caller)
 {
@@ -408,15 +409,13 @@ static enum fm_status start_query(struct query *query, struct fm_span body, stru
     return query->plan.kind == FM_PLAN_SHIP ? start_shipped(query, err) : start_merge(query, err);
 }
 
-static void log_query(const struct query *query, enum fm_status status,
-                      const struct fm_error *err)
+static void log_query(const struct query *query, enum fm_status status, const struct fm_error *err)
 {
     char id[33];
 
     fm_hex(query->id.bytes, sizeof query->id.bytes, id);
-    fm_log(&query->server->log, FM_LOG_INFO, "query", "id", id, "principal",
-           query->principal.name, "status", fm_status_text(status), "reason",
-           status == FM_OK ? "" : err->text, NULL);
+    fm_log(&query->server->log, FM_LOG_INFO, "query", "id", id, "principal", query->principal.name,
+           "status", fm_status_text(status), "reason", status == FM_OK ? "" : err->text, NULL);
 }
 
 enum fm_status fm_rpc_query_open(struct fm_server *server, const struct fm_caller *caller,
@@ -436,8 +435,8 @@ enum fm_status fm_rpc_query_open(struct fm_server *server, const struct fm_calle
     if (status != FM_OK)
         return status;
     FM_AUTO(query_freep) struct query *query = query_new(server, caller);
-    status = query == NULL ? fm_fail(err, FM_NOMEM, "start a query")
-                           : start_query(query, body, err);
+    status =
+        query == NULL ? fm_fail(err, FM_NOMEM, "start a query") : start_query(query, body, err);
     if (query != NULL)
         log_query(query, status, err);
     if (status != FM_OK) {
@@ -507,8 +506,7 @@ enum fm_status fm_rpc_query_fetch(struct fm_server *server, const struct fm_call
 }
 
 enum fm_status fm_rpc_query_cancel(struct fm_server *server, const struct fm_caller *caller,
-                                   struct fm_span body, struct fm_buf *reply,
-                                   struct fm_error *err)
+                                   struct fm_span body, struct fm_buf *reply, struct fm_error *err)
 {
     (void)reply; /* Empty. */
     return cancel(server, FM_CURSOR_QUERY, caller, body, err);

@@ -1,7 +1,9 @@
-/* Between nodes: records of the catalog by key, and lists of them to compare; members for principals.
+/* Between nodes: records of the catalog by key, and lists of them to compare; members for
+ * principals.
  *   RECORD_GET    body {0 kind, 1 writer (bin 16), 2 name (bin 16)}; reply {0 body (bin)}
- *   RECORD_LIST   body {0 records from, 1 members from}; reply {0 array of [kind, writer, name, version,
- *                 hash, bytes], 1 array of MEMBER envelopes (bin), 2 records in all, 3 members in all} */
+ *   RECORD_LIST   body {0 records from, 1 members from}; reply {0 array of [kind, writer, name,
+ *                 version, hash, bytes], 1 array of MEMBER envelopes (bin), 2 records in all, 3
+ *                 members in all} */
 #include "node/rpc/records.h"
 
 #include "core/codec.h"
@@ -38,8 +40,8 @@ static enum fm_status key_decode(struct fm_span bytes, struct gossip_record_key 
     if (status == FM_OK)
         status = fm_value_u32(fm_map_get(root, 0), 255, &kind);
     if (status == FM_OK)
-        status = fm_value_bin_exact(fm_map_get(root, 1), out->writer.bytes,
-                                    sizeof out->writer.bytes);
+        status =
+            fm_value_bin_exact(fm_map_get(root, 1), out->writer.bytes, sizeof out->writer.bytes);
     if (status == FM_OK)
         status = fm_value_bin_exact(fm_map_get(root, 2), out->name, sizeof out->name);
     if (status == FM_OK)
@@ -64,7 +66,7 @@ enum fm_status fm_rpc_record_get(struct fm_server *server, const struct fm_calle
     return fm_buf_status(reply);
 }
 
-/* ---- Lists --------------------------------------------------------------------------------------------- */
+/* ---- Lists ----------------------------------------------------------------------------------- */
 
 struct listing {
     uint32_t from;

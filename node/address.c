@@ -1,0 +1,109 @@
+#include "node/address.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+
+static void take_v4(const struct sockaddr_in *from, struct gossip_address *out)
+{
+    *out = (struct gossip_address){.family = 4, .port = ntohs(from->sin_port)};
+    memcpy(out->bytes, &from->sin_addr, 4);
+}
+
+static void take_v6(const struct sockaddr_in6 *from, struct gossip_address *out)
+{
+    *out = (struct gossip_address){.family = 6, .port = ntohs(from->sin6_port)};
+    memcpy(out->bytes, &from->sin6_addr, 16);
+}
+
+bool fm_address_from_socket(const struct sockaddr_storage *from, struct gossip_address *out)
+{
+    if (from->ss_family == AF_INET)
+        take_v4((const struct sockaddr_in *)from, out);
+    else if (from->ss_family == AF_INET6)
+        take_v6((const struct sockaddr_in6 *)from, out);
+    else
+        return false;
+    return true;
+}
+
+socklen_t fm_address_to_socket(const struct gossip_address *address, struct sockaddr_storage *out)
+{
+    memset(out, 0, sizeof *out);
+    if (address->family == 4) {
+        struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(address->port);
+        memcpy(&v4->sin_addr, address->bytes, 4);
+        return sizeof *v4;
+    }
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(address->port);
+    memcpy(&v6->sin6_addr, address->bytes, 16);
+    return sizeof *v6;
+}
+
+void fm_address_print(const struct gossip_address *address, char out[280])
+{
+    char host[INET6_ADDRSTRLEN] = "";
+
+    if (inet_ntop(address->family == 4 ? AF_INET : AF_INET6, address->bytes, host, sizeof host) ==
+        NULL)
+        host[0] = '\0';
+    (void)snprintf(out, 280, address->family == 4 ? "%s:%u" : "[%s]:%u", host, address->port);
+}
+
+bool fm_address_is_any(const struct gossip_address *address)
+{
+    static const uint8_t zeros[16];
+    return memcmp(address->bytes, zeros, address->family == 4 ? 4 : 16) == 0;
+}
+
+/* Host and port of "host:port" or "[host]:port". */
+static bool split(const char *text, char host[256], char port[6])
+{
+    const char *colon = strrchr(text, ':');
+    size_t host_len;
+
+    if (colon == NULL || strlen(colon + 1) == 0 || strlen(colon + 1) > 5)
+        return false;
+    host_len = (size_t)(colon - text);
+    if (host_len >= 2 && text[0] == '[' && text[host_len - 1] == ']') {
+        text++;
+        host_len -= 2;
+    }
+    if (host_len == 0 || host_len > 255)
+        return false;
+    memcpy(host, text, host_len);
+    host[host_len] = '\0';
+    memcpy(port, colon + 1, strlen(colon + 1) + 1);
+    return true;
+}
+
+enum fm_status fm_address_resolve(const char *text, struct gossip_address *out,
+                                  struct fm_error *err)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    char host[256], port[6];
+    bool taken = false;
+
+    if (!split(text, host, port))
+        return fm_fail(err, FM_INVALID, "address '%.100s' is not HOST:PORT", text);
+    int code = getaddrinfo(host, port, &hints, &found);
+    if (code != 0)
+        return fm_fail(err, FM_UNAVAILABLE, "address %s: %s", text, gai_strerror(code));
+    for (struct addrinfo *each = found; each != NULL && !taken; each = each->ai_next) {
+        struct sockaddr_storage address = {0};
+        if (each->ai_addrlen > sizeof address)
+            continue;
+        memcpy(&address, each->ai_addr, each->ai_addrlen);
+        taken = fm_address_from_socket(&address, out);
+    }
+    freeaddrinfo(found);
+    if (!taken)
+        return fm_fail(err, FM_UNAVAILABLE, "address %s is neither IPv4 nor IPv6", text);
+    return FM_OK;
+}

@@ -1,0 +1,18 @@
+/* Addresses between text, sockets and gossip. */
+#ifndef FM_NODE_ADDRESS_H
+#define FM_NODE_ADDRESS_H
+
+#include "gossip/gossip.h"
+
+#include <sys/socket.h>
+
+/* "host:port" or "[v6]:port"; a name is resolved (may block), the first answer taken. FM_INVALID,
+ * FM_UNAVAILABLE. */
+FM_MUST_USE enum fm_status fm_address_resolve(const char *text, struct gossip_address *out,
+                                              struct fm_error *err);
+void fm_address_print(const struct gossip_address *address, char out[280]);
+bool fm_address_is_any(const struct gossip_address *address); /* 0.0.0.0 or ::. */
+socklen_t fm_address_to_socket(const struct gossip_address *address, struct sockaddr_storage *out);
+bool fm_address_from_socket(const struct sockaddr_storage *from, struct gossip_address *out);
+
+#endif

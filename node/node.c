@@ -1,0 +1,179 @@
+#include "node/node.h"
+
+#include "core/assert.h"
+#include "node/server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define REAP_MS 1000
+#define FILE_LOG_KEY "log"
+
+enum fm_status fm_server_head(struct fm_server *server, const char *domain, const char *table,
+                              uint32_t epoch, uint64_t size, const struct fm_hash *root,
+                              struct fm_buf *note)
+{
+    struct fm_head head = {.size = size, .root = *root, .time = fm_now_us()};
+
+    fm_head_origin(&server->identity->charter.mesh, domain, table, epoch, head.origin);
+    return fm_head_seal(&head, server->log_key, note);
+}
+
+static enum fm_status load_identity(struct fm_server *server, struct fm_error *err)
+{
+    static const enum fm_key_kind kinds[] = {FM_KEY_SIGN};
+    char path[FM_CONFIG_PATH_MAX + 16];
+
+    enum fm_status status = fm_identity_load(server->config.dir, FM_PAYLOAD_NODE, NULL, fm_now_us(),
+                                             &server->identity, err);
+    if (status == FM_NOTFOUND)
+        return fm_wrap(err, status,
+                       "%s is not a node's folder that has joined a mesh (folkmoot node init, then "
+                       "folkmoot node join)",
+                       server->config.dir);
+    if (status != FM_OK)
+        return status;
+    (void)snprintf(path, sizeof path, "%s/%s", server->config.dir, FILE_LOG_KEY);
+    status = fm_keys_load(path, NULL, kinds, 1, &server->log_key, err);
+    if (status != FM_OK)
+        return status;
+    for (uint32_t i = 0; i < server->identity->node.domain_count; i++)
+        if (!fm_public_key_equal(&server->identity->node.domains[i].log_key,
+                                 fm_key_public(server->log_key)))
+            return fm_fail(err, FM_FORGED, "the certificate names another log key than %s", path);
+    return FM_OK;
+}
+
+static enum fm_status open_store(struct fm_server *server, struct fm_error *err)
+{
+    struct fm_store_options options = {
+        .dir = server->config.data,
+        .mesh = server->identity->charter.mesh,
+        .node = server->identity->node.node,
+        .cache_bytes = (size_t)server->config.cache_mib << 20,
+    };
+
+    return fm_store_open(&options, &server->store, err);
+}
+
+static enum fm_status open_engine(struct fm_server *server, struct fm_error *err)
+{
+    struct fm_engine_options options = {
+        .worker_path = server->config.worker[0] != '\0' ? server->config.worker : NULL,
+        .threads = server->config.worker_threads,
+        .memory_bytes = (size_t)server->config.memory_mib << 20,
+        .spare = server->config.workers_spare,
+    };
+
+    return fm_engine_open(&options, &server->engine, err);
+}
+
+static enum fm_status open_parts(struct fm_server *server, struct fm_error *err)
+{
+    enum fm_status status = load_identity(server, err);
+
+    if (status == FM_OK)
+        status = open_engine(server, err); /* Forks before any thread of ours exists. */
+    if (status == FM_OK)
+        status = open_store(server, err);
+    if (status == FM_OK)
+        status = fm_registry_new(server->identity, server->store, &server->registry, err);
+    if (status == FM_OK)
+        status = fm_cursors_new(&server->cursors);
+    if (status == FM_OK)
+        status = fm_append_table_new(&server->appends);
+    if (status == FM_OK)
+        status = fm_peers_new(server->identity, &server->peers);
+    if (status == FM_OK)
+        status = fm_transport_open(server, &server->transport, err);
+    if (status == FM_OK)
+        status = fm_membership_open(server, fm_transport_port(server->transport),
+                                    &server->membership, err);
+    if (status == FM_OK)
+        status = fm_transport_start(server->transport, err);
+    return status;
+}
+
+/* Last opened, first closed; what was never opened is NULL. */
+static void close_parts(struct fm_server *server)
+{
+    fm_membership_close(server->membership);
+    fm_transport_close(server->transport);
+    fm_append_table_free(server->appends);
+    fm_cursors_free(server->cursors);
+    fm_peers_free(server->peers);
+    fm_registry_free(server->registry);
+    fm_engine_free(server->engine);
+    fm_store_close(server->store);
+    fm_key_free(server->log_key);
+    fm_identity_free(server->identity);
+}
+
+static void serve_until_signal(struct fm_server *server, int signals)
+{
+    struct pollfd fd = {.fd = signals, .events = POLLIN};
+
+    for (;;) {
+        int ready = poll(&fd, 1, REAP_MS);
+        fm_ms now = fm_now_ms();
+        fm_cursors_reap(server->cursors, now);
+        fm_append_table_reap(server->appends, now);
+        fm_transport_reap(server->transport, now);
+        struct signalfd_siginfo info;
+        if (ready > 0 && read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
+            fm_log(&server->log, FM_LOG_INFO, "stopping", "signal",
+                   info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT", NULL);
+            return;
+        }
+    }
+}
+
+static enum fm_status block_signals(int *out, struct fm_error *err)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set); /* Cannot fail with these arguments. */
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
+        return fm_fail(err, FM_INTERNAL, "block signals");
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+        return fm_fail_errno(err, FM_INTERNAL, errno, "ignore SIGPIPE");
+    *out = signalfd(-1, &set, SFD_CLOEXEC);
+    if (*out < 0)
+        return fm_fail_errno(err, FM_IO, errno, "open a signal descriptor");
+    return FM_OK;
+}
+
+enum fm_status fm_node_run(const struct fm_node_config *config, struct fm_error *err)
+{
+    FM_AUTO(fm_mem_freep) struct fm_server *server = calloc(1, sizeof *server);
+    int signals = -1;
+
+    if (server == NULL)
+        return fm_fail(err, FM_NOMEM, "start the node");
+    server->config = *config;
+    server->log = (struct fm_log){.level = config->log_level, .format = config->log_format};
+    enum fm_status status = block_signals(&signals, err);
+    if (status == FM_OK)
+        status = open_parts(server, err);
+    if (status == FM_OK) {
+        char id[33];
+        fm_hex(server->identity->node.node.bytes, 16, id);
+        fm_log(&server->log, FM_LOG_INFO, "ready", "node", id, "name", server->identity->node.name,
+               "mesh", server->identity->charter.name, "address",
+               fm_membership_advertised(server->membership), NULL);
+        serve_until_signal(server, signals);
+    }
+    close_parts(server);
+    if (signals >= 0)
+        (void)close(signals); /* Nothing to lose. */
+    if (status == FM_OK)
+        fm_log(&server->log, FM_LOG_INFO, "stopped", NULL);
+    return status;
+}
