@@ -77,6 +77,8 @@ struct fm_column {
     char name[FM_NAME_MAX * 4 + 1]; /* Result columns may have long names; cut at a character. */
     struct fm_type type;
     struct fm_dictionary dictionary; /* count 0: none. Views bytes that outlive the columns. */
+    bool as_text; /* A slot of the engine only, not on the wire: codes of the dictionary are
+                     carried, but the engine sees text and no ENUM. */
 };
 
 struct fm_columns {
@@ -170,6 +172,7 @@ struct fm_receipt {
     uint8_t trace[16];
     fm_us time;
     struct fm_hash columns;
+    bool stopped;
 };
 
 void fm_receipt_encode(struct fm_buf *out, const struct fm_receipt *receipt);

@@ -174,10 +174,13 @@ void gossip_catalog_announced(struct gossip *gossip, const struct fm_node_id *se
         fm_assert(key_equal(&entry->record.key, &record.key));
         if (record.version < entry->record.version)
             return;
-        if (record.version == entry->record.version &&
-            (fm_hash_equal(&record.hash, &entry->record.hash) ||
-             entry->conflict == fm_load64(record.hash.bytes)))
-            return;
+        if (record.version == entry->record.version) {
+            bool same = fm_hash_equal(&record.hash, &entry->record.hash);
+            if (same)
+                rumours_heard(&gossip->record_news, slot, gossip_send_limit(gossip));
+            if (same || entry->conflict == fm_load64(record.hash.bytes))
+                return;
+        }
     }
     want_add(gossip, &record, false, sender, from);
 }

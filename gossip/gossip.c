@@ -80,6 +80,8 @@ enum fm_status gossip_new(const struct gossip_options *options, fm_ms now, struc
     gossip->changed_at = now;
     gossip->refute_at = now;
     gossip->stranger_sync_at = now;
+    gossip->catch_up_at = now;
+    gossip->behind_since = -1;
     gossip->deadline = FM_MS_NEVER;
     gossip->news_at = FM_MS_NEVER;
     gossip->probe_at =

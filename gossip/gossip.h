@@ -90,8 +90,7 @@ FM_MUST_USE enum fm_status gossip_new(const struct gossip_options *options, fm_m
 void gossip_free(struct gossip *gossip);
 FM_DEFINE_FREEP(gossip_freep, struct gossip, gossip_free)
 
-/* ---- Inputs ------------------------------------------------------------------------------------
- * */
+/* ---- Inputs ---------------------------------------------------------------------------------- */
 
 /* Own signed MEMBER record, at start and whenever GOSSIP_REFUTE asked for a new one. */
 FM_MUST_USE enum fm_status gossip_set_self(struct gossip *gossip, fm_ms now,
@@ -118,8 +117,7 @@ FM_MUST_USE enum fm_status gossip_put_member(struct gossip *gossip, fm_ms now,
 /* Say goodbye: pass the own LEFT record with gossip_set_self() first. */
 void gossip_leave(struct gossip *gossip, fm_ms now);
 
-/* ---- Effects: drain with gossip_next_effect() after every input until it is false
- * ------------------ */
+/* ---- Effects: drain with gossip_next_effect() after every input until it is false ------------ */
 
 enum gossip_effect_kind {
     GOSSIP_SEND = 1, /* `packet` to `address`, at most FM_PACKET_BYTES_MAX bytes. */
@@ -142,8 +140,7 @@ struct gossip_effect {
 
 bool gossip_next_effect(struct gossip *gossip, struct gossip_effect *out);
 
-/* ---- Looking
- * ------------------------------------------------------------------------------------ */
+/* ---- Looking --------------------------------------------------------------------------------- */
 
 struct gossip_member {
     struct fm_node_id node;

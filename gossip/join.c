@@ -156,6 +156,7 @@ void join_digest(const struct gossip *gossip, struct wire_digest *out)
 
     fm_assert(quiet >= 0);
     *out = (struct wire_digest){.members = gossip->members_sum,
+                                .count = gossip->member_count - (gossip->has_self ? 0 : 1),
                                 .verdicts = (uint32_t)gossip->verdicts_sum,
                                 .quiet = quiet < UINT16_MAX ? (uint16_t)quiet : UINT16_MAX,
                                 .kind_count = GOSSIP_RECORD_KIND_COUNT};
@@ -174,35 +175,70 @@ static bool kinds_differ(const struct gossip *gossip, const struct wire_digest *
     return false;
 }
 
-/* A difference means something was missed once both sides had no news for a probe period, which
- * rumours need to arrive; where there is always news, once it lasted for some periods. */
+/* Lists are not equal. It means that something was missed once both sides had no news for a probe
+ * period, which rumours need to arrive; where there is always news, once it lasted for some periods. */
+static bool is_missed(const struct gossip *gossip, const struct member *member,
+                      const struct wire_digest *digest)
+{
+    const fm_ms grace = gossip->options.probe_ms;
+
+    fm_assert(member->differs_since <= gossip->now);
+    fm_assert(gossip->changed_at <= gossip->now);
+    if (gossip->now - gossip->changed_at >= grace && (fm_ms)digest->quiet * QUIET_UNIT_MS >= grace)
+        return true;
+    return gossip->now - member->differs_since >= 4 * grace;
+}
+
+/* Who lacks many members, or some for a while, as after a crowd joined, does not wait for rumours
+ * to bring them one by one. */
+static bool is_behind(struct gossip *gossip, const struct wire_digest *digest)
+{
+    const fm_ms grace = gossip->options.probe_ms / 2;
+    uint32_t count = gossip->member_count;
+
+    fm_assert(count > 0);
+    if (digest->count <= count) {
+        gossip->behind_since = -1;
+        return false;
+    }
+    if (gossip->behind_since < 0)
+        gossip->behind_since = gossip->now;
+    fm_assert(gossip->behind_since <= gossip->now);
+    if (gossip->now < gossip->catch_up_at)
+        return false;
+    if (digest->count - count <= count / 8 + 1 && gossip->now - gossip->behind_since < grace)
+        return false;
+    gossip->catch_up_at = gossip->now + grace;
+    return true;
+}
+
 void join_receive_digest(struct gossip *gossip, const struct fm_node_id *sender,
                          const struct gossip_address *from, const struct wire_digest *digest)
 {
     uint32_t slot = roster_find(gossip, sender);
-    const fm_ms grace = gossip->options.probe_ms;
+    const uint32_t limit = gossip_send_limit(gossip);
 
     fm_assert(slot != GOSSIP_SELF);
     if (slot == SLOTS_NONE || !gossip->has_self)
         return;
     struct member *member = &gossip->members[slot];
     bool members_differ = digest->members != gossip->members_sum;
-    bool quiet =
-        gossip->now - gossip->changed_at >= grace && (fm_ms)digest->quiet * QUIET_UNIT_MS >= grace;
+    bool records_differ = kinds_differ(gossip, digest);
+    member->tell_verdicts = digest->verdicts != (uint32_t)gossip->verdicts_sum;
     if (!members_differ) {
         member->told = gossip->members[GOSSIP_SELF].incarnation;
-        member->tell_verdicts = digest->verdicts != (uint32_t)gossip->verdicts_sum;
-    } else {
-        member->tell_verdicts = quiet && digest->verdicts != (uint32_t)gossip->verdicts_sum;
+        rumours_heard_all(&gossip->member_news, RUMOURS_HEARD_MAX, limit);
     }
-    if (!members_differ && !kinds_differ(gossip, digest)) {
+    if (!records_differ)
+        rumours_heard_all(&gossip->record_news, RUMOURS_HEARD_MAX, limit);
+    bool behind = is_behind(gossip, digest);
+    if (!members_differ && !records_differ) {
         member->differs_since = -1;
         member->sync_ms = 0;
         return;
     }
     if (member->differs_since < 0)
         member->differs_since = gossip->now;
-    fm_assert(member->differs_since <= gossip->now);
-    if (quiet || gossip->now - member->differs_since >= 4 * grace)
+    if (behind || is_missed(gossip, member, digest))
         join_sync(gossip, sender, from);
 }

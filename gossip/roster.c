@@ -489,7 +489,9 @@ void roster_receive(struct gossip *gossip, const struct wire_member *item,
         bool doubtful = !same && item->envelope.len > 0 && slot == GOSSIP_SELF &&
                         item->incarnation == member->incarnation && item->claim == member->claim;
         if (!is_newer(member, item->incarnation, item->claim) && !doubtful) {
-            if (!same && gossip_node_equal(sender, &item->node))
+            if (same)
+                rumours_heard(&gossip->member_news, slot, gossip_send_limit(gossip));
+            else if (gossip_node_equal(sender, &item->node))
                 member->tell = true;
             return;
         }

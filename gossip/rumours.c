@@ -76,6 +76,13 @@ void rumours_sent(struct rumours *rumours, uint32_t slot, uint32_t limit)
         rumours_push(rumours, slot, sends);
 }
 
+void rumours_heard(struct rumours *rumours, uint32_t slot, uint32_t limit)
+{
+    fm_assert(slot < rumours->capacity);
+    if (rumours->links[slot].queued)
+        rumours_sent(rumours, slot, limit);
+}
+
 static uint32_t first_from(const struct rumours *rumours, uint32_t sends)
 {
     fm_assert(sends <= RUMOURS_SENDS_MAX);
@@ -103,4 +110,18 @@ bool rumours_has(const struct rumours *rumours, uint32_t slot)
 {
     fm_assert(slot < rumours->capacity);
     return rumours->links[slot].queued;
+}
+
+void rumours_heard_all(struct rumours *rumours, uint32_t most, uint32_t limit)
+{
+    uint32_t slots[RUMOURS_HEARD_MAX];
+    uint32_t count = 0;
+
+    fm_assert(most <= RUMOURS_HEARD_MAX);
+    for (uint32_t slot = rumours_first(rumours); slot != RUMOURS_NONE && count < most;
+         slot = rumours_next(rumours, slot))
+        slots[count++] = slot;
+    for (uint32_t i = 0; i < count; i++)
+        rumours_sent(rumours, slots[i], limit);
+    fm_assert(count <= most);
 }

@@ -219,6 +219,8 @@ struct gossip {
     struct seed seeds[FM_SEEDS_MAX];
     uint32_t seed_count;
     uint32_t seed_cursor;
+    fm_ms behind_since;     /* Others show more members since then; -1: they do not. */
+    fm_ms catch_up_at;      /* Earliest GOSSIP_SYNC for the sake of many members at once. */
     fm_ms stranger_sync_at; /* Earliest GOSSIP_SYNC with a node that is no member yet. */
 
     struct gossip_counters counters;

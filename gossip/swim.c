@@ -180,8 +180,8 @@ void swim_receive_accuse(struct gossip *gossip, const struct fm_node_id *sender,
         return;
     if (member->state == GOSSIP_ALIVE)
         start_suspicion(gossip, slot, &accuse->accuser);
-    else
-        (void)add_accuser(gossip, slot, &accuse->accuser); /* Perhaps known. */
+    else if (!add_accuser(gossip, slot, &accuse->accuser))
+        rumours_heard(&gossip->accusations, slot, gossip_send_limit(gossip));
     if (accuse->state == GOSSIP_DEAD)
         member->suspect_until =
             gossip_min_ms(member->suspect_until, gossip->now + 2 * gossip->options.probe_ms);

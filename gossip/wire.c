@@ -2,7 +2,7 @@
 
 #include "core/assert.h"
 
-#define DIGEST_FIXED_BYTES 14u
+#define DIGEST_FIXED_BYTES 18u
 
 _Static_assert(sizeof(struct fm_node_id) == 16, "node ids are 16 bytes on the wire");
 _Static_assert(WIRE_HEADER_BYTES + WIRE_MEMBER_BYTES(WIRE_ENVELOPE_BYTES_MAX) + WIRE_RECORD_BYTES +
@@ -77,8 +77,9 @@ bool wire_put_digest(struct wire_writer *writer, const struct wire_digest *diges
     if (at == NULL)
         return false;
     fm_store64(at, digest->members);
-    fm_store32(at + 8, digest->verdicts);
-    fm_store16(at + 12, digest->quiet);
+    fm_store32(at + 8, digest->count);
+    fm_store32(at + 12, digest->verdicts);
+    fm_store16(at + 16, digest->quiet);
     for (uint32_t i = 0; i < digest->kind_count; i++)
         fm_store32(at + DIGEST_FIXED_BYTES + 4u * (size_t)i, digest->kinds[i]);
     return true;
@@ -147,8 +148,9 @@ static bool decode_digest(struct fm_span body, struct wire_digest *out)
     if (rest % 4 != 0)
         return false;
     out->members = fm_load64(body.data);
-    out->verdicts = fm_load32(body.data + 8);
-    out->quiet = fm_load16(body.data + 12);
+    out->count = fm_load32(body.data + 8);
+    out->verdicts = fm_load32(body.data + 12);
+    out->quiet = fm_load16(body.data + 16);
     out->kind_count = (uint32_t)(rest / 4);
     fm_assert(out->kind_count <= WIRE_RECORD_KINDS_MAX);
     for (uint32_t i = 0; i < out->kind_count; i++)

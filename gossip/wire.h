@@ -37,14 +37,14 @@ enum wire_kind {
 };
 
 /* X(NAME, id on the wire (never reused), first version, least and most bytes of the body)
- * DIGEST:   u64 members, u32 verdicts, u16 quiet, then u32 for each record kind from 1 up.
+ * DIGEST:   u64 members, u32 count, u32 verdicts, u16 quiet, then u32 for each record kind from 1 up.
  * TARGET:   node id.
  * BEHALF:   node id: the one that answered.
  * ACCUSE:   u8 state (2 suspect, 3 dead), accused's node id, u64 incarnation, accuser's node id.
  * MEMBER:   u8 claim (1 alive, 2 left), node id, u64 incarnation, the signed envelope or nothing.
  * RECORD:   u16 kind, writer's node id, name (16), u64 version, hash (32), u32 bytes. */
 #define WIRE_ITEM_MAP(X)                                                                           \
-    X(DIGEST, 1, 1, 14, 14 + 4 * WIRE_RECORD_KINDS_MAX)                                            \
+    X(DIGEST, 1, 1, 18, 18 + 4 * WIRE_RECORD_KINDS_MAX)                                            \
     X(TARGET, 2, 1, 16, 16)                                                                        \
     X(BEHALF, 3, 1, 16, 16)                                                                        \
     X(ACCUSE, 4, 1, 41, 41)                                                                        \
@@ -68,6 +68,7 @@ enum wire_item_kind {
  *   kinds[k]: over the records of kind k + 1: writer || name || u64 version || hash */
 struct wire_digest {
     uint64_t members;
+    uint32_t count; /* Of MEMBER records, the own one included. */
     uint32_t verdicts;
     uint16_t quiet; /* Since the last change of members or records, in 10 ms; 65535: or longer. */
     uint32_t kind_count; /* <= WIRE_RECORD_KINDS_MAX. */

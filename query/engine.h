@@ -54,8 +54,7 @@ FM_MUST_USE enum fm_status fm_worker_parse(struct fm_worker *worker, struct fm_s
 FM_MUST_USE enum fm_status fm_worker_unparse(struct fm_worker *worker, struct fm_span tree,
                                              struct fm_buf *sql, struct fm_error *err);
 
-/* ---- Slots: what the table function fm_scan(n) reads ------------------------------------------
- * */
+/* ---- Slots: what the table function fm_scan(n) reads ----------------------------------------- */
 
 /* One column of one mapped segment: a one-column batch (core/batch.h) at `offset` of arena
  * `arena`. */
@@ -87,7 +86,7 @@ struct fm_batch_source {
 
 struct fm_slot {
     const struct fm_columns *columns; /* All columns of the table, in order; a dictionary makes an
-                                         ENUM of a varchar column. */
+                                         ENUM of a varchar column, unless it says `as_text`. */
     uint64_t rows;                    /* Estimate for DuckDB's optimiser. */
     uint32_t supplied_count;
     const uint32_t *supplied; /* Positions in `columns` that the sources carry. A query that wants
@@ -123,8 +122,7 @@ FM_MUST_USE enum fm_status fm_worker_run(struct fm_worker *worker, struct fm_spa
 FM_MUST_USE enum fm_status fm_worker_next(struct fm_worker *worker, struct fm_buf *batch,
                                           struct fm_error *err);
 
-/* ---- Ingest: a file of rows through a worker ---------------------------------------------------
- * */
+/* ---- Ingest: a file of rows through a worker ------------------------------------------------- */
 
 enum fm_format { FM_FORMAT_PARQUET = 1, FM_FORMAT_CSV = 2, FM_FORMAT_NDJSON = 3 };
 

@@ -157,8 +157,7 @@ FM_MUST_USE enum fm_status fm_scan_next(struct fm_scan *scan, struct fm_buf *bat
 void fm_scan_free(struct fm_scan *scan);
 FM_DEFINE_FREEP(fm_scan_freep, struct fm_scan, fm_scan_free)
 
-/* ---- Mapping: decoded columns in memory files, handed to a worker without a copy
- * ------------------ */
+/* ---- Mapping: decoded columns in memory files, handed to a worker without a copy ------------- */
 
 struct fm_store_mapped_column {
     uint32_t arena;  /* Index in `fds`. */
