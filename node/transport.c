@@ -592,18 +592,22 @@ enum fm_status fm_transport_open(struct fm_server *server, struct fm_transport *
     }
     transport->server = server;
     enum fm_status status = set_up(transport, err);
-    while (status == FM_OK && transport->thread_count < FM_RPC_THREADS) {
-        if (pthread_create(&transport->threads[transport->thread_count], NULL, serve, transport) !=
-            0)
-            status = fm_fail(err, FM_NOMEM, "start a thread");
-        else
-            transport->thread_count++;
-    }
     if (status != FM_OK) {
         fm_transport_close(transport);
         return status;
     }
     *out = transport;
+    return FM_OK;
+}
+
+enum fm_status fm_transport_start(struct fm_transport *transport, struct fm_error *err)
+{
+    while (transport->thread_count < FM_RPC_THREADS) {
+        if (pthread_create(&transport->threads[transport->thread_count], NULL, serve, transport) !=
+            0)
+            return fm_fail(err, FM_NOMEM, "start a thread");
+        transport->thread_count++;
+    }
     return FM_OK;
 }
 

@@ -16,6 +16,8 @@ struct fm_transport;
 /* Listen on server->config.listen. FM_CONFLICT: the port is busy; FM_INVALID: no such address. */
 FM_MUST_USE enum fm_status fm_transport_open(struct fm_server *server, struct fm_transport **out,
                                              struct fm_error *err);
+/* Serve, once every other part of the server is there. */
+FM_MUST_USE enum fm_status fm_transport_start(struct fm_transport *transport, struct fm_error *err);
 /* The port in use (config may say 0: any free one). */
 uint16_t fm_transport_port(const struct fm_transport *transport);
 /* Close pipes and handshakes that took too long, sessions too old. Called about once a second. */
