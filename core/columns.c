@@ -69,13 +69,17 @@ static size_t round_up(size_t len)
     return (len + 3) & ~(size_t)3; /* A dictionary is viewed at multiples of 4. */
 }
 
+/* The bytes of a column's dictionary; empty when it has none. */
 static enum fm_status dictionary_bytes(const struct fm_value *array, uint32_t i,
                                        struct fm_span *out)
 {
     const struct fm_value *value = fm_value_at(fm_value_at(array, i), 2);
 
     *out = (struct fm_span){0};
-    return fm_value_is_nil(value) ? FM_OK : fm_value_bin(value, FM_DOC_BYTES_MAX, out);
+    if (fm_value_is_nil(value))
+        return FM_OK;
+    enum fm_status status = fm_value_bin(value, FM_DOC_BYTES_MAX, out);
+    return status == FM_OK && out->len == 0 ? FM_MALFORMED : status;
 }
 
 /* Copy the dictionaries to where they can be viewed. */
@@ -99,7 +103,7 @@ static enum fm_status decode_dictionaries(const struct fm_value *array, struct f
     for (uint32_t i = 0; i < columns->count; i++) {
         struct fm_column *column = &columns->items[i];
         enum fm_status status = dictionary_bytes(array, i, &bytes);
-        if (status == FM_OK && bytes.data != NULL) {
+        if (status == FM_OK && bytes.len > 0) {
             if (!fm_type_is_bytes(&column->type) || column->type.kind == FM_KIND_BLOB)
                 return FM_MALFORMED; /* Only text has dictionaries. */
             memcpy(columns->storage + at, bytes.data, bytes.len);
