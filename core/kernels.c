@@ -213,6 +213,72 @@ uint32_t fm_codes_min(const uint8_t *codes, uint32_t code_width, size_t rows)
     return code_width == 2 ? codes_min_u16(codes, rows) : codes_min_u32(codes, rows);
 }
 
+/* 64 bytes of 0 and 1 to bits: the product moves bit 0 of each of 8 bytes to the top byte. */
+static uint64_t pack_flags(const uint8_t flags[64])
+{
+    uint64_t bits = 0;
+    for (unsigned i = 0; i < 8; i++)
+        bits |= (fm_load64(flags + i * 8) * UINT64_C(0x0102040810204080) >> 56) << (i * 8);
+    return bits;
+}
+
+#define DEFINE_MATCH(name, type)                                                                   \
+    static uint64_t name(const uint8_t *values, uint64_t low, uint64_t span, size_t count)         \
+    {                                                                                              \
+        type from = (type)low, reach = (type)span, value;                                          \
+        uint8_t flags[64] = {0};                                                                   \
+        if (count == 64) {                                                                         \
+            for (size_t i = 0; i < 64; i++) {                                                      \
+                memcpy(&value, values + i * sizeof value, sizeof value);                           \
+                flags[i] = (type)(value - from) <= reach;                                          \
+            }                                                                                      \
+            return pack_flags(flags);                                                              \
+        }                                                                                          \
+        for (size_t i = 0; i < count; i++) {                                                       \
+            memcpy(&value, values + i * sizeof value, sizeof value);                               \
+            flags[i] = (type)(value - from) <= reach;                                              \
+        }                                                                                          \
+        return pack_flags(flags);                                                                  \
+    }
+DEFINE_MATCH(match_8, uint8_t)
+DEFINE_MATCH(match_16, uint16_t)
+DEFINE_MATCH(match_32, uint32_t)
+DEFINE_MATCH(match_64, uint64_t)
+
+uint64_t fm_match_range(const uint8_t *values, uint32_t width, uint64_t low, uint64_t span,
+                        size_t count)
+{
+    fm_assert(count <= 64);
+    switch (width) {
+    case 1:
+        return match_8(values, low, span, count);
+    case 2:
+        return match_16(values, low, span, count);
+    case 4:
+        return match_32(values, low, span, count);
+    default:
+        return match_64(values, low, span, count);
+    }
+}
+
+uint64_t fm_match_table(const uint8_t *codes, uint32_t code_width, const uint8_t *table,
+                        size_t count)
+{
+    uint8_t flags[64] = {0};
+    fm_assert(count <= 64);
+    if (code_width == 1) {
+        for (size_t i = 0; i < count; i++)
+            flags[i] = table[codes[i]];
+    } else if (code_width == 2) {
+        for (size_t i = 0; i < count; i++)
+            flags[i] = table[fm_load16(codes + i * 2)];
+    } else {
+        for (size_t i = 0; i < count; i++)
+            flags[i] = table[fm_load32(codes + i * 4)];
+    }
+    return pack_flags(flags);
+}
+
 struct fm_divider fm_divider(uint64_t divisor)
 {
     fm_assert(divisor != 0);

@@ -29,6 +29,13 @@ static inline uint64_t fm_integer_key(uint64_t value, bool is_unsigned)
 void fm_integer_bounds(const uint8_t *values, uint32_t width, bool is_unsigned, size_t count,
                        uint64_t *min_key, uint64_t *max_key);
 
+/* Bit i: value i less `low` is at most `span`, in the width's unsigned arithmetic; `count` <= 64. */
+uint64_t fm_match_range(const uint8_t *values, uint32_t width, uint64_t low, uint64_t span,
+                        size_t count);
+/* Bit i: table[code i] is 1; the table has only 0 and 1. */
+uint64_t fm_match_table(const uint8_t *codes, uint32_t code_width, const uint8_t *table,
+                        size_t count);
+
 /* Division by a number known to divide: a shift and a product (Hacker's Delight 10-17). */
 struct fm_divider {
     uint64_t divisor;
