@@ -128,8 +128,10 @@ enum fm_status receive_packet(struct gossip *gossip, const struct fm_node_id *se
     gossip->heard = true;
     apply_items(gossip, sender, from, &packet);
     uint32_t slot = roster_find(gossip, sender);
-    if (slot != SLOTS_NONE)
+    if (slot != SLOTS_NONE) {
         roster_saw_address(gossip, slot, from);
+        swim_heard_from(gossip, slot);
+    }
     if (parts.has_digest) /* After the news that came with it. */
         join_receive_digest(gossip, sender, from, &parts.digest);
     dispatch(gossip, sender, from, &packet, &parts);

@@ -465,7 +465,7 @@ enum fm_status roster_put(struct gossip *gossip, struct fm_span envelope,
     }
     if (gossip_node_equal(&record.node, &gossip->options.self)) {
         if (gossip->has_self && record.incarnation >= gossip->members[GOSSIP_SELF].incarnation)
-            swim_refute(gossip, record.incarnation);
+            swim_refute(gossip, record.incarnation, source->via);
         return FM_OK;
     }
     return apply(gossip, &record, envelope, &hash, source->sends);
@@ -536,8 +536,7 @@ enum fm_status roster_put_self(struct gossip *gossip, struct fm_span envelope)
         self->since = gossip->now;
     self->state = state;
     gossip->has_self = true;
-    if (record.incarnation > gossip->refute_above)
-        gossip->refuting = false;
+    swim_refuted(gossip);
     rumours_push(&gossip->member_news, GOSSIP_SELF, 0);
     swim_news_soon(gossip);
     return FM_OK;

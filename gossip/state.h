@@ -197,7 +197,9 @@ struct gossip {
 
     bool refuting;         /* GOSSIP_REFUTE is out, the answer not in. */
     uint64_t refute_above; /* The incarnation to pass. */
-    fm_ms refute_at;       /* Earliest time of the next GOSSIP_REFUTE. */
+    uint32_t refute_to_count;
+    struct fm_node_id refute_to[GOSSIP_ACCUSERS_MAX]; /* Who said it: hears the refutation first. */
+    fm_ms refute_at;                                  /* Earliest time of the next GOSSIP_REFUTE. */
 
     struct rumours member_news;
     struct rumours accusations; /* By slot of the accused. */
@@ -297,7 +299,11 @@ void swim_receive_ack(struct gossip *gossip, const struct fm_node_id *sender, ui
 void swim_receive_accuse(struct gossip *gossip, const struct fm_node_id *sender,
                          const struct wire_accuse *accuse);
 /* The node's own record is in others' hands at this incarnation, or is doubted at it. */
-void swim_refute(struct gossip *gossip, uint64_t incarnation);
+void swim_refute(struct gossip *gossip, uint64_t incarnation, const struct fm_node_id *sender);
+/* A new own record is there. */
+void swim_refuted(struct gossip *gossip);
+/* A packet of this member came, which may be thought dead. */
+void swim_heard_from(struct gossip *gossip, uint32_t slot);
 /* A dead member came back: the others may too. */
 void swim_hurry_retries(struct gossip *gossip);
 /* Nothing that is under way concerns this member any more: it spoke for itself, or is dropped. */

@@ -167,7 +167,7 @@ void swim_receive_accuse(struct gossip *gossip, const struct fm_node_id *sender,
     if (slot == GOSSIP_SELF) {
         uint32_t from = roster_find(gossip, sender);
         if (gossip->has_self && accuse->incarnation == member->incarnation)
-            swim_refute(gossip, accuse->incarnation);
+            swim_refute(gossip, accuse->incarnation, sender);
         else if (accuse->incarnation < member->incarnation && from != SLOTS_NONE)
             gossip->members[from].told = 0; /* It does not know the present record. */
         return;
@@ -216,7 +216,35 @@ void swim_forget(struct gossip *gossip, uint32_t slot)
 
 /* ---- Refutation ---- */
 
-void swim_refute(struct gossip *gossip, uint64_t incarnation)
+static void remember_doubter(struct gossip *gossip, const struct fm_node_id *sender)
+{
+    fm_assert(gossip->refute_to_count <= GOSSIP_ACCUSERS_MAX);
+    for (uint32_t i = 0; i < gossip->refute_to_count; i++) {
+        if (gossip_node_equal(&gossip->refute_to[i], sender))
+            return;
+    }
+    if (gossip->refute_to_count < GOSSIP_ACCUSERS_MAX) /* Else rumours reach it. */
+        gossip->refute_to[gossip->refute_to_count++] = *sender;
+}
+
+/* The doubter may be thought dead here, so that rumours do not go there: two sides of a healed
+ * partition would wait for the next retry. */
+void swim_refuted(struct gossip *gossip)
+{
+    fm_assert(gossip->has_self);
+    if (gossip->members[GOSSIP_SELF].incarnation <= gossip->refute_above)
+        return;
+    gossip->refuting = false;
+    for (uint32_t i = 0; i < gossip->refute_to_count; i++) {
+        uint32_t slot = roster_find(gossip, &gossip->refute_to[i]);
+        fm_assert(slot != GOSSIP_SELF);
+        if (slot != SLOTS_NONE && gossip_address_known(&gossip->members[slot].address))
+            (void)compose_send_member(gossip, WIRE_NEWS, 0, slot); /* Counted when dropped. */
+    }
+    gossip->refute_to_count = 0;
+}
+
+void swim_refute(struct gossip *gossip, uint64_t incarnation, const struct fm_node_id *sender)
 {
     fm_assert(gossip->has_self);
     fm_assert(incarnation >= gossip->members[GOSSIP_SELF].incarnation);
@@ -225,6 +253,8 @@ void swim_refute(struct gossip *gossip, uint64_t incarnation)
     if (!gossip->refuting || incarnation > gossip->refute_above)
         gossip->refute_above = incarnation;
     gossip->refuting = true;
+    if (sender != NULL)
+        remember_doubter(gossip, sender);
     if (gossip->now < gossip->refute_at)
         return; /* The tick does it. */
     gossip->refute_at = gossip->now + gossip_max_ms(gossip->options.probe_ms / 4, 1);
@@ -444,11 +474,25 @@ static void tick_retries(struct gossip *gossip)
             sent++;
         }
         member->retry_ms = gossip_min_ms(2 * member->retry_ms, GOSSIP_RETRY_MS_MAX);
-        uint32_t spread = gossip_random_below(&gossip->random, (uint32_t)member->retry_ms / 4 + 1);
+        /* Spread widely: after a cut all died at once, and some should be asked at any time. */
+        uint32_t spread =
+            gossip_random_below(&gossip->random, (uint32_t)member->retry_ms / 4 * 3 + 1);
         member->retry_at = gossip->now + member->retry_ms - (fm_ms)spread;
     }
     if (gossip->dead_count > 0)
         gossip->dead_cursor = (gossip->dead_cursor + sent) % gossip->dead_count;
+}
+
+void swim_heard_from(struct gossip *gossip, uint32_t slot)
+{
+    struct member *member = &gossip->members[slot];
+    const fm_ms probe = gossip->options.probe_ms;
+
+    fm_assert(slot != GOSSIP_SELF);
+    if (member->state != GOSSIP_DEAD)
+        return;
+    member->retry_ms = probe;
+    member->retry_at = gossip_min_ms(member->retry_at, gossip->now + probe / 2);
 }
 
 void swim_hurry_retries(struct gossip *gossip)
@@ -506,7 +550,7 @@ void swim_tick(struct gossip *gossip)
     fm_assert(!gossip->leaving);
     if (gossip->refuting && gossip->now >= gossip->refute_at) {
         fm_ms again = gossip->now + gossip->options.probe_ms;
-        swim_refute(gossip, gossip->refute_above);
+        swim_refute(gossip, gossip->refute_above, NULL);
         gossip->refute_at = gossip_max_ms(gossip->refute_at, again);
     }
     tick_suspects(gossip);
