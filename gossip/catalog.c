@@ -206,7 +206,7 @@ static void store(struct gossip *gossip, uint32_t slot, const struct gossip_reco
     /* What is loaded at the start is news to nobody yet: digests show it where it is. */
     if (gossip->heard) {
         rumours_push(&gossip->record_news, slot, 0);
-        swim_news_soon(gossip);
+        compose_news_soon(gossip);
     }
 }
 
@@ -245,7 +245,7 @@ enum fm_status gossip_catalog_put(struct gossip *gossip, const struct gossip_rec
         return status;
     wants_satisfied(gossip, record);
     if (record->key.kind == GOSSIP_RECORD_NODE_CERT)
-        roster_retry_aside(gossip, &record->key.writer);
+        admit_retry_aside(gossip, &record->key.writer);
     fm_assert(gossip->record_count <= gossip->options.record_max);
     return status;
 }

@@ -251,3 +251,35 @@ bool compose_send_member(struct gossip *gossip, enum wire_kind kind, uint32_t se
                                     .slot = slot};
     return compose_send(gossip, &compose);
 }
+
+/* ---- Rounds of news, only while there are any ---- */
+
+static bool has_news(const struct gossip *gossip)
+{
+    return gossip->member_news.count + gossip->accusations.count + gossip->record_news.count > 0;
+}
+
+void compose_news_soon(struct gossip *gossip)
+{
+    uint32_t spread = (uint32_t)(gossip->options.probe_ms / 20) + 1;
+
+    fm_assert(spread > 0);
+    fm_assert(has_news(gossip));
+    if (gossip->news_at > gossip->now + (fm_ms)spread)
+        gossip->news_at = gossip->now + 1 + (fm_ms)gossip_random_below(&gossip->random, spread);
+}
+
+void compose_tick_news(struct gossip *gossip)
+{
+    uint32_t slots[FM_FANOUT_MAX];
+
+    fm_assert(gossip->has_self);
+    if (gossip->now < gossip->news_at)
+        return;
+    uint32_t count = roster_pick(gossip, SLOTS_NONE, GOSSIP_NEWS_FANOUT, slots);
+    for (uint32_t i = 0; i < count && has_news(gossip); i++)
+        (void)compose_send_member(gossip, WIRE_NEWS, 0, slots[i]); /* Counted when dropped. */
+    bool more = has_news(gossip) && count > 0;
+    gossip->news_at =
+        more ? gossip->now + gossip_max_ms(gossip->options.probe_ms / 5, 1) : FM_MS_NEVER;
+}

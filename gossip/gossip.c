@@ -123,7 +123,8 @@ static fm_ms next_deadline(const struct gossip *gossip)
     if (gossip->has_self) {
         at = gossip_min_ms(at, gossip->news_at);
         if (!gossip->leaving)
-            at = gossip_min_ms(at, gossip_min_ms(swim_deadline(gossip), join_deadline(gossip)));
+            at = gossip_min_ms(gossip_min_ms(at, swim_deadline(gossip)),
+                               gossip_min_ms(probe_deadline(gossip), join_deadline(gossip)));
     }
     fm_assert(at >= 0);
     return at;
@@ -151,7 +152,7 @@ static void end(struct gossip *gossip)
 enum fm_status gossip_set_self(struct gossip *gossip, fm_ms now, struct fm_span envelope)
 {
     begin(gossip, now);
-    enum fm_status status = roster_put_self(gossip, envelope);
+    enum fm_status status = admit_self(gossip, envelope);
     end(gossip);
     return status;
 }
@@ -179,11 +180,12 @@ void gossip_tick(struct gossip *gossip, fm_ms now)
     begin(gossip, now);
     if (gossip->has_self && !gossip->leaving) {
         swim_tick(gossip);
+        probe_tick(gossip);
         join_tick(gossip);
     }
     gossip_catalog_tick(gossip);
     if (gossip->has_self)
-        swim_tick_news(gossip);
+        compose_tick_news(gossip);
     end(gossip);
 }
 
@@ -206,8 +208,8 @@ enum fm_status gossip_put_member(struct gossip *gossip, fm_ms now, struct fm_spa
 {
     begin(gossip, now);
     /* What a session brought others have: fewer sends are enough. */
-    const struct roster_source source = {.sends = gossip_send_limit(gossip) / 3 * 2};
-    enum fm_status status = roster_put(gossip, envelope, &source);
+    const struct admit_source source = {.sends = gossip_send_limit(gossip) / 3 * 2};
+    enum fm_status status = admit_put(gossip, envelope, &source);
     end(gossip);
     return status;
 }

@@ -78,8 +78,8 @@ struct gossip_options {
     uint32_t suspicion_mult; /* 0: 4. */
     /* Verify a MEMBER envelope as received and take it apart; FM_FORGED / FM_NOTFOUND (the
      * certificate that it names is not known yet; the record is kept aside and asked again when a
-     * NODE_CERT record of that node arrives). Pure: no I/O. With FM_NOTFOUND `out` may hold what the
-     * record claims, unverified: it only says whose certificate to ask for, and where. */
+     * NODE_CERT record of that node arrives). Pure: no I/O. With FM_NOTFOUND `out` may hold what
+     * the record claims, unverified: it only says whose certificate to ask for, and where. */
     enum fm_status (*check_member)(void *context, struct fm_span envelope,
                                    struct fm_member_record *out);
     void *context;

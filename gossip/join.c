@@ -53,7 +53,7 @@ void join_alone(struct gossip *gossip)
 
 static void ask(struct gossip *gossip, struct seed *seed)
 {
-    seed->sequence = (uint32_t)gossip_random_next(&gossip->random) | 1u;
+    seed->sequence = gossip_new_sequence(gossip);
     const struct compose compose = {.kind = WIRE_JOIN,
                                     .sequence = seed->sequence,
                                     .address = seed->address,
@@ -176,7 +176,7 @@ static bool kinds_differ(const struct gossip *gossip, const struct wire_digest *
 }
 
 /* Lists are not equal. It means that something was missed once both sides had no news for a probe
- * period, which rumours need to arrive; where there is always news, once it lasted for some periods. */
+ * period, which rumours need to arrive; where there is always news, once it lasted for four. */
 static bool is_missed(const struct gossip *gossip, const struct member *member,
                       const struct wire_digest *digest)
 {

@@ -42,7 +42,7 @@ static void apply_items(struct gossip *gossip, const struct fm_node_id *sender,
     fm_assert(!gossip_node_equal(sender, &gossip->options.self));
     while (wire_next(&cursor, &item)) {
         if (item.kind == WIRE_ITEM_MEMBER)
-            roster_receive(gossip, &item.value.member, sender, from);
+            admit_receive(gossip, &item.value.member, sender, from);
     }
     fm_assert(fm_cursor_left(&cursor) == 0);
     cursor = fm_cursor(packet->items);
@@ -81,15 +81,15 @@ static void dispatch(struct gossip *gossip, const struct fm_node_id *sender,
             answer(gossip, sender, from, packet);
         return;
     case WIRE_ACK:
-        swim_receive_ack(gossip, sender, packet->sequence,
-                         parts->has_behalf ? &parts->behalf : NULL);
+        probe_receive_ack(gossip, sender, packet->sequence,
+                          parts->has_behalf ? &parts->behalf : NULL);
         if (!parts->has_behalf)
             join_receive_ack(gossip, sender, from, packet->sequence);
         return;
     case WIRE_PING_REQ:
         fm_assert(parts->has_target);
         if (gossip->has_self && !gossip->leaving)
-            swim_receive_ping_req(gossip, sender, from, packet->sequence, &parts->target);
+            probe_receive_ping_req(gossip, sender, from, packet->sequence, &parts->target);
         return;
     default:
         fm_assert(packet->kind == WIRE_NEWS);
@@ -130,7 +130,7 @@ enum fm_status receive_packet(struct gossip *gossip, const struct fm_node_id *se
     uint32_t slot = roster_find(gossip, sender);
     if (slot != SLOTS_NONE) {
         roster_saw_address(gossip, slot, from);
-        swim_heard_from(gossip, slot);
+        probe_heard_from(gossip, slot);
     }
     if (parts.has_digest) /* After the news that came with it. */
         join_receive_digest(gossip, sender, from, &parts.digest);

@@ -58,7 +58,7 @@ uint32_t roster_find(const struct gossip *gossip, const struct fm_node_id *node)
     return SLOTS_NONE;
 }
 
-static uint32_t find_envelope(const struct gossip *gossip, const struct fm_hash *hash)
+uint32_t roster_find_envelope(const struct gossip *gossip, const struct fm_hash *hash)
 {
     uint32_t step = 0;
     uint32_t slot;
@@ -110,11 +110,6 @@ static void order_insert(struct gossip *gossip, uint32_t slot)
     member->in_order = true;
 }
 
-static bool is_live(const struct member *member)
-{
-    return member->state == GOSSIP_ALIVE || member->state == GOSSIP_SUSPECT;
-}
-
 static void leave_lists(struct gossip *gossip, uint32_t slot)
 {
     struct member *member = &gossip->members[slot];
@@ -125,7 +120,7 @@ static void leave_lists(struct gossip *gossip, uint32_t slot)
         list_remove(gossip->dead, &gossip->dead_count, gossip, slot);
         gossip->verdicts_sum -= member_term(&member->node, member->incarnation, GOSSIP_DEAD);
     }
-    if (is_live(member)) {
+    if (gossip_is_live(member)) {
         fm_assert(gossip->live_count > 0);
         gossip->live_count--;
     }
@@ -148,7 +143,7 @@ void roster_set_state(struct gossip *gossip, uint32_t slot, enum gossip_state st
         list_add(gossip->dead, &gossip->dead_count, gossip, slot);
         gossip->verdicts_sum += member_term(&member->node, member->incarnation, GOSSIP_DEAD);
     }
-    if (is_live(member)) {
+    if (gossip_is_live(member)) {
         gossip->live_count++;
         order_insert(gossip, slot);
     } else if (gossip->live_count == 0) {
@@ -190,7 +185,7 @@ uint32_t roster_next_to_probe(struct gossip *gossip)
             order_shuffle(gossip);
         uint32_t slot = gossip->order[gossip->order_next];
         const struct member *member = &gossip->members[slot];
-        if (!is_live(member)) {
+        if (!gossip_is_live(member)) {
             order_remove_at(gossip, gossip->order_next);
             continue;
         }
@@ -213,7 +208,7 @@ uint32_t roster_pick(struct gossip *gossip, uint32_t except, uint32_t count, uin
     for (uint32_t i = 0; i < gossip->order_count && picked < count; i++) {
         uint32_t slot = gossip->order[(start + i) % gossip->order_count];
         const struct member *member = &gossip->members[slot];
-        if (slot != except && is_live(member) && gossip_address_known(&member->address))
+        if (slot != except && gossip_is_live(member) && gossip_address_known(&member->address))
             out[picked++] = slot;
     }
     fm_assert(picked <= count);
@@ -236,7 +231,7 @@ static void forget_slot(struct gossip *gossip, uint32_t slot)
     struct member *member = &gossip->members[slot];
 
     fm_assert(slot != GOSSIP_SELF);
-    fm_assert(!is_live(member));
+    fm_assert(!gossip_is_live(member));
     leave_lists(gossip, slot);
     for (uint32_t i = 0; member->in_order && i < gossip->order_count; i++) {
         if (gossip->order[i] == slot)
@@ -262,7 +257,7 @@ static uint32_t take_slot(struct gossip *gossip)
         return gossip->member_count++;
     for (uint32_t i = 1; i < gossip->member_count; i++) {
         const struct member *member = &gossip->members[i];
-        if (is_live(member))
+        if (gossip_is_live(member))
             continue;
         const struct member *than = oldest == SLOTS_NONE ? NULL : &gossip->members[oldest];
         if (than == NULL || (member->state == GOSSIP_DEAD && than->state == GOSSIP_LEFT) ||
@@ -274,11 +269,11 @@ static uint32_t take_slot(struct gossip *gossip)
     return oldest;
 }
 
-static void store_record(struct gossip *gossip, uint32_t slot,
-                         const struct fm_member_record *record, struct fm_span envelope,
-                         const struct fm_hash *hash)
+void roster_store(struct gossip *gossip, uint32_t slot, const struct fm_member_record *record,
+                  struct fm_span envelope, const struct fm_hash *hash)
 {
     struct member *member = &gossip->members[slot];
+    uint64_t before = member->incarnation;
 
     fm_assert(envelope.len > 0);
     fm_assert(envelope.len <= WIRE_ENVELOPE_BYTES_MAX);
@@ -297,210 +292,29 @@ static void store_record(struct gossip *gossip, uint32_t slot,
     else if (!member->address_learnt)
         member->address = (struct gossip_address){0};
     member->address_learnt = !numeric;
+    /* A verdict is about one incarnation; roster_set_state() is to take back the right one. */
+    if (member->state == GOSSIP_DEAD) {
+        gossip->verdicts_sum -= member_term(&member->node, before, GOSSIP_DEAD);
+        gossip->verdicts_sum += member_term(&member->node, record->incarnation, GOSSIP_DEAD);
+    }
     gossip->members_sum -= member->term;
     member->term = member_term(&member->node, member->incarnation, (uint8_t)record->claim);
     gossip->members_sum += member->term;
     gossip->changed_at = gossip->now;
 }
 
-/* Order of the records of one member. A farewell at the same incarnation is the later one. */
-static bool is_newer(const struct member *member, uint64_t incarnation, enum fm_member_claim claim)
-{
-    return incarnation > member->incarnation ||
-           (incarnation == member->incarnation && claim > member->claim);
-}
-
-static enum fm_status apply_new(struct gossip *gossip, const struct fm_member_record *record,
-                                uint32_t *out)
+enum fm_status roster_add(struct gossip *gossip, const struct fm_node_id *node, uint32_t *out)
 {
     uint32_t slot = take_slot(gossip);
 
     if (slot == SLOTS_NONE)
         return FM_LIMIT;
     fm_assert(slot != GOSSIP_SELF);
-    gossip->members[slot] =
-        (struct member){.node = record->node, .round_trip = -1, .differs_since = -1};
+    gossip->members[slot] = (struct member){.node = *node, .round_trip = -1, .differs_since = -1};
     gossip->members[slot].since = gossip->now;
-    slots_add(&gossip->member_slots, node_hash(&record->node), slot);
+    slots_add(&gossip->member_slots, node_hash(node), slot);
     *out = slot;
     return FM_OK;
-}
-
-/* A verified record of another node. */
-static enum fm_status apply(struct gossip *gossip, const struct fm_member_record *record,
-                            struct fm_span envelope, const struct fm_hash *hash, uint32_t sends)
-{
-    uint32_t slot = roster_find(gossip, &record->node);
-
-    fm_assert(slot != GOSSIP_SELF);
-    if (slot == SLOTS_NONE) {
-        enum fm_status status = apply_new(gossip, record, &slot);
-        if (status != FM_OK)
-            return status;
-    } else if (!is_newer(&gossip->members[slot], record->incarnation, record->claim)) {
-        return FM_OK;
-    } else {
-        swim_forget(gossip, slot);
-    }
-    struct member *member = &gossip->members[slot];
-    bool was_dead = member->state == GOSSIP_DEAD;
-    /* Leaving the lists needs the incarnation that the verdict was about. */
-    if (was_dead) {
-        gossip->verdicts_sum -= member_term(&member->node, member->incarnation, GOSSIP_DEAD);
-        gossip->verdicts_sum += member_term(&member->node, record->incarnation, GOSSIP_DEAD);
-    }
-    store_record(gossip, slot, record, envelope, hash);
-    member->told = 0;
-    member->tell = false;
-    roster_set_state(gossip, slot, record->claim == FM_MEMBER_LEFT ? GOSSIP_LEFT : GOSSIP_ALIVE);
-    rumours_push(&gossip->member_news, slot, sends);
-    swim_news_soon(gossip);
-    if (was_dead && member->state == GOSSIP_ALIVE)
-        swim_hurry_retries(gossip);
-    return FM_OK;
-}
-
-/* ---- Records kept aside ---- */
-
-static void put_aside(struct gossip *gossip, const struct fm_node_id *node, struct fm_span envelope,
-                      const struct roster_source *source)
-{
-    struct aside *aside = &gossip->asides[0];
-
-    fm_assert(envelope.len <= WIRE_ENVELOPE_BYTES_MAX);
-    for (uint32_t i = 0; i < GOSSIP_ASIDE_MAX; i++) {
-        struct aside *other = &gossip->asides[i];
-        if (other->stamp != 0 && gossip_node_equal(&other->node, node)) {
-            aside = other;
-            break;
-        }
-        if (other->stamp < aside->stamp)
-            aside = other;
-    }
-    *aside = (struct aside){.node = *node, .stamp = ++gossip->aside_stamp};
-    aside->via = source->via != NULL ? *source->via : *node;
-    if (source->address != NULL)
-        aside->address = *source->address;
-    aside->envelope_bytes = (uint16_t)envelope.len;
-    memcpy(aside->envelope, envelope.data, envelope.len);
-    gossip_catalog_want_cert(gossip, node, &aside->via, &aside->address);
-}
-
-void roster_retry_aside(struct gossip *gossip, const struct fm_node_id *node)
-{
-    memset(gossip->rejected, 0, sizeof gossip->rejected);
-    for (uint32_t i = 0; i < GOSSIP_ASIDE_MAX; i++) {
-        if (gossip->asides[i].stamp == 0 || !gossip_node_equal(&gossip->asides[i].node, node))
-            continue;
-        struct aside aside = gossip->asides[i];
-        fm_assert(aside.envelope_bytes > 0);
-        gossip->asides[i] = (struct aside){0};
-        struct roster_source source = {
-            .subject = &aside.node, .via = &aside.via, .address = &aside.address};
-        /* Whatever is wrong with it is counted, and nobody waits for the answer. */
-        (void)roster_put(gossip, fm_span(aside.envelope, aside.envelope_bytes), &source);
-        return; /* There is one for each node, and it may be back in its place. */
-    }
-}
-
-/* ---- Envelopes from outside ---- */
-
-static uint64_t *rejected_cell(struct gossip *gossip, const struct fm_hash *hash)
-{
-    return &gossip->rejected[fm_load64(hash->bytes) % GOSSIP_REJECTED_MAX];
-}
-
-static enum fm_status check(struct gossip *gossip, struct fm_span envelope,
-                            const struct fm_hash *hash, const struct roster_source *source,
-                            struct fm_member_record *record)
-{
-    const struct gossip_options *options = &gossip->options;
-
-    fm_assert(options->check_member != NULL);
-    *record = (struct fm_member_record){0};
-    if (*rejected_cell(gossip, hash) == fm_load64(hash->bytes))
-        return FM_FORGED;
-    enum fm_status status = options->check_member(options->context, envelope, record);
-    if (status == FM_OK && record->claim != FM_MEMBER_ALIVE && record->claim != FM_MEMBER_LEFT)
-        status = FM_MALFORMED;
-    if (status != FM_OK && status != FM_NOTFOUND)
-        *rejected_cell(gossip, hash) = fm_load64(hash->bytes);
-    /* A true record under a wrong label: not remembered, or a liar could keep it out. */
-    if (status == FM_OK && source->subject != NULL &&
-        !gossip_node_equal(&record->node, source->subject))
-        status = FM_FORGED;
-    return status;
-}
-
-enum fm_status roster_put(struct gossip *gossip, struct fm_span envelope,
-                          const struct roster_source *source)
-{
-    static const struct fm_node_id nobody;
-    struct fm_member_record record;
-    struct fm_hash hash;
-
-    fm_assert(source != NULL);
-    if (envelope.len == 0 || envelope.len > WIRE_ENVELOPE_BYTES_MAX)
-        return FM_LIMIT;
-    fm_sha256_one(&hash, envelope);
-    if (find_envelope(gossip, &hash) != SLOTS_NONE)
-        return FM_OK;
-    enum fm_status status = check(gossip, envelope, &hash, source, &record);
-    if (status == FM_NOTFOUND) {
-        /* check_member may say whom an unverified record names: good enough to ask for a
-         * certificate. */
-        const struct fm_node_id *node = source->subject != NULL ? source->subject : &record.node;
-        struct gossip_address address = {0};
-        struct roster_source from = *source;
-        if (gossip_node_equal(node, &nobody) || gossip_node_equal(node, &gossip->options.self))
-            return status;
-        if (source->via == NULL && gossip_address_parse(record.address, &address) == FM_OK)
-            from.address = &address;
-        put_aside(gossip, node, envelope, &from);
-        return status;
-    }
-    if (status != FM_OK) {
-        gossip->counters.forged++;
-        return status;
-    }
-    if (gossip_node_equal(&record.node, &gossip->options.self)) {
-        if (gossip->has_self && record.incarnation >= gossip->members[GOSSIP_SELF].incarnation)
-            swim_refute(gossip, record.incarnation, source->via);
-        return FM_OK;
-    }
-    return apply(gossip, &record, envelope, &hash, source->sends);
-}
-
-void roster_receive(struct gossip *gossip, const struct wire_member *item,
-                    const struct fm_node_id *sender, const struct gossip_address *from)
-{
-    uint32_t slot = roster_find(gossip, &item->node);
-    const struct roster_source source = {.subject = &item->node, .via = sender, .address = from};
-
-    fm_assert(item->envelope.len <= WIRE_ENVELOPE_BYTES_MAX);
-    if (slot == GOSSIP_SELF && !gossip->has_self)
-        return;
-    if (slot != SLOTS_NONE) {
-        struct member *member = &gossip->members[slot];
-        bool same =
-            fm_span_equal(item->envelope, fm_span(member->envelope, member->envelope_bytes));
-        /* Equal but other bytes: the node came back without knowing its past. It has to hear of it,
-         * from the record that all others go by. The own record is looked at in that case too. */
-        bool doubtful = !same && item->envelope.len > 0 && slot == GOSSIP_SELF &&
-                        item->incarnation == member->incarnation && item->claim == member->claim;
-        if (!is_newer(member, item->incarnation, item->claim) && !doubtful) {
-            if (same)
-                rumours_heard(&gossip->member_news, slot, gossip_send_limit(gossip));
-            else if (gossip_node_equal(sender, &item->node))
-                member->tell = true;
-            return;
-        }
-    }
-    if (item->envelope.len == 0) {
-        join_sync(gossip, sender, from); /* Announced only: its list has it. */
-        return;
-    }
-    (void)roster_put(gossip, item->envelope, &source); /* Counted there. */
 }
 
 void roster_add_self(struct gossip *gossip)
@@ -508,36 +322,4 @@ void roster_add_self(struct gossip *gossip)
     fm_assert(gossip->member_count == 1);
     fm_assert(gossip->member_slots.count == 0);
     slots_add(&gossip->member_slots, node_hash(&gossip->options.self), GOSSIP_SELF);
-}
-
-enum fm_status roster_put_self(struct gossip *gossip, struct fm_span envelope)
-{
-    struct member *self = &gossip->members[GOSSIP_SELF];
-    struct fm_member_record record = {0};
-    struct fm_hash hash;
-
-    if (envelope.len == 0 || envelope.len > WIRE_ENVELOPE_BYTES_MAX)
-        return FM_LIMIT;
-    enum fm_status status =
-        gossip->options.check_member(gossip->options.context, envelope, &record);
-    if (status != FM_OK)
-        return status;
-    if (!gossip_node_equal(&record.node, &gossip->options.self))
-        return FM_INVALID;
-    fm_sha256_one(&hash, envelope);
-    if (gossip->has_self && fm_hash_equal(&hash, &self->hash))
-        return FM_OK;
-    if (gossip->has_self && !is_newer(self, record.incarnation, record.claim))
-        return FM_CONFLICT;
-    fm_assert(gossip_node_equal(&self->node, &record.node));
-    store_record(gossip, GOSSIP_SELF, &record, envelope, &hash);
-    enum gossip_state state = record.claim == FM_MEMBER_LEFT ? GOSSIP_LEFT : GOSSIP_ALIVE;
-    if (!gossip->has_self || self->state != state)
-        self->since = gossip->now;
-    self->state = state;
-    gossip->has_self = true;
-    swim_refuted(gossip);
-    rumours_push(&gossip->member_news, GOSSIP_SELF, 0);
-    swim_news_soon(gossip);
-    return FM_OK;
 }

@@ -3,11 +3,16 @@
  *   gossip.c     inputs, order of work in a tick, looking
  *   receive.c    one packet: which kind and item goes where
  *   compose.c    one packet out: whom it must tell what, then rumours by shares
- *   roster.c     the table of members, their signed records, records kept aside
- *   swim.c       probes, suspicions, verdicts, refutation
+ *   roster.c     the table of members, lists by state, the order of probing
+ *   admit.c      signed MEMBER records from outside, records kept aside
+ *   swim.c       suspicions, verdicts, refutation
+ *   probe.c      probes, direct and through others, retries of the dead
  *   catalog.c    records and those that are wanted
  *   join.c       seeds, list comparisons (GOSSIP_SYNC)
- *   effects.c    the queue of effects */
+ *   effects.c    the queue of effects
+ *   rumours.c    queues of what is worth telling
+ *   slots.c      index of the tables
+ *   state_hash.c one number for all of it */
 #ifndef FM_GOSSIP_STATE_H
 #define FM_GOSSIP_STATE_H
 
@@ -235,6 +240,17 @@ static inline bool gossip_node_equal(const struct fm_node_id *a, const struct fm
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
+static inline bool gossip_is_live(const struct member *member)
+{
+    return member->state == GOSSIP_ALIVE || member->state == GOSSIP_SUSPECT;
+}
+
+/* Of packets that are to be answered; 0 is none. */
+static inline uint32_t gossip_new_sequence(struct gossip *gossip)
+{
+    return (uint32_t)gossip_random_next(&gossip->random) | 1u;
+}
+
 static inline fm_ms gossip_min_ms(fm_ms a, fm_ms b)
 {
     return a < b ? a : b;
@@ -262,57 +278,71 @@ void effects_begin(struct gossip *gossip); /* An input begins: everything was dr
 
 /* ---- roster.c ---- */
 uint32_t roster_find(const struct gossip *gossip, const struct fm_node_id *node);
-struct roster_source {                    /* Where a MEMBER envelope comes from. */
-    const struct fm_node_id *subject;     /* Who it should be about; NULL: not said. */
-    const struct fm_node_id *via;         /* Who sent it; NULL: from disk or a session. */
-    const struct gossip_address *address; /* Of `via`. */
-    uint32_t sends;                       /* Its rumour begins as sent so often. */
-};
-/* Apply a MEMBER envelope. FM_OK also when it is not news. FM_NOTFOUND: kept aside, where its subject
- * is known. FM_FORGED, FM_MALFORMED, FM_LIMIT. */
-enum fm_status roster_put(struct gossip *gossip, struct fm_span envelope,
-                          const struct roster_source *source);
+uint32_t roster_find_envelope(const struct gossip *gossip, const struct fm_hash *hash);
 void roster_add_self(struct gossip *gossip);
-FM_MUST_USE enum fm_status roster_put_self(struct gossip *gossip, struct fm_span envelope);
-/* One MEMBER item of a packet. */
-void roster_receive(struct gossip *gossip, const struct wire_member *item,
-                    const struct fm_node_id *sender, const struct gossip_address *from);
-/* A certificate of this node arrived: records kept aside are looked at again. */
-void roster_retry_aside(struct gossip *gossip, const struct fm_node_id *node);
+/* A slot for a member that has none; roster_store() and roster_set_state() follow. FM_LIMIT. */
+FM_MUST_USE enum fm_status roster_add(struct gossip *gossip, const struct fm_node_id *node,
+                                      uint32_t *out);
+void roster_store(struct gossip *gossip, uint32_t slot, const struct fm_member_record *record,
+                  struct fm_span envelope, const struct fm_hash *hash);
 void roster_set_state(struct gossip *gossip, uint32_t slot, enum gossip_state state);
-/* Next member to probe, RUMOURS_NONE when nobody can be. */
+/* Next member to probe, SLOTS_NONE when nobody can be. */
 uint32_t roster_next_to_probe(struct gossip *gossip);
 /* Up to `count` live members to send to, without `except`; a stretch of the shuffled order. */
 uint32_t roster_pick(struct gossip *gossip, uint32_t except, uint32_t count, uint32_t *out);
 void roster_saw_address(struct gossip *gossip, uint32_t slot, const struct gossip_address *from);
 
+/* ---- admit.c ---- */
+struct admit_source {                     /* Where a MEMBER envelope comes from. */
+    const struct fm_node_id *subject;     /* Who it should be about; NULL: not said. */
+    const struct fm_node_id *via;         /* Who sent it; NULL: from disk or a session. */
+    const struct gossip_address *address; /* Of `via`. */
+    uint32_t sends;                       /* Its rumour begins as sent so often. */
+};
+/* Apply a MEMBER envelope. FM_OK also when it is not news. FM_NOTFOUND: kept aside, where its
+ * subject is known. FM_FORGED, FM_MALFORMED, FM_LIMIT. */
+enum fm_status admit_put(struct gossip *gossip, struct fm_span envelope,
+                         const struct admit_source *source);
+/* One MEMBER item of a packet. */
+void admit_receive(struct gossip *gossip, const struct wire_member *item,
+                   const struct fm_node_id *sender, const struct gossip_address *from);
+/* A certificate of this node arrived: its record, if one is kept aside, is looked at again. */
+void admit_retry_aside(struct gossip *gossip, const struct fm_node_id *node);
+FM_MUST_USE enum fm_status admit_self(struct gossip *gossip, struct fm_span envelope);
+
 /* ---- swim.c ---- */
 void swim_tick(struct gossip *gossip);
 fm_ms swim_deadline(const struct gossip *gossip);
+/* This node was not run for `late_ms` after its deadline. */
 void swim_void_verdicts(struct gossip *gossip, fm_ms late_ms);
-void swim_receive_ping_req(struct gossip *gossip, const struct fm_node_id *sender,
-                           const struct gossip_address *from, uint32_t sequence,
-                           const struct fm_node_id *target);
-/* An ACK; `behalf` is NULL when it is the sender's own. */
-void swim_receive_ack(struct gossip *gossip, const struct fm_node_id *sender, uint32_t sequence,
-                      const struct fm_node_id *behalf);
+/* A probe from here was not answered, or was. */
+void swim_failed(struct gossip *gossip, uint32_t slot);
+void swim_answered(struct gossip *gossip, uint32_t slot);
 void swim_receive_accuse(struct gossip *gossip, const struct fm_node_id *sender,
                          const struct wire_accuse *accuse);
-/* The node's own record is in others' hands at this incarnation, or is doubted at it. */
-void swim_refute(struct gossip *gossip, uint64_t incarnation, const struct fm_node_id *sender);
-/* A new own record is there. */
-void swim_refuted(struct gossip *gossip);
-/* A packet of this member came, which may be thought dead. */
-void swim_heard_from(struct gossip *gossip, uint32_t slot);
-/* A dead member came back: the others may too. */
-void swim_hurry_retries(struct gossip *gossip);
-/* Nothing that is under way concerns this member any more: it spoke for itself, or is dropped. */
-void swim_forget(struct gossip *gossip, uint32_t slot);
 /* An accuser to name for a suspect or dead member; the `turn`-th. */
 void swim_accusation(const struct gossip *gossip, uint32_t slot, uint32_t turn,
                      struct wire_accuse *out);
-void swim_tick_news(struct gossip *gossip);
-void swim_news_soon(struct gossip *gossip);
+/* Nothing that is under way concerns this member any more: it spoke for itself, or is dropped. */
+void swim_forget(struct gossip *gossip, uint32_t slot);
+/* `sender` doubts the node at this incarnation, or has a record of it that it does not know. */
+void swim_refute(struct gossip *gossip, uint64_t incarnation, const struct fm_node_id *sender);
+/* A new own record is there. */
+void swim_refuted(struct gossip *gossip);
+
+/* ---- probe.c ---- */
+void probe_tick(struct gossip *gossip);
+fm_ms probe_deadline(const struct gossip *gossip);
+void probe_receive_ping_req(struct gossip *gossip, const struct fm_node_id *sender,
+                            const struct gossip_address *from, uint32_t sequence,
+                            const struct fm_node_id *target);
+/* An ACK; `behalf` is NULL when it is the sender's own. */
+void probe_receive_ack(struct gossip *gossip, const struct fm_node_id *sender, uint32_t sequence,
+                       const struct fm_node_id *behalf);
+/* A dead member came back: the others may too. */
+void probe_hurry_retries(struct gossip *gossip);
+/* A packet of this member came, which may be thought dead. */
+void probe_heard_from(struct gossip *gossip, uint32_t slot);
 
 /* ---- compose.c ---- */
 struct compose {
@@ -330,6 +360,9 @@ bool compose_send(struct gossip *gossip, const struct compose *compose);
 /* The same, to a member. */
 bool compose_send_member(struct gossip *gossip, enum wire_kind kind, uint32_t sequence,
                          uint32_t slot);
+/* Rounds of NEWS, only while there are rumours. */
+void compose_tick_news(struct gossip *gossip);
+void compose_news_soon(struct gossip *gossip);
 
 /* ---- catalog.c ---- */
 FM_MUST_USE enum fm_status gossip_catalog_put(struct gossip *gossip,

@@ -17,16 +17,6 @@ uint32_t gossip_send_limit(const struct gossip *gossip)
     return limit;
 }
 
-static bool is_live(const struct member *member)
-{
-    return member->state == GOSSIP_ALIVE || member->state == GOSSIP_SUSPECT;
-}
-
-static uint32_t new_sequence(struct gossip *gossip)
-{
-    return (uint32_t)gossip_random_next(&gossip->random) | 1u; /* 0: none. */
-}
-
 /* ---- Suspicion ---- */
 
 /* Lifeguard's dynamic timeout in integers: starts at mult * log2(n) periods and shrinks by as much
@@ -75,7 +65,7 @@ static bool add_accuser(struct gossip *gossip, uint32_t slot, const struct fm_no
     member->suspect_until =
         member->accuser_count == 1 ? until : gossip_min_ms(member->suspect_until, until);
     rumours_push(&gossip->accusations, slot, 0);
-    swim_news_soon(gossip);
+    compose_news_soon(gossip);
     return true;
 }
 
@@ -133,7 +123,7 @@ static void judge(struct gossip *gossip, uint32_t slot)
         member->retry_at = gossip->now + member->retry_ms;
         roster_set_state(gossip, slot, GOSSIP_DEAD);
         rumours_push(&gossip->accusations, slot, 0);
-        swim_news_soon(gossip);
+        compose_news_soon(gossip);
     } else {
         member->suspect_until = gossip->now + gossip->options.probe_ms;
         prioritise(gossip, slot);
@@ -151,6 +141,32 @@ static void tick_suspects(struct gossip *gossip)
             continue;
         judge(gossip, slot);
         verdicts++;
+    }
+}
+
+void swim_failed(struct gossip *gossip, uint32_t slot)
+{
+    struct member *member = &gossip->members[slot];
+
+    fm_assert(slot != GOSSIP_SELF);
+    fm_assert(slot < gossip->member_count);
+    if (member->state == GOSSIP_ALIVE) {
+        start_suspicion(gossip, slot, &gossip->options.self);
+    } else if (member->state == GOSSIP_SUSPECT) {
+        member->own_failed = true;
+        member->contact = false;
+        (void)add_accuser(gossip, slot, &gossip->options.self); /* Perhaps known. */
+    }
+}
+
+void swim_answered(struct gossip *gossip, uint32_t slot)
+{
+    struct member *member = &gossip->members[slot];
+
+    fm_assert(slot != GOSSIP_SELF);
+    if (member->state == GOSSIP_SUSPECT) {
+        member->contact = true;
+        member->own_failed = false;
     }
 }
 
@@ -176,7 +192,7 @@ void swim_receive_accuse(struct gossip *gossip, const struct fm_node_id *sender,
     if (accuser == SLOTS_NONE || accuser == GOSSIP_SELF ||
         gossip->members[accuser].state == GOSSIP_LEFT)
         return;
-    if (accuse->incarnation != member->incarnation || !is_live(member))
+    if (accuse->incarnation != member->incarnation || !gossip_is_live(member))
         return;
     if (member->state == GOSSIP_ALIVE)
         start_suspicion(gossip, slot, &accuse->accuser);
@@ -262,101 +278,7 @@ void swim_refute(struct gossip *gossip, uint64_t incarnation, const struct fm_no
     effects_refute(gossip, gossip->refute_above);
 }
 
-/* ---- Probes ---- */
-
-static void probe_failed(struct gossip *gossip)
-{
-    const struct probe *probe = &gossip->probe;
-    struct member *member = &gossip->members[probe->target];
-
-    fm_assert(gossip_node_equal(&member->node, &probe->node));
-    fm_assert(member->incarnation == probe->target_incarnation);
-    gossip->counters.probe_failures++;
-    if (member->state == GOSSIP_ALIVE) {
-        start_suspicion(gossip, probe->target, &gossip->options.self);
-    } else if (member->state == GOSSIP_SUSPECT) {
-        member->own_failed = true;
-        member->contact = false;
-        (void)add_accuser(gossip, probe->target, &gossip->options.self); /* Perhaps known. */
-    }
-}
-
-static uint32_t choose_target(struct gossip *gossip)
-{
-    fm_assert(gossip->priority_count <= GOSSIP_PRIORITY_MAX);
-    while (gossip->priority_count > 0) {
-        uint32_t slot = gossip->priority[0];
-        gossip->priority_count--;
-        memmove(gossip->priority, gossip->priority + 1,
-                gossip->priority_count * sizeof *gossip->priority);
-        if (is_live(&gossip->members[slot]) && gossip_address_known(&gossip->members[slot].address))
-            return slot;
-    }
-    return roster_next_to_probe(gossip);
-}
-
-static void probe_start(struct gossip *gossip)
-{
-    struct probe *probe = &gossip->probe;
-    uint32_t slot = choose_target(gossip);
-
-    fm_assert(!probe->active);
-    if (slot == SLOTS_NONE)
-        return;
-    *probe = (struct probe){.target = slot,
-                            .node = gossip->members[slot].node,
-                            .incarnation = gossip->members[GOSSIP_SELF].incarnation,
-                            .target_incarnation = gossip->members[slot].incarnation,
-                            .sequence = new_sequence(gossip),
-                            .sent_at = gossip->now};
-    if (!compose_send_member(gossip, WIRE_PING, probe->sequence, slot))
-        return;
-    probe->active = true;
-    gossip->counters.probes++;
-}
-
-static void probe_indirectly(struct gossip *gossip)
-{
-    struct probe *probe = &gossip->probe;
-    uint32_t helpers[FM_FANOUT_MAX];
-
-    fm_assert(probe->active && !probe->acked);
-    probe->indirect_sent = true;
-    uint32_t count = roster_pick(gossip, probe->target, gossip->options.indirect, helpers);
-    for (uint32_t i = 0; i < count; i++) {
-        const struct member *helper = &gossip->members[helpers[i]];
-        const struct compose compose = {.kind = WIRE_PING_REQ,
-                                        .sequence = probe->sequence,
-                                        .address = helper->address,
-                                        .node = helper->node,
-                                        .slot = helpers[i],
-                                        .target = &probe->node};
-        if (compose_send(gossip, &compose))
-            probe->helpers[probe->helper_count++] = helper->node;
-    }
-    fm_assert(probe->helper_count <= FM_FANOUT_MAX);
-}
-
-static void tick_probe(struct gossip *gossip)
-{
-    struct probe *probe = &gossip->probe;
-    const fm_ms period = gossip->options.probe_ms;
-
-    if (probe->active && !probe->acked && !probe->indirect_sent &&
-        gossip->now >= probe->sent_at + gossip->options.timeout_ms &&
-        gossip->now < gossip->probe_at)
-        probe_indirectly(gossip);
-    if (gossip->now < gossip->probe_at)
-        return;
-    if (probe->active && !probe->acked)
-        probe_failed(gossip);
-    probe->active = false;
-    probe_start(gossip);
-    gossip->probe_at += period;
-    if (gossip->probe_at <= gossip->now)
-        gossip->probe_at = gossip->now + period;
-    fm_assert(gossip->probe_at > gossip->now);
-}
+/* ---- Time ---- */
 
 void swim_void_verdicts(struct gossip *gossip, fm_ms late_ms)
 {
@@ -369,181 +291,6 @@ void swim_void_verdicts(struct gossip *gossip, fm_ms late_ms)
     }
 }
 
-void swim_receive_ping_req(struct gossip *gossip, const struct fm_node_id *sender,
-                           const struct gossip_address *from, uint32_t sequence,
-                           const struct fm_node_id *target)
-{
-    uint32_t slot = roster_find(gossip, target);
-
-    fm_assert(gossip->relay_next < GOSSIP_RELAYS_MAX);
-    if (slot == SLOTS_NONE || slot == GOSSIP_SELF || gossip->members[slot].state == GOSSIP_LEFT ||
-        !gossip_address_known(&gossip->members[slot].address))
-        return;
-    struct relay *relay = &gossip->relays[gossip->relay_next];
-    gossip->relay_next = (gossip->relay_next + 1) % GOSSIP_RELAYS_MAX;
-    *relay = (struct relay){.used = true,
-                            .sequence = new_sequence(gossip),
-                            .origin_sequence = sequence,
-                            .origin = *from,
-                            .origin_node = *sender,
-                            .target = *target,
-                            .expires = gossip->now + gossip->options.probe_ms};
-    (void)compose_send_member(gossip, WIRE_PING, relay->sequence, slot); /* Counted when dropped. */
-}
-
-static void answered(struct gossip *gossip, uint32_t slot)
-{
-    struct member *member = &gossip->members[slot];
-
-    fm_assert(slot != GOSSIP_SELF);
-    if (member->state == GOSSIP_SUSPECT) {
-        member->contact = true;
-        member->own_failed = false;
-    }
-}
-
-static void pass_on_ack(struct gossip *gossip, const struct fm_node_id *sender, uint32_t sequence)
-{
-    for (uint32_t i = 0; i < GOSSIP_RELAYS_MAX; i++) {
-        struct relay *relay = &gossip->relays[i];
-        if (!relay->used || relay->sequence != sequence ||
-            !gossip_node_equal(&relay->target, sender))
-            continue;
-        uint32_t target = roster_find(gossip, sender);
-        if (target != SLOTS_NONE)
-            answered(gossip, target);
-        fm_assert(gossip_address_known(&relay->origin));
-        relay->used = false;
-        const struct compose compose = {.kind = WIRE_ACK,
-                                        .sequence = relay->origin_sequence,
-                                        .address = relay->origin,
-                                        .node = relay->origin_node,
-                                        .slot = roster_find(gossip, &relay->origin_node),
-                                        .behalf = &relay->target};
-        if (gossip->now <= relay->expires)
-            (void)compose_send(gossip, &compose); /* Counted when dropped. */
-        return;
-    }
-}
-
-void swim_receive_ack(struct gossip *gossip, const struct fm_node_id *sender, uint32_t sequence,
-                      const struct fm_node_id *behalf)
-{
-    struct probe *probe = &gossip->probe;
-
-    if (!probe->active || probe->sequence != sequence) {
-        if (behalf == NULL)
-            pass_on_ack(gossip, sender, sequence);
-        return;
-    }
-    bool direct = behalf == NULL && gossip_node_equal(sender, &probe->node);
-    bool helped = false;
-    for (uint32_t i = 0; behalf != NULL && i < probe->helper_count; i++)
-        helped |= gossip_node_equal(&probe->helpers[i], sender) &&
-                  gossip_node_equal(behalf, &probe->node);
-    if (!direct && !helped)
-        return;
-    struct member *member = &gossip->members[probe->target];
-    fm_assert(gossip_node_equal(&member->node, &probe->node));
-    answered(gossip, probe->target);
-    if (direct && member->told < probe->incarnation)
-        member->told = probe->incarnation;
-    if (direct && !probe->acked) {
-        fm_ms sample = gossip->now - probe->sent_at;
-        fm_assert(sample >= 0);
-        member->round_trip =
-            member->round_trip < 0 ? sample : (7 * member->round_trip + sample + 4) / 8;
-    }
-    probe->acked = true;
-}
-
-/* ---- The dead are asked again, at a falling rate: a partition heals by itself ---- */
-
-static void tick_retries(struct gossip *gossip)
-{
-    uint32_t sent = 0;
-
-    for (uint32_t i = 0; i < gossip->dead_count && sent < GOSSIP_RETRIES_PER_TICK; i++) {
-        uint32_t slot = gossip->dead[(gossip->dead_cursor + i) % gossip->dead_count];
-        struct member *member = &gossip->members[slot];
-        fm_assert(member->state == GOSSIP_DEAD);
-        if (member->retry_at > gossip->now)
-            continue;
-        if (gossip_address_known(&member->address)) {
-            (void)compose_send_member(gossip, WIRE_PING, new_sequence(gossip), slot);
-            sent++;
-        }
-        member->retry_ms = gossip_min_ms(2 * member->retry_ms, GOSSIP_RETRY_MS_MAX);
-        /* Spread widely: after a cut all died at once, and some should be asked at any time. */
-        uint32_t spread =
-            gossip_random_below(&gossip->random, (uint32_t)member->retry_ms / 4 * 3 + 1);
-        member->retry_at = gossip->now + member->retry_ms - (fm_ms)spread;
-    }
-    if (gossip->dead_count > 0)
-        gossip->dead_cursor = (gossip->dead_cursor + sent) % gossip->dead_count;
-}
-
-void swim_heard_from(struct gossip *gossip, uint32_t slot)
-{
-    struct member *member = &gossip->members[slot];
-    const fm_ms probe = gossip->options.probe_ms;
-
-    fm_assert(slot != GOSSIP_SELF);
-    if (member->state != GOSSIP_DEAD)
-        return;
-    member->retry_ms = probe;
-    member->retry_at = gossip_min_ms(member->retry_at, gossip->now + probe / 2);
-}
-
-void swim_hurry_retries(struct gossip *gossip)
-{
-    const fm_ms probe = gossip->options.probe_ms;
-    uint32_t spread = (uint32_t)probe * (1 + gossip->dead_count / 8);
-
-    fm_assert(spread > 0);
-    for (uint32_t i = 0; i < gossip->dead_count; i++) {
-        struct member *member = &gossip->members[gossip->dead[i]];
-        fm_assert(member->state == GOSSIP_DEAD);
-        fm_ms at = gossip->now + (fm_ms)gossip_random_below(&gossip->random, spread);
-        member->retry_ms = probe;
-        member->retry_at = gossip_min_ms(member->retry_at, at);
-    }
-}
-
-/* ---- Rounds of news, only while there are any ---- */
-
-static bool has_news(const struct gossip *gossip)
-{
-    return gossip->member_news.count + gossip->accusations.count + gossip->record_news.count > 0;
-}
-
-void swim_news_soon(struct gossip *gossip)
-{
-    uint32_t spread = (uint32_t)(gossip->options.probe_ms / 20) + 1;
-
-    fm_assert(spread > 0);
-    fm_assert(has_news(gossip));
-    if (gossip->news_at > gossip->now + (fm_ms)spread)
-        gossip->news_at = gossip->now + 1 + (fm_ms)gossip_random_below(&gossip->random, spread);
-}
-
-void swim_tick_news(struct gossip *gossip)
-{
-    uint32_t slots[FM_FANOUT_MAX];
-
-    fm_assert(gossip->has_self);
-    if (gossip->now < gossip->news_at)
-        return;
-    uint32_t count = roster_pick(gossip, SLOTS_NONE, GOSSIP_NEWS_FANOUT, slots);
-    for (uint32_t i = 0; i < count && has_news(gossip); i++)
-        (void)compose_send_member(gossip, WIRE_NEWS, 0, slots[i]); /* Counted when dropped. */
-    bool more = has_news(gossip) && count > 0;
-    gossip->news_at =
-        more ? gossip->now + gossip_max_ms(gossip->options.probe_ms / 5, 1) : FM_MS_NEVER;
-}
-
-/* ---- Time ---- */
-
 void swim_tick(struct gossip *gossip)
 {
     fm_assert(gossip->has_self);
@@ -554,24 +301,17 @@ void swim_tick(struct gossip *gossip)
         gossip->refute_at = gossip_max_ms(gossip->refute_at, again);
     }
     tick_suspects(gossip);
-    tick_probe(gossip);
-    tick_retries(gossip);
 }
 
 fm_ms swim_deadline(const struct gossip *gossip)
 {
-    const struct probe *probe = &gossip->probe;
-    fm_ms at = gossip->probe_at;
+    fm_ms at = FM_MS_NEVER;
 
     fm_assert(gossip->has_self);
-    if (probe->active && !probe->acked && !probe->indirect_sent)
-        at = gossip_min_ms(at, probe->sent_at + gossip->options.timeout_ms);
     if (gossip->refuting)
-        at = gossip_min_ms(at, gossip->refute_at);
+        at = gossip->refute_at;
     for (uint32_t i = 0; i < gossip->suspect_count; i++)
         at = gossip_min_ms(at, gossip->members[gossip->suspects[i]].suspect_until);
-    for (uint32_t i = 0; i < gossip->dead_count; i++)
-        at = gossip_min_ms(at, gossip->members[gossip->dead[i]].retry_at);
-    fm_assert(at < FM_MS_NEVER);
+    fm_assert(at >= 0);
     return at;
 }

@@ -6,8 +6,8 @@
  *            items up to the end
  *   item:    u8 kind, u16 length, body
  *
- * An unknown kind of packet is counted and ignored as a whole, an unknown kind of item is skipped by
- * its length and counted. A known item whose length or values are wrong makes the whole packet
+ * An unknown kind of packet is counted and ignored as a whole, an unknown kind of item is skipped
+ * by its length and counted. A known item whose length or values are wrong makes the whole packet
  * FM_MALFORMED: nothing of it is applied. What the next release adds are new kinds.
  * Ownership: what is decoded borrows from the packet. Threads: none of its own. */
 #ifndef FM_GOSSIP_WIRE_H
@@ -37,7 +37,7 @@ enum wire_kind {
 };
 
 /* X(NAME, id on the wire (never reused), first version, least and most bytes of the body)
- * DIGEST:   u64 members, u32 count, u32 verdicts, u16 quiet, then u32 for each record kind from 1 up.
+ * DIGEST:   u64 members, u32 count, u32 verdicts, u16 quiet, then u32 for each record kind from 1.
  * TARGET:   node id.
  * BEHALF:   node id: the one that answered.
  * ACCUSE:   u8 state (2 suspect, 3 dead), accused's node id, u64 incarnation, accuser's node id.
@@ -134,8 +134,8 @@ struct wire_item {
 };
 
 bool wire_kind_known(uint8_t kind);
-/* Check the whole packet. FM_MALFORMED; FM_UNSUPPORTED: another version. The items of a kind that is
- * not known are not looked at. */
+/* Check the whole packet. FM_MALFORMED; FM_UNSUPPORTED: another version. The items of a packet
+ * whose kind is not known are not looked at. */
 FM_MUST_USE enum fm_status wire_open(struct fm_span bytes, struct wire_packet *out);
 /* The next item of an opened packet; false at its end. */
 bool wire_next(struct fm_cursor *cursor, struct wire_item *out);

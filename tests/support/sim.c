@@ -1,76 +1,11 @@
-#include "tests/support/sim.h"
+#include "tests/support/sim_state.h"
 
-#include "core/assert.h"
-#include "gossip/random.h"
-
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
-
-#define PORT 7000u
-#define ENVELOPE_BYTES 320u /* As large as real ones. */
-#define CHECK_EVERY_MS 10
-#define LEAVE_MS 1000
-#define LONG_FACTOR 20u
-#define PUBLISHED_MAX 4096u
-
-enum event_kind { EVENT_PACKET, EVENT_TIMER, EVENT_FETCH, EVENT_SYNC, EVENT_STOP };
-
-struct event {
-    fm_ms at;
-    uint64_t order; /* Of creation. */
-    enum event_kind kind;
-    uint32_t node;
-    uint32_t peer;
-    uint64_t boot; /* Of `node`: what was meant for an earlier life is dropped. */
-    uint64_t timer;
-    struct gossip_record record;
-    uint8_t *bytes;
-    size_t len;
-};
-
-struct seen { /* Last report of an observer about a member. */
-    enum gossip_state state;
-    uint64_t incarnation;
-};
-
-struct sim_node {
-    struct sim *sim;
-    uint32_t index;
-    struct fm_node_id id;
-    struct gossip *gossip; /* NULL: does not run. */
-    bool left;
-    bool ever;
-    uint64_t boots;
-    uint64_t timer; /* The one timer that counts. */
-    uint64_t incarnation;
-    fm_ms paused_until;
-    struct seen *seen; /* By node. */
-    /* On disk. */
-    struct fm_buf saved_members; /* u16 length, envelope. */
-    struct gossip_record *saved_records;
-    uint32_t saved_record_count;
-};
-
-struct sim {
-    struct sim_options options;
-    struct gossip_random random;
-    fm_ms now;
-    uint64_t orders;
-    uint64_t trace;
-    struct event *heap;
-    size_t heap_count;
-    size_t heap_cap;
-    struct sim_node nodes[SIM_NODES_MAX];
-    bool cut[SIM_NODES_MAX][SIM_NODES_MAX];
-    struct gossip_record published[PUBLISHED_MAX];
-    uint32_t published_count;
-    struct sim_counters counters;
-};
 
 /* ---- Trace and heap ---- */
 
@@ -262,16 +197,14 @@ static void check_change(struct sim *sim, struct sim_node *node, const struct go
     fm_assert(subject != node->index);
     fm_assert(effect->incarnation >= seen->incarnation);
     fm_assert(effect->incarnation <= other->incarnation);
-    if ((seen->state == GOSSIP_DEAD || seen->state == GOSSIP_LEFT) &&
-        effect->state != GOSSIP_LEFT)
+    if ((seen->state == GOSSIP_DEAD || seen->state == GOSSIP_LEFT) && effect->state != GOSSIP_LEFT)
         fm_assert(effect->incarnation > seen->incarnation);
     if (effect->state == GOSSIP_DEAD)
         fm_assert(seen->state == GOSSIP_SUSPECT);
     *seen = (struct seen){.state = effect->state, .incarnation = effect->incarnation};
     sim->counters.suspicions += effect->state == GOSSIP_SUSPECT;
     sim->counters.deaths += effect->state == GOSSIP_DEAD;
-    if (effect->state == GOSSIP_DEAD && !other->left &&
-        is_reachable(sim, node->index, subject))
+    if (effect->state == GOSSIP_DEAD && !other->left && is_reachable(sim, node->index, subject))
         sim->counters.false_deaths++;
     trace(sim, (uint64_t)node->index << 40 | (uint64_t)subject << 8 | (uint64_t)effect->state);
     trace(sim, effect->incarnation);
@@ -499,8 +432,7 @@ void sim_restart_saved(struct sim *sim, uint32_t index)
     begin_life(node, false);
     for (uint32_t i = 0; i < node->saved_record_count; i++)
         put_record(node, &node->saved_records[i]);
-    while (fm_take_u16(&cursor, &len) == FM_OK &&
-           fm_take_bytes(&cursor, len, &envelope) == FM_OK)
+    while (fm_take_u16(&cursor, &len) == FM_OK && fm_take_bytes(&cursor, len, &envelope) == FM_OK)
         put_member(node, envelope);
     arm(node);
 }
@@ -560,8 +492,8 @@ void sim_set_loss(struct sim *sim, uint32_t loss_pct)
 void sim_publish(struct sim *sim, uint32_t index, uint32_t name, uint64_t version)
 {
     struct sim_node *node = &sim->nodes[index];
-    struct gossip_record record = {
-        .key = {.kind = GOSSIP_RECORD_CONTRACT, .writer = node->id}, .version = version};
+    struct gossip_record record = {.key = {.kind = GOSSIP_RECORD_CONTRACT, .writer = node->id},
+                                   .version = version};
     uint32_t at = 0;
 
     fm_store32(record.key.name, name);
@@ -668,100 +600,6 @@ fm_ms sim_now(const struct sim *sim)
     return sim->now;
 }
 
-/* ---- Looking ---- */
-
-static bool agrees_about(const struct sim *sim, const struct sim_node *observer,
-                         const struct sim_node *node)
-{
-    struct gossip_member member;
-    enum fm_status status = gossip_member_find(observer->gossip, &node->id, &member);
-
-    (void)sim;
-    if (node->left)
-        return status == FM_OK && member.state == GOSSIP_LEFT;
-    if (node->gossip == NULL)
-        return status != FM_OK || member.state == GOSSIP_DEAD;
-    return status == FM_OK && member.state == GOSSIP_ALIVE &&
-           member.incarnation == node->incarnation;
-}
-
-bool sim_all_views_agree(const struct sim *sim)
-{
-    for (uint32_t i = 0; i < sim->options.node_count; i++) {
-        const struct sim_node *observer = &sim->nodes[i];
-        if (observer->gossip == NULL || observer->left)
-            continue;
-        for (uint32_t j = 0; j < sim->options.node_count; j++) {
-            if (sim->nodes[j].ever && !agrees_about(sim, observer, &sim->nodes[j]))
-                return false;
-        }
-    }
-    return true;
-}
-
-bool sim_all_records_agree(const struct sim *sim)
-{
-    struct gossip_record record;
-
-    for (uint32_t i = 0; i < sim->options.node_count; i++) {
-        const struct sim_node *node = &sim->nodes[i];
-        for (uint32_t j = 0; j < sim->published_count && node->gossip != NULL && !node->left; j++) {
-            const struct gossip_record *want = &sim->published[j];
-            if (gossip_record_find(node->gossip, &want->key, &record) != FM_OK ||
-                record.version != want->version || !fm_hash_equal(&record.hash, &want->hash))
-                return false;
-        }
-    }
-    return true;
-}
-
-bool sim_all_agree(const struct sim *sim)
-{
-    return sim_all_views_agree(sim) && sim_all_records_agree(sim);
-}
-
-struct gossip *sim_gossip(const struct sim *sim, uint32_t node)
-{
-    fm_assert(node < sim->options.node_count);
-    return sim->nodes[node].gossip;
-}
-
-void sim_node_id(const struct sim *sim, uint32_t node, struct fm_node_id *out)
-{
-    fm_assert(node < sim->options.node_count);
-    *out = sim->nodes[node].id;
-}
-
-enum gossip_state sim_state(const struct sim *sim, uint32_t observer, uint32_t node)
-{
-    struct gossip_member member;
-
-    if (gossip_member_find(sim->nodes[observer].gossip, &sim->nodes[node].id, &member) != FM_OK)
-        return (enum gossip_state)0;
-    return member.state;
-}
-
-uint64_t sim_incarnation(const struct sim *sim, uint32_t node)
-{
-    return sim->nodes[node].incarnation;
-}
-
-uint64_t sim_trace_hash(const struct sim *sim)
-{
-    uint64_t hash = sim->trace;
-
-    for (uint32_t i = 0; i < sim->options.node_count; i++) {
-        if (sim->nodes[i].gossip != NULL)
-            hash = (hash ^ gossip_state_hash(sim->nodes[i].gossip)) * UINT64_C(0x100000001b3);
-    }
-    return hash;
-}
-
-void sim_counters(const struct sim *sim, struct sim_counters *out)
-{
-    *out = sim->counters;
-}
-
 /* ---- Beginning and end ---- */
 
 static void clear(struct sim *sim)
@@ -821,51 +659,4 @@ void sim_free(struct sim *sim)
         return;
     clear(sim);
     free(sim);
-}
-
-int sim_setup(void **state)
-{
-    *state = sim_new();
-    return 0;
-}
-
-int sim_teardown(void **state)
-{
-    sim_free(*state);
-    return 0;
-}
-
-uint64_t sim_seed_first(void)
-{
-    const char *seed = getenv("FM_SEED");
-    return seed != NULL ? strtoull(seed, NULL, 10) : 1;
-}
-
-uint64_t sim_seed_end(uint64_t quick)
-{
-    if (getenv("FM_SEED") != NULL)
-        return sim_seed_first() + 1;
-    return 1 + (getenv("FM_LONG") != NULL ? LONG_FACTOR * quick : quick);
-}
-
-void sim_times_add(struct sim_times *times, fm_ms ms)
-{
-    if (times->count < sizeof times->items / sizeof *times->items)
-        times->items[times->count++] = ms;
-}
-
-static int compare_ms(const void *a, const void *b)
-{
-    fm_ms x = *(const fm_ms *)a;
-    fm_ms y = *(const fm_ms *)b;
-    return x < y ? -1 : x > y;
-}
-
-void sim_times_print(struct sim_times *times, const char *what)
-{
-    if (times->count == 0)
-        return;
-    qsort(times->items, times->count, sizeof *times->items, compare_ms);
-    print_message("%s: %" PRIu32 " runs, median %" PRId64 " ms, worst %" PRId64 " ms\n", what,
-                  times->count, times->items[times->count / 2], times->items[times->count - 1]);
 }

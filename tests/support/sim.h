@@ -3,7 +3,7 @@
  * seed, so one seed gives one trace hash. Signatures are stood in for by a hash; a node knows
  * another's certificate once it holds its NODE_CERT record, as in the real node.
  *
- * Checked at each change of a member that any node reports, which fails the test: incarnations never
+ * Checked at each change of a member that any node reports, aborting the test: incarnations never
  * go back, nobody comes back from dead or left without a higher one, nobody reports itself. Deaths
  * of nodes that ran, were not paused and could be reached are counted as false.
  * Threads: one. Ownership: sim_new() gives the caller a simulator, sim_free() ends it. */
@@ -25,7 +25,7 @@ struct sim_options {
     uint32_t session_loss_pct;
     fm_ms delay_ms_min; /* One way; 0, 0: 1..5. A wide range reorders. */
     fm_ms delay_ms_max;
-    fm_ms probe_ms; /* 0: the default of gossip.h. */
+    fm_ms probe_ms;      /* 0: the default of gossip.h. */
     uint32_t member_max; /* 0: 300. */
     uint32_t record_max; /* 0: 1024. */
 };
@@ -39,7 +39,7 @@ void sim_reset(struct sim *sim, const struct sim_options *options);
 void sim_start(struct sim *sim, uint32_t node); /* Also after a crash; nothing but its incarnation
                                                    and identity is kept. */
 void sim_start_all(struct sim *sim);
-void sim_restart_saved(struct sim *sim, uint32_t node); /* With members and records, no seeds. */
+void sim_restart_saved(struct sim *sim, uint32_t node);   /* With members and records, no seeds. */
 void sim_start_forgetful(struct sim *sim, uint32_t node); /* Even its incarnation is lost. */
 void sim_crash(struct sim *sim, uint32_t node);
 void sim_leave(struct sim *sim, uint32_t node); /* Says goodbye, and stops a second later. */
@@ -62,12 +62,12 @@ bool sim_run_until(struct sim *sim, bool (*agree)(const struct sim *sim), fm_ms 
 fm_ms sim_now(const struct sim *sim);
 
 /* ---- Looking ---- */
-/* Each running node has all running ones alive at their latest incarnation, all crashed ones dead or
- * not at all, and those that left as left. */
+/* Each running node has all running ones alive at their latest incarnation, all crashed ones dead
+ * or not at all, and those that left as left. */
 bool sim_all_views_agree(const struct sim *sim);
 /* Every running node has the latest version of all published records. */
 bool sim_all_records_agree(const struct sim *sim);
-bool sim_all_agree(const struct sim *sim); /* Both. */
+bool sim_all_agree(const struct sim *sim);                       /* Both. */
 struct gossip *sim_gossip(const struct sim *sim, uint32_t node); /* NULL: does not run. */
 void sim_node_id(const struct sim *sim, uint32_t node, struct fm_node_id *out);
 /* What `observer` thinks of `node`; 0: nothing. */
