@@ -41,7 +41,7 @@ static bool name_is_valid(struct fm_span name)
     return true;
 }
 
-/* Well-formed UTF-8 whose only control characters are its line ends, the last of them at its end. */
+/* Well-formed UTF-8 whose only control characters are line ends, the last of them at its end. */
 static bool text_is_valid(struct fm_span text)
 {
     if (text.len == 0 || text.data[text.len - 1] != '\n' || !fm_utf8_valid(text))

@@ -416,7 +416,7 @@ static enum fm_status check_rows(const struct check *check, struct fm_error *err
     return FM_OK;
 }
 
-/* Where the asked node claims to have passed the owner's rows on, the owner's receipt is for them. */
+/* Where the asked node claims to have passed an owner's rows on, the receipt is for those. */
 static enum fm_status check_rows_of_fragment(const struct check *check, struct fm_error *err)
 {
     const struct fm_answer *answer = &check->out.answer;

@@ -1,5 +1,5 @@
-/* Envelopes of strangers: opening, verifying and counting never fail otherwise than by a status; and
- * what opens is exactly what sealing would have made of its parts. */
+/* Envelopes of strangers: opening, verifying and counting fail by a status if at all; what opens is
+ * exactly what sealing would have made of its parts. */
 #include "core/envelope.h"
 
 #include "core/assert.h"

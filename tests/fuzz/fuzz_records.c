@@ -1,5 +1,5 @@
-/* Bodies of records and messages. The first byte chooses the decoder. What decodes is encoded again,
- * and that form decodes and encodes to itself: nothing is lost or made up between the two. */
+/* Bodies of records and messages. The first byte chooses the decoder. What decodes is encoded
+ * again, and that form decodes and encodes to itself: nothing is lost or made up between them. */
 #include "core/records.h"
 
 #include "core/assert.h"

@@ -21,8 +21,8 @@
     "then you don't know what your problem is.\n"
 #define PETER_NOTE                                                                                 \
     PETER_TEXT                                                                                     \
-        "\n\xe2\x80\x94 PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFY"     \
-        "C2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+    "\n\xe2\x80\x94 PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFY"         \
+    "C2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
 
 struct fixture {
     struct fm_key *key;
