@@ -6,15 +6,16 @@ void effects_begin(struct gossip *gossip)
 {
     struct effects *effects = &gossip->effects;
 
-    fm_assert(effects->next == effects->count); /* gossip_next_effect() said false before. */
+    fm_assert(effects->next <= effects->count);
     fm_assert(effects->send_count <= GOSSIP_SENDS_MAX);
+    if (effects->next < effects->count)
+        return; /* What waits is kept, in order; the room for it is bounded. */
     effects->count = 0;
     effects->next = 0;
     effects->send_count = 0;
 }
 
-/* The next effect to fill in; NULL when full, which is counted. The sizes of the queue are such
- * that only wants and list comparisons, which are repeated, can come to that. */
+/* The next effect to fill in; NULL when full, which is counted. One input's effects always fit. */
 static struct gossip_effect *push(struct gossip *gossip, enum gossip_effect_kind kind)
 {
     struct effects *effects = &gossip->effects;

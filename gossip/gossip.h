@@ -95,8 +95,9 @@ FM_DEFINE_FREEP(gossip_freep, struct gossip, gossip_free)
 /* Own signed MEMBER record, at start and whenever GOSSIP_REFUTE asked for a new one. */
 FM_MUST_USE enum fm_status gossip_set_self(struct gossip *gossip, fm_ms now,
                                            struct fm_span envelope);
-/* Contact these addresses (seeds, or members saved earlier) until one answers, at a falling rate.
- * */
+/* Contact these addresses (seeds, or members saved earlier) until each has answered once, at a
+ * falling rate, and for ever while no other member is alive. They come on top of earlier ones, up to
+ * FM_SEEDS_MAX. FM_INVALID, FM_LIMIT. */
 FM_MUST_USE enum fm_status gossip_join(struct gossip *gossip, fm_ms now,
                                        const struct gossip_address *seeds, uint32_t count);
 /* A packet that opened under the gossip key. FM_MALFORMED is counted; nothing else happens. */
@@ -117,7 +118,9 @@ FM_MUST_USE enum fm_status gossip_put_member(struct gossip *gossip, fm_ms now,
 /* Say goodbye: pass the own LEFT record with gossip_set_self() first. */
 void gossip_leave(struct gossip *gossip, fm_ms now);
 
-/* ---- Effects: drain with gossip_next_effect() after every input until it is false ------------ */
+/* ---- Effects: drain with gossip_next_effect() after every input until it is false ------------
+ * An input may also come from within that loop; effects that were not drained stay in the queue, at
+ * the price of `effects_dropped` when there are too many. */
 
 enum gossip_effect_kind {
     GOSSIP_SEND = 1, /* `packet` to `address`, at most FM_PACKET_BYTES_MAX bytes. */

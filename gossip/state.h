@@ -274,7 +274,7 @@ void effects_refute(struct gossip *gossip, uint64_t incarnation);
 void effects_want(struct gossip *gossip, const struct want *want);
 void effects_sync(struct gossip *gossip, const struct fm_node_id *node,
                   const struct gossip_address *address);
-void effects_begin(struct gossip *gossip); /* An input begins: everything was drained. */
+void effects_begin(struct gossip *gossip); /* An input begins. */
 
 /* ---- roster.c ---- */
 uint32_t roster_find(const struct gossip *gossip, const struct fm_node_id *node);
