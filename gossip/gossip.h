@@ -96,7 +96,7 @@ FM_DEFINE_FREEP(gossip_freep, struct gossip, gossip_free)
 FM_MUST_USE enum fm_status gossip_set_self(struct gossip *gossip, fm_ms now,
                                            struct fm_span envelope);
 /* Contact these addresses (seeds, or members saved earlier) until each has answered once, at a
- * falling rate, and for ever while no other member is alive. They come on top of earlier ones, up to
+ * falling rate, and for ever while no other member is alive. They join earlier ones, up to
  * FM_SEEDS_MAX. FM_INVALID, FM_LIMIT. */
 FM_MUST_USE enum fm_status gossip_join(struct gossip *gossip, fm_ms now,
                                        const struct gossip_address *seeds, uint32_t count);

@@ -20,6 +20,31 @@ static bool is_asked(const struct gossip *gossip, const struct seed *seed)
     return !seed->answered || is_alone(gossip);
 }
 
+/* Addresses given before stay: names may have been resolved anew, and saved members may have been
+ * given first. When there is no room one that has answered goes, or else the one asked most. */
+static void put_seed(struct gossip *gossip, const struct gossip_address *address)
+{
+    struct seed *place = &gossip->seeds[0];
+
+    fm_assert(gossip->seed_count <= FM_SEEDS_MAX);
+    for (uint32_t i = 0; i < gossip->seed_count; i++) {
+        struct seed *seed = &gossip->seeds[i];
+        if (gossip_address_equal(&seed->address, address)) {
+            seed->next_at = gossip->now;
+            seed->interval = GOSSIP_JOIN_MS_MIN;
+            return;
+        }
+        if (seed->answered > place->answered ||
+            (seed->answered == place->answered && seed->interval > place->interval))
+            place = seed;
+    }
+    if (gossip->seed_count < FM_SEEDS_MAX)
+        place = &gossip->seeds[gossip->seed_count++];
+    *place =
+        (struct seed){.address = *address, .next_at = gossip->now, .interval = GOSSIP_JOIN_MS_MIN};
+    fm_assert(gossip_address_known(&place->address));
+}
+
 enum fm_status gossip_join_seeds(struct gossip *gossip, const struct gossip_address *seeds,
                                  uint32_t count)
 {
@@ -31,10 +56,7 @@ enum fm_status gossip_join_seeds(struct gossip *gossip, const struct gossip_addr
             return FM_INVALID;
     }
     for (uint32_t i = 0; i < count; i++)
-        gossip->seeds[i] = (struct seed){
-            .address = seeds[i], .next_at = gossip->now, .interval = GOSSIP_JOIN_MS_MIN};
-    gossip->seed_count = count;
-    gossip->seed_cursor = 0;
+        put_seed(gossip, &seeds[i]);
     return FM_OK;
 }
 
