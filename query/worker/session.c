@@ -155,6 +155,7 @@ static enum fm_status lock(struct worker *worker, bool ingest, int input, struct
         status = worker_sql(worker, "SET enable_external_access = false", err);
     if (status == FM_OK)
         status = worker_sql(worker, "SET lock_configuration = true", err);
+    worker->input = input;
     files_close(input);
     if (status == FM_OK)
         status = sandbox_enter(worker->sandbox, ingest, err);

@@ -116,7 +116,10 @@ static enum fm_status fetch_all(struct stream *stream, duckdb_result *result,
         enum fm_status status = FM_OK;
         if (check != NULL)
             status = check->chunk(check->context, chunk, err);
-        if (status == FM_OK) {
+        bool skip = status == FM_BUSY;
+        if (skip)
+            status = FM_OK;
+        if (status == FM_OK && !skip) {
             status = put_chunk(stream, chunk);
             if (status != FM_OK)
                 status = fm_fail(err, status, "a batch of the result: %s", fm_status_text(status));

@@ -5,8 +5,8 @@
 #include "query/worker/encode.h"
 #include "query/worker/worker.h"
 
-/* Looks at each chunk before it is encoded; a failure ends the stream, and the rows before `*rows` of
- * the chunk are not delivered either. */
+/* Looks at each chunk before it is encoded. FM_BUSY: the chunk is dropped; another failure ends the
+ * stream. */
 struct stream_check {
     void *context;
     enum fm_status (*chunk)(void *context, duckdb_data_chunk chunk, struct fm_error *err);

@@ -24,6 +24,7 @@ struct worker {
     uint8_t *memory; /* CHANNEL_MEMORY_BYTES, shared with the host. */
     struct sandbox *sandbox;
     bool locked;         /* The filter is on. */
+    int input;           /* An ingest's descriptor. */
     uint32_t slot_count; /* What fm_scan() reads. */
     struct scan_slot *slots;
     bool single_thread;        /* Of the run at hand. */
