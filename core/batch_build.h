@@ -97,7 +97,8 @@ struct fm_batch_builder {
 /* batch_emit.c: write one column's sections behind `start` of `out` and fill its entry. */
 FM_MUST_USE enum fm_status fm_column_emit(struct fm_column *column, struct fm_buf *out,
                                           size_t start, struct fm_vector_entry *entry);
-/* Append `len` zero bytes as a section, padded to 8; NULL on failure. Valid until the next write. */
+/* Append a section of `len` bytes, padded with zeros to 8, for the caller to fill before the next
+ * write; NULL on failure. */
 uint8_t *fm_emit_section(struct fm_buf *out, size_t start, size_t len, uint32_t *at);
 /* batch_emit_runs.c, batch_emit_text.c */
 FM_MUST_USE enum fm_status fm_emit_runs(struct fm_column *column, struct fm_buf *out, size_t start,

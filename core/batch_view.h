@@ -12,7 +12,7 @@ struct fm_vector_note {
     bool below_list;            /* Below a list or map, at any depth. */
 };
 
-/* Check the contents of a vector's sections, whose bounds and sizes hold. FM_MALFORMED, FM_NOMEM. */
+/* Check the contents of a vector's sections, whose bounds and sizes hold. */
 FM_MUST_USE enum fm_status fm_vector_check(const struct fm_batch *batch,
                                            const struct fm_vector_entry *vector,
                                            const struct fm_vector_note *note,

@@ -19,7 +19,7 @@ static inline uint64_t fm_bits_mask(size_t count)
 static inline bool fm_bits_get(const void *words, size_t bit)
 {
     const uint8_t *bytes = words;
-    return ((bytes[bit / 8] >> (bit % 8)) & 1u) != 0;
+    return (((unsigned)bytes[bit / 8] >> (bit % 8)) & 1u) != 0;
 }
 
 /* `count` (1..64) bits from `bit` on; reads no word that holds none of them. */

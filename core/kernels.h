@@ -29,7 +29,8 @@ static inline uint64_t fm_integer_key(uint64_t value, bool is_unsigned)
 void fm_integer_bounds(const uint8_t *values, uint32_t width, bool is_unsigned, size_t count,
                        uint64_t *min_key, uint64_t *max_key);
 
-/* Bit i: value i less `low` is at most `span`, in the width's unsigned arithmetic; `count` <= 64. */
+/* Bit i: value i less `low` is at most `span`, in unsigned arithmetic of that width. `count` is 64
+ * at most. */
 uint64_t fm_match_range(const uint8_t *values, uint32_t width, uint64_t low, uint64_t span,
                         size_t count);
 /* Bit i: table[code i] is 1; the table has only 0 and 1. */

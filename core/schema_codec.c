@@ -66,7 +66,7 @@ void fm_schema_hash(const struct fm_schema *schema, uint8_t out[32])
 {
     FM_AUTO(fm_buf_free) struct fm_buf encoded = {0};
     fm_schema_encode(&encoded, schema);
-    fm_assert(fm_buf_status(&encoded) == FM_OK);  /* Without its bytes there is no hash to give. */
+    fm_assert(fm_buf_status(&encoded) == FM_OK); /* Without its bytes there is no hash to give. */
     struct fm_hash hash;
     fm_sha256_one(&hash, fm_buf_span(&encoded));
     memcpy(out, hash.bytes, sizeof hash.bytes);

@@ -58,7 +58,7 @@ static uint32_t hash_at(const struct fm_text_table *table, uint32_t code)
     return fm_load32(table->hashes.data + (size_t)code * 4);
 }
 
-/* The slot of `value`, or the free one where it would be; slot_count when the search is too long. */
+/* The slot of `value`, or the free one where it would be; slot_count when that is too far. */
 static uint32_t find_slot(const struct fm_text_table *table, struct fm_span value, uint32_t hash)
 {
     uint32_t mask = table->slot_count - 1, slot = hash & mask;
