@@ -154,7 +154,8 @@ FM_MUST_USE enum fm_status fm_ticket_decode(struct fm_span body, struct fm_ticke
  * fragment, 4 SHA-256 of the principal's certificate envelope, 5 heads (array of bin, one per
  * table of the fragment), 6 schema hashes (array), 7 policy hash (bin 32; zeros: none), 8 rows, 9
  * bytes, 10 batches, 11 result root (tree over the batches' bytes, hash.h), 12 trace id, 13 time
- * (us), 14 SHA-256 of the encoded columns. */
+ * (us), 14 SHA-256 of the encoded columns, 15 stopped (bool: the asker ended the fragment before
+ * its last row; the receipt covers what was handed out). */
 struct fm_receipt {
     struct fm_request_id query;
     struct fm_node_id owner;

@@ -9,7 +9,7 @@
 void fm_receipt_encode(struct fm_buf *out, const struct fm_receipt *receipt)
 {
     fm_assert(receipt->table_count <= FM_QUERY_TABLES_MAX);
-    fm_pack_map(out, 15);
+    fm_pack_map(out, 16);
     fm_pack_key_bin(out, 0, receipt->query.bytes, sizeof receipt->query.bytes);
     fm_pack_key_bin(out, 1, receipt->owner.bytes, sizeof receipt->owner.bytes);
     fm_pack_key_hash(out, 2, &receipt->ticket);
@@ -31,6 +31,7 @@ void fm_receipt_encode(struct fm_buf *out, const struct fm_receipt *receipt)
     fm_pack_key_bin(out, 12, receipt->trace, sizeof receipt->trace);
     fm_pack_key_int(out, 13, receipt->time);
     fm_pack_key_hash(out, 14, &receipt->columns);
+    fm_pack_key_bool(out, 15, receipt->stopped);
 }
 
 static void read_receipt_tables(struct fm_reader *reader, struct fm_receipt *out)
@@ -60,7 +61,7 @@ enum fm_status fm_receipt_decode(struct fm_span body, struct fm_receipt *out)
     enum fm_status status = fm_doc_parse(body, &doc);
     if (status != FM_OK)
         return status;
-    struct fm_reader reader = fm_reader(fm_doc_root(doc), FM_KEYS(15));
+    struct fm_reader reader = fm_reader(fm_doc_root(doc), FM_KEYS(16));
     fm_read_exact(&reader, 0, receipt.query.bytes, sizeof receipt.query.bytes);
     fm_read_exact(&reader, 1, receipt.owner.bytes, sizeof receipt.owner.bytes);
     fm_read_hash(&reader, 2, &receipt.ticket);
@@ -75,6 +76,7 @@ enum fm_status fm_receipt_decode(struct fm_span body, struct fm_receipt *out)
     fm_read_exact(&reader, 12, receipt.trace, sizeof receipt.trace);
     fm_read_time(&reader, 13, &receipt.time);
     fm_read_hash(&reader, 14, &receipt.columns);
+    fm_read_bool(&reader, 15, &receipt.stopped);
     if (reader.status == FM_OK)
         *out = receipt;
     return reader.status;
