@@ -1,0 +1,281 @@
+#include "query/plan.h"
+
+#include "core/assert.h"
+#include "query/plan_read.h"
+#include "query/tree.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A statement whose tables the engine would read twice is planned again with them shared. */
+#define ROUNDS_MAX 3u
+
+static void deinit_table(struct fm_plan_table *table)
+{
+    fm_schema_free(table->schema);
+    free(table->fields);
+    free(table->enum_fields);
+    fm_predicate_list_deinit(&table->predicates);
+}
+
+void fm_plan_deinit(struct fm_plan *plan)
+{
+    for (uint32_t i = 0; plan->tables != NULL && i < plan->table_count; i++)
+        deinit_table(&plan->tables[i]);
+    free(plan->tables);
+    fm_buf_free(&plan->sql);
+    fm_buf_free(&plan->shipped);
+    *plan = (struct fm_plan){0};
+}
+
+static enum fm_status check_text(struct fm_span sql, struct fm_error *err)
+{
+    if (sql.len == 0)
+        return fm_fail(err, FM_INVALID, "the statement is empty");
+    if (sql.len > FM_SQL_BYTES_MAX)
+        return fm_fail(err, FM_LIMIT, "the statement has %zu bytes, at most %u are accepted",
+                       sql.len, FM_SQL_BYTES_MAX);
+    if (memchr(sql.data, 0, sql.len) != NULL || !fm_utf8_valid(sql))
+        return fm_fail(err, FM_INVALID, "the statement is not UTF-8 text");
+    return FM_OK;
+}
+
+static enum fm_status read_tree(struct fm_worker *worker, struct fm_span sql, struct tree *tree,
+                                struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf json = FM_BUF_INIT(TREE_JSON_BYTES_MAX);
+
+    enum fm_status status = fm_worker_parse(worker, sql, &json, err);
+    if (status == FM_INVALID && err != NULL && strstr(err->text, "Only SELECT") != NULL)
+        return fm_fail(err, FM_INVALID, "only SELECT statements are supported");
+    return status == FM_OK ? tree_read(tree, sql, fm_buf_span(&json), err) : status;
+}
+
+static enum fm_status resolve(const struct fm_catalog *catalog, const struct tree *tree,
+                              struct fm_plan *plan, struct fm_error *err)
+{
+    plan->tables = calloc(tree->table_count > 0 ? tree->table_count : 1, sizeof *plan->tables);
+    if (plan->tables == NULL)
+        return FM_NOMEM;
+    for (uint32_t i = 0; i < tree->table_count; i++) {
+        const struct tree_table *from = &tree->tables[i];
+        struct fm_plan_table *to = &plan->tables[i];
+        (void)snprintf(to->domain, sizeof to->domain, "%s", from->domain); /* Of equal size. */
+        (void)snprintf(to->table, sizeof to->table, "%s", from->name);
+        to->at = from->at;
+        plan->table_count = i + 1;
+        enum fm_status status = catalog->resolve(catalog->context, to->domain, to->table,
+                                                 &to->schema, &to->owner, &to->rows);
+        if (status == FM_NOTFOUND)
+            return fm_fail(err, FM_NOTFOUND, "table %s.%s does not exist or is not visible to you",
+                           to->domain, to->table);
+        if (status != FM_OK)
+            return fm_fail(err, status, "look up table %s.%s: %s", to->domain, to->table,
+                           fm_status_text(status));
+        fm_assert(to->schema != NULL && to->schema->field_count > 0);
+    }
+    return FM_OK;
+}
+
+static enum fm_plan_kind kind_of(const struct fm_plan *plan)
+{
+    for (uint32_t i = 1; i < plan->table_count; i++) {
+        if (memcmp(&plan->tables[i].owner, &plan->tables[0].owner, sizeof plan->tables[0].owner) !=
+            0)
+            return FM_PLAN_MERGE;
+    }
+    return plan->table_count > 0 ? FM_PLAN_SHIP : FM_PLAN_MERGE;
+}
+
+static enum fm_status unparse(struct fm_worker *worker, const struct tree *tree, struct fm_buf *out,
+                              struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf json = FM_BUF_INIT(TREE_JSON_BYTES_MAX);
+
+    enum fm_status status = tree_json_print(tree->root, &json);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the statement is too large");
+    return fm_worker_unparse(worker, fm_buf_span(&json), out, err);
+}
+
+/* The rewritten statement, in which the slots of `shared` are read once for all. */
+static enum fm_status rewrite(struct fm_worker *worker, struct tree *tree, uint64_t shared,
+                              struct fm_buf *out, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(FM_SQL_BYTES_MAX * 2u);
+
+    enum fm_status status = tree_point(tree, shared);
+    if (status == FM_OK)
+        status = unparse(worker, tree, &sql, err);
+    if (status == FM_OK) {
+        fm_buf_clear(out);
+        status = tree_share(fm_buf_span(&sql), shared, out);
+    }
+    return status;
+}
+
+/* The names and types of a table as the engine plans with them: text stays text. */
+static enum fm_status set_columns(const struct fm_schema *schema, struct fm_columns *out)
+{
+    out->items = calloc(schema->field_count, sizeof *out->items);
+    if (out->items == NULL)
+        return FM_NOMEM;
+    for (uint32_t i = 0; i < schema->field_count; i++) {
+        (void)snprintf(out->items[i].name, sizeof out->items[i].name, "%s",
+                       schema->fields[i].name); /* Names of fields are shorter. */
+        enum fm_status status = fm_type_copy(&schema->fields[i].type, &out->items[i].type);
+        if (status != FM_OK)
+            return status;
+        out->count = i + 1;
+    }
+    return FM_OK;
+}
+
+static enum fm_status declare(struct fm_worker *worker, const struct fm_plan *plan,
+                              struct fm_error *err)
+{
+    struct fm_columns columns[FM_QUERY_TABLES_MAX] = {{0}};
+    struct fm_slot slots[FM_QUERY_TABLES_MAX] = {{0}};
+    enum fm_status status = FM_OK;
+
+    for (uint32_t i = 0; status == FM_OK && i < plan->table_count; i++) {
+        status = set_columns(plan->tables[i].schema, &columns[i]);
+        slots[i] = (struct fm_slot){.columns = &columns[i], .rows = plan->tables[i].rows};
+    }
+    if (status == FM_OK)
+        status = fm_worker_set_slots(worker, slots, plan->table_count, err);
+    for (uint32_t i = 0; i < plan->table_count; i++)
+        fm_columns_deinit(&columns[i]);
+    return status;
+}
+
+/* The engine names places in the rewritten text, which the user has never seen. */
+static void clean_error(struct fm_error *err)
+{
+    if (err == NULL)
+        return;
+    char *at = strstr(err->text, " (at character ");
+    if (at == NULL)
+        at = strstr(err->text, "\n\nLINE ");
+    if (at == NULL)
+        at = strstr(err->text, "\nLINE ");
+    if (at != NULL)
+        *at = '\0';
+}
+
+static enum fm_status optimise(struct fm_worker *worker, struct fm_plan *plan, uint64_t *shared,
+                               struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf json = FM_BUF_INIT(TREE_JSON_BYTES_MAX);
+
+    enum fm_status status = fm_worker_plan(worker, fm_buf_span(&plan->sql), &json, err);
+    if (status == FM_OK)
+        return plan_read(plan, fm_buf_span(&json), shared, err);
+    if (status == FM_INVALID)
+        clean_error(err);
+    return status;
+}
+
+static bool holds_json(const struct fm_type *type)
+{
+    for (uint32_t i = 0; i < type->child_count; i++) {
+        if (holds_json(&type->children[i]))
+            return true;
+    }
+    return type->kind == FM_KIND_JSON;
+}
+
+/* JSON compares with text as text, but with an ENUM as JSON. */
+static bool any_json(const struct fm_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->table_count; i++) {
+        for (uint32_t f = 0; f < plan->tables[i].schema->field_count; f++) {
+            if (holds_json(&plan->tables[i].schema->fields[f].type))
+                return true;
+        }
+    }
+    return false;
+}
+
+static enum fm_status set_enums(const struct tree_uses *uses, bool json,
+                                struct fm_plan_table *table)
+{
+    table->enum_fields = calloc(table->field_count, sizeof *table->enum_fields);
+    if (table->enum_fields == NULL)
+        return FM_NOMEM;
+    for (uint32_t i = 0; i < table->field_count && !json; i++) {
+        const struct fm_field *field = &table->schema->fields[table->fields[i]];
+        if (field->type.kind == FM_KIND_VARCHAR && tree_uses_allows(uses, field->name))
+            table->enum_fields[table->enum_count++] = table->fields[i];
+    }
+    return FM_OK;
+}
+
+static enum fm_status plan_tree(struct fm_worker *worker, struct tree *tree, struct fm_plan *plan,
+                                struct fm_error *err)
+{
+    uint64_t shared = 0;
+    uint64_t again = 0;
+    enum fm_status status = declare(worker, plan, err);
+
+    for (unsigned round = 0; status == FM_OK; round++) {
+        status = rewrite(worker, tree, shared, &plan->sql, err);
+        if (status == FM_OK)
+            status = optimise(worker, plan, &again, err);
+        if (status != FM_OK || again == 0)
+            break;
+        if (round + 1 == ROUNDS_MAX)
+            return fm_fail(err, FM_INVALID,
+                           "a table would be read more than once; "
+                           "write it in a WITH query of its own");
+        shared |= again;
+    }
+    bool json = any_json(plan);
+    for (uint32_t i = 0; status == FM_OK && i < plan->table_count; i++)
+        status = set_enums(&tree->uses, json, &plan->tables[i]);
+    return status;
+}
+
+static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
+                           const struct fm_catalog *catalog, struct tree *tree,
+                           struct fm_plan *plan, struct fm_error *err)
+{
+    enum fm_status status = read_tree(worker, sql, tree, err);
+
+    if (status == FM_OK)
+        status = resolve(catalog, tree, plan, err);
+    if (status != FM_OK)
+        return status;
+    plan->kind = kind_of(plan);
+    if (plan->kind == FM_PLAN_SHIP)
+        status = unparse(worker, tree, &plan->shipped, err);
+    if (status == FM_OK)
+        status = plan_tree(worker, tree, plan, err);
+    return status;
+}
+
+enum fm_status fm_plan_make(struct fm_worker *worker, struct fm_span sql,
+                            const struct fm_catalog *catalog, struct fm_plan *out,
+                            struct fm_error *err)
+{
+    struct tree *tree = calloc(1, sizeof *tree);
+    struct fm_plan plan = {0};
+
+    fm_assert(worker != NULL && catalog != NULL && catalog->resolve != NULL && out != NULL);
+    if (tree == NULL)
+        return FM_NOMEM;
+    plan.sql = FM_BUF_INIT(FM_SQL_BYTES_MAX * 2u);
+    plan.shipped = FM_BUF_INIT(FM_SQL_BYTES_MAX);
+    enum fm_status status = check_text(sql, err);
+    if (status == FM_OK)
+        status = make(worker, sql, catalog, tree, &plan, err);
+    tree_deinit(tree);
+    free(tree);
+    if (status != FM_OK) {
+        fm_plan_deinit(&plan);
+        return status;
+    }
+    *out = plan;
+    return FM_OK;
+}

@@ -1,0 +1,81 @@
+/* A plan for people: JSON with members in a fixed order, predicates in words. */
+#include "query/plan_read.h"
+
+#include <string.h>
+
+static json_t *text_of(const struct fm_buf *buf)
+{
+    return json_stringn((const char *)buf->data, buf->len);
+}
+
+static json_t *at_of(const struct fm_at *at)
+{
+    if (at->kind == FM_AT_VERSION)
+        return json_pack("{s:I}", "version", (json_int_t)at->value);
+    if (at->kind == FM_AT_TIMESTAMP)
+        return json_pack("{s:I}", "timestamp_us", (json_int_t)at->value);
+    return json_null();
+}
+
+static json_t *names_of(const struct fm_plan_table *table, const uint32_t *fields, uint32_t count)
+{
+    json_t *names = json_array();
+
+    for (uint32_t i = 0; i < count; i++)
+        (void)json_array_append_new(names, json_string(table->schema->fields[fields[i]].name));
+    return names;
+}
+
+static json_t *predicates_of(const struct fm_plan_table *table)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < table->predicates.count; i++) {
+        FM_AUTO(fm_buf_free) struct fm_buf words = FM_BUF_INIT(FM_SQL_BYTES_MAX);
+        plan_print_term(table->schema, &table->predicates.terms[i], &words);
+        (void)json_array_append_new(list, text_of(&words));
+    }
+    return list;
+}
+
+static json_t *fragment_of(const struct fm_plan *plan, const struct fm_plan_table *table)
+{
+    char owner[2 * sizeof table->owner.bytes + 1];
+    json_t *fragment = json_object();
+
+    fm_hex(table->owner.bytes, sizeof table->owner.bytes, owner);
+    (void)json_object_set_new(fragment, "owner", json_string(owner));
+    (void)json_object_set_new(fragment, "domain", json_string(table->domain));
+    (void)json_object_set_new(fragment, "table", json_string(table->table));
+    if (table->at.kind != FM_AT_LATEST)
+        (void)json_object_set_new(fragment, "at", at_of(&table->at));
+    (void)json_object_set_new(fragment, "rows", json_integer((json_int_t)table->rows));
+    (void)json_object_set_new(fragment, "columns",
+                              names_of(table, table->fields, table->field_count));
+    (void)json_object_set_new(fragment, "predicates", predicates_of(table));
+    if (plan->kind == FM_PLAN_SHIP)
+        (void)json_object_set_new(fragment, "sql", text_of(&plan->shipped));
+    return fragment;
+}
+
+/* Out of memory leaves members out here and there; jansson's calls then take NULL. What cannot be
+ * printed at all fails the buffer. */
+void fm_plan_print(const struct fm_plan *plan, struct fm_buf *out)
+{
+    FM_AUTO(tree_json_freep) json_t *root = json_object();
+    json_t *fragments = json_array();
+    bool ship = plan->kind == FM_PLAN_SHIP;
+
+    (void)json_object_set_new(root, "kind", json_string(ship ? "ship" : "merge"));
+    (void)json_object_set_new(root, "streams", json_boolean(plan->streams));
+    for (uint32_t i = 0; i < plan->table_count; i++)
+        (void)json_array_append_new(fragments, fragment_of(plan, &plan->tables[i]));
+    (void)json_object_set_new(root, "fragments", fragments);
+    (void)json_object_set_new(root, "sql", text_of(ship ? &plan->shipped : &plan->sql));
+    char *text = json_dumps(root, JSON_COMPACT);
+    if (text != NULL)
+        fm_buf_put_str(out, text);
+    else if (out->status == FM_OK)
+        out->status = FM_NOMEM;
+    free(text);
+}

@@ -1,0 +1,50 @@
+/* What the optimised plan says about each slot: the columns wanted, and the terms of the filters right
+ * above its scan. Everything that is not understood is left out: predicates only save work.
+ * Threads: one per call. */
+#ifndef FM_QUERY_PLAN_READ_H
+#define FM_QUERY_PLAN_READ_H
+
+#include "query/plan.h"
+#include "query/tree_json.h"
+
+/* One fm_scan() in the plan, seen from an operator above it. */
+struct plan_scan {
+    uint32_t slot;
+    const json_t *get;
+};
+
+struct plan_reader {
+    struct fm_plan *plan; /* tables[] with their schemas; fields and predicates are filled. */
+    struct fm_error *err;
+    uint32_t scan_counts[FM_QUERY_TABLES_MAX];
+    uint64_t shared; /* Slots that would be read more than once: more scans, or a recursion. */
+    bool streams;
+    bool *wanted[FM_QUERY_TABLES_MAX]; /* Owned: per slot, per field. */
+};
+
+/* Read {"error": false, "plans": [one]} into plan->tables[].fields and .predicates, and say in
+ * `shared` which slots the plan would read more than once. FM_INVALID: a scan of something else than
+ * slots and generated rows. */
+FM_MUST_USE enum fm_status plan_read(struct fm_plan *plan, struct fm_span json, uint64_t *shared,
+                                     struct fm_error *err);
+
+/* ---- Between the files ----------------------------------------------------------------------- */
+
+/* Terms of a LOGICAL_FILTER whose input leads to one scan, to that slot's predicates. */
+FM_MUST_USE enum fm_status plan_read_filter(struct plan_reader *reader, const json_t *filter);
+
+/* Position in the schema of what the scan's output column `index` carries. */
+bool plan_scan_field(const struct plan_reader *reader, const struct plan_scan *scan, uint64_t index,
+                     uint32_t *field);
+/* The slot of a LOGICAL_GET of fm_scan(). */
+bool plan_scan_slot(const struct plan_reader *reader, const json_t *get, uint32_t *slot);
+
+/* Canonical bytes of a constant for a field of `type`; false when it is null, of another type or
+ * not exactly a value of the type. `widened`: the column was cast to what the constant is. */
+bool plan_value(const json_t *value, const struct fm_type *type, bool widened, struct fm_buf *out);
+
+/* A term in words ("delay > 120") for people. */
+void plan_print_term(const struct fm_schema *schema, const struct fm_predicate *term,
+                     struct fm_buf *out);
+
+#endif

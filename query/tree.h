@@ -1,0 +1,77 @@
+/* The syntax tree of one statement, from the engine's JSON: checked against a list of what is allowed
+ * (tree_forms.c), its tables found, and rewritten to read slots. What is not on the list is refused,
+ * also a key that a newer engine might add: nothing unseen passes.
+ *
+ * The walk also learns which field names are used in such a way that an ENUM in place of text could
+ * be noticed (tree_uses.h).
+ * Threads: one per tree. Ownership: tree_deinit(); nodes are borrowed from `root`. */
+#ifndef FM_QUERY_TREE_H
+#define FM_QUERY_TREE_H
+
+#include "core/limits.h"
+#include "core/records.h"
+#include "query/tree_json.h"
+#include "query/tree_uses.h"
+
+#define TREE_CTES_MAX 1024u /* In scope at once. */
+#define TREE_SLOT_PREFIX "fm_slot_"
+
+struct tree_table { /* One occurrence of a base table; its number is its slot. */
+    json_t *node;
+    char domain[FM_NAME_MAX + 1]; /* Lower case. */
+    char name[FM_NAME_MAX + 1];   /* Lower case. */
+    const char *alias; /* What columns are qualified with: the alias or the name as written. */
+    bool has_alias;
+    struct fm_at at;
+};
+
+struct tree {
+    json_t *root;       /* Owned: {"error": false, "statements": [..]}. */
+    struct fm_span sql; /* Borrowed, for positions. */
+    struct fm_error *err;
+    uint32_t table_count;
+    struct tree_table tables[FM_QUERY_TABLES_MAX];
+    json_t *kept;      /* Owned array: old nodes whose strings `tables` still uses. */
+    json_t *qualified; /* Owned array of references: column refs with three or more parts. */
+    struct tree_uses uses;
+    /* Of the walk. */
+    const char *ctes[TREE_CTES_MAX];
+    uint32_t cte_count;
+    enum tree_use item_use; /* What the select list at hand is used for. */
+};
+
+/* Parse and check the engine's answer for `sql`. FM_INVALID: not exactly one SELECT, or something
+ * in it is not allowed, with its position; FM_NOTFOUND: a table without a domain; FM_LIMIT. */
+FM_MUST_USE enum fm_status tree_read(struct tree *tree, struct fm_span sql, struct fm_span json,
+                                     struct fm_error *err);
+void tree_deinit(struct tree *tree);
+
+/* Let table n be fm_scan(n), or, where bit n of `shared` is set, the CTE fm_slot_<n>, which
+ * tree_share() declares. May be called again with another mask. */
+FM_MUST_USE enum fm_status tree_point(struct tree *tree, uint64_t shared);
+
+/* Put "WITH fm_slot_<n> AS MATERIALIZED (SELECT * FROM fm_scan(<n>)), .." in front of a statement
+ * that the engine printed. By text, because printing loses the word MATERIALIZED. */
+FM_MUST_USE enum fm_status tree_share(struct fm_span sql, uint64_t shared, struct fm_buf *out);
+
+/* ---- Between the files of the walk ------------------------------------------------------------ */
+
+/* FM_INVALID with "line l, column c: " before the text when `node` knows its position. */
+FM_MUST_USE enum fm_status tree_fail(struct tree *tree, const json_t *node, enum fm_status status,
+                                     const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+FM_MUST_USE enum fm_status tree_walk_node(struct tree *tree, json_t *node, enum tree_use item_use);
+FM_MUST_USE enum fm_status tree_walk_query(struct tree *tree, json_t *query,
+                                           enum tree_use item_use);
+FM_MUST_USE enum fm_status tree_walk_from(struct tree *tree, json_t *node);
+FM_MUST_USE enum fm_status tree_walk_expression(struct tree *tree, json_t *node, enum tree_use use);
+FM_MUST_USE enum fm_status tree_walk_base_table(struct tree *tree, json_t *node);
+
+/* AT (unit => constant) of a base table; `clause` may be null. */
+FM_MUST_USE enum fm_status tree_read_at(struct tree *tree, const json_t *table,
+                                        const json_t *clause, struct fm_at *out);
+
+/* Why a function may not be called, NULL when it may. */
+const char *tree_function_refused(const char *name);
+
+#endif
