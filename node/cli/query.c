@@ -1,0 +1,196 @@
+#include "node/cli/cli.h"
+#include "node/cli/output.h"
+#include "node/cli/receipts.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+struct plan {
+    struct fm_cli_reach reach;
+    const char *format_name;
+    const char *save;
+    uint64_t rows_max;
+    uint64_t print_max; /* Rows shown of a table; 0: all. */
+    bool receipts;
+    bool no_receipts;
+    bool no_verify;
+    enum fm_output_format format;
+    struct fm_span sql;
+};
+
+static enum fm_status make_output(const struct plan *plan, const struct folkmoot_result *result,
+                                  struct fm_output **out, struct fm_error *err)
+{
+    uint32_t count = folkmoot_result_column_count(result);
+    FM_AUTO(fm_mem_freep)
+    struct fm_output_column *columns = calloc((size_t)count + 1, sizeof *columns);
+
+    if (columns == NULL)
+        return fm_fail(err, FM_NOMEM, "print");
+    for (uint32_t i = 0; i < count; i++)
+        columns[i] = (struct fm_output_column){
+            .name = folkmoot_result_column_name(result, i),
+            .is_number = folkmoot_result_column_is_number(result, i) != 0,
+        };
+    enum fm_status status = fm_output_new(stdout, plan->format, columns, count, out);
+    return status == FM_OK ? FM_OK : fm_fail(err, status, "print: %s", fm_status_text(status));
+}
+
+static enum folkmoot_status print_row(const struct plan *plan, struct folkmoot_result *result,
+                                      struct fm_output *output, uint32_t row)
+{
+    bool is_json = plan->format == FM_OUTPUT_JSON || plan->format == FM_OUTPUT_NDJSON;
+    uint32_t count = folkmoot_result_column_count(result);
+
+    for (uint32_t column = 0; column < count; column++) {
+        const char *text = NULL;
+        size_t len = 0;
+        enum folkmoot_status status = is_json
+                                          ? folkmoot_result_json(result, row, column, &text, &len)
+                                          : folkmoot_result_text(result, row, column, &text, &len);
+        if (status != FOLKMOOT_OK)
+            return status;
+        fm_output_cell(output, text, len, is_json);
+    }
+    return FOLKMOOT_OK;
+}
+
+/* Print batch after batch; `*rows` counts all rows, also those not shown. */
+static enum folkmoot_status print_rows(const struct plan *plan, struct folkmoot_result *result,
+                                       struct fm_output *output, uint64_t *rows)
+{
+    uint64_t shown_max =
+        plan->format == FM_OUTPUT_TABLE && plan->print_max != 0 ? plan->print_max : UINT64_MAX;
+
+    for (;;) {
+        enum folkmoot_status status = folkmoot_result_next(result);
+        uint32_t count = folkmoot_result_rows(result);
+        for (uint32_t row = 0; status == FOLKMOOT_OK && row < count && *rows + row < shown_max;
+             row++)
+            status = print_row(plan, result, output, row);
+        *rows += count;
+        if (status != FOLKMOOT_OK || count == 0 || ferror(stdout))
+            return status;
+    }
+}
+
+static enum fm_status print_footer(const struct plan *plan, const struct folkmoot_result *result,
+                                   uint64_t rows, fm_ms spent, struct fm_error *err)
+{
+    const struct folkmoot_answer *answer = folkmoot_result_answer(result);
+    bool is_table = plan->format == FM_OUTPUT_TABLE;
+    FILE *stream = is_table ? stdout : stderr;
+
+    if (is_table && plan->print_max != 0 && rows > plan->print_max)
+        (void)printf("... and %" PRIu64 " more rows\n", rows - plan->print_max);
+    if (is_table)
+        (void)printf("(%" PRIu64 " row%s, %" PRId64 " ms%s)\n", rows, rows == 1 ? "" : "s", spent,
+                     plan->no_verify ? ", not verified" : "");
+    if (answer == NULL || plan->no_receipts || (!is_table && !plan->receipts))
+        return FM_OK;
+    if (is_table)
+        (void)printf("\n");
+    enum fm_status status = fm_cli_receipts(stream, FM_OUTPUT_TABLE, answer);
+    return status == FM_OK ? FM_OK : fm_fail(err, status, "print the receipts");
+}
+
+static enum fm_status ask(const struct plan *plan, struct folkmoot *handle, struct fm_error *err)
+{
+    FM_AUTO(fm_output_freep) struct fm_output *output = NULL;
+    struct folkmoot_result *result = NULL;
+    const struct folkmoot_query_options options = {
+        .rows_max = plan->rows_max,
+        .save = plan->save,
+        .skip_verification = plan->no_verify,
+    };
+    fm_ms started = fm_now_ms();
+    uint64_t rows = 0;
+
+    enum folkmoot_status asked =
+        folkmoot_query(handle, (const char *)plan->sql.data, plan->sql.len, &options, &result);
+    if (asked != FOLKMOOT_OK)
+        return fm_cli_failed(handle, asked, err);
+    enum fm_status status = make_output(plan, result, &output, err);
+    if (status == FM_OK) {
+        asked = print_rows(plan, result, output, &rows);
+        if (asked != FOLKMOOT_OK)
+            status = fm_cli_failed(handle, asked, err);
+    }
+    /* What is held back is shown only with an answer that holds. */
+    if (status == FM_OK) {
+        status = fm_output_finish(output);
+        if (status != FM_OK)
+            status = fm_fail(err, status, "standard output: %s", fm_status_text(status));
+    }
+    if (status == FM_OK)
+        status = print_footer(plan, result, rows, fm_now_ms() - started, err);
+    folkmoot_result_free(result);
+    return status;
+}
+
+static enum fm_status query(struct plan *plan, const char *text, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(FM_SQL_BYTES_MAX + 65536);
+    FM_AUTO(fm_cli_closep) struct folkmoot *handle = NULL;
+
+    enum fm_status status = fm_output_choose(plan->format_name, stdout, &plan->format, err);
+    if (status == FM_OK && plan->receipts && plan->no_verify)
+        status = fm_fail(err, FM_USAGE, "--receipts need verification; leave --no-verify out");
+    if (status != FM_OK)
+        return status;
+    plan->sql = fm_span_str(text);
+    if (strcmp(text, "-") == 0) {
+        status = fm_cli_read("-", FM_SQL_BYTES_MAX, &sql, err);
+        if (status != FM_OK)
+            return status;
+        plan->sql = fm_buf_span(&sql);
+    }
+    status = fm_cli_connect(&plan->reach, &handle, err);
+    return status == FM_OK ? ask(plan, handle, err) : status;
+}
+
+static enum fm_status run(int argc, char **argv, struct fm_error *err)
+{
+    struct plan plan = {.reach.timeout = 60};
+    struct fm_cli_list rest;
+    const struct fm_cli_option options[] = {
+        FM_CLI_REACH_OPTIONS(&plan.reach),
+        {"format", FM_CLI_TEXT, &plan.format_name, 0, 0},
+        {"save", FM_CLI_TEXT, &plan.save, 0, 0},
+        {"max-rows", FM_CLI_UINT, &plan.rows_max, 1, UINT64_MAX},
+        {"max-print", FM_CLI_UINT, &plan.print_max, 1, UINT64_MAX},
+        {"receipts", FM_CLI_FLAG, &plan.receipts, 0, 0},
+        {"no-receipts", FM_CLI_FLAG, &plan.no_receipts, 0, 0},
+        {"no-verify", FM_CLI_FLAG, &plan.no_verify, 0, 0},
+    };
+
+    enum fm_status status =
+        fm_cli_options(argc, argv, options, sizeof options / sizeof options[0], 1, 1, &rest, err);
+    return status == FM_OK ? query(&plan, rest.items[0], err) : status;
+}
+
+const struct fm_cli_verb fm_cli_query = {
+    .name = "query",
+    .summary = "ask any node in SQL; the answer is verified",
+    .help = "Usage: folkmoot query SQL|- [OPTION]...\n"
+            "\n"
+            "Asks one SELECT over the tables of all domains (domain.table). With - the text\n"
+            "comes from standard input. The answer's signatures are checked as it ends.\n"
+            "\n"
+            "  --format FORMAT    table, csv, ndjson or json; default: a table on a\n"
+            "                     terminal, else csv\n"
+            "  --save FILE        keep the answer with its proofs for folkmoot verify\n"
+            "  --receipts         print who answered also for csv, ndjson and json (stderr)\n"
+            "  --no-receipts      leave the receipts out of a table\n"
+            "  --max-rows N       fail when the answer has more rows\n"
+            "  --max-print N      show only the first N rows of a table\n"
+            "  --timeout SECONDS  give up after (default 60)\n"
+            "  --no-verify        take the rows without checking signatures\n"
+            "  --node HOST:PORT   the node to ask (default: FOLKMOOT_NODE)\n"
+            "  --as DIR           your identity (default: FOLKMOOT_IDENTITY)\n"
+            "\n"
+            "Example:\n"
+            "  folkmoot query \"select origin, avg(delay) from flights.delays group by 1\"\n",
+    .run = run,
+};

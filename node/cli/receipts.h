@@ -1,0 +1,14 @@
+/* What an answer showed, for people. */
+#ifndef FM_NODE_CLI_RECEIPTS_H
+#define FM_NODE_CLI_RECEIPTS_H
+
+#include "include/folkmoot.h"
+#include "node/cli/output.h"
+
+/* One row per table read: owner, domain, rows, bytes, head. */
+FM_MUST_USE enum fm_status fm_cli_receipts(FILE *stream, enum fm_output_format format,
+                                           const struct folkmoot_answer *answer);
+/* Everything of an answer as one JSON object. */
+FM_MUST_USE enum fm_status fm_cli_answer_json(FILE *stream, const struct folkmoot_answer *answer);
+
+#endif
