@@ -1,0 +1,95 @@
+/* Inside of an append, for append*.c only.
+ *
+ *   rows --> builder --full--> piece --in order?--> segment (staged)     many rows
+ *                                 \--else held, sorted with others--/
+ *   rows --> builder --commit--> hot value                              <= FM_SMALL_APPEND_ROWS
+ *
+ * The table is locked, and first sequence and recorded time are fixed, when the first piece is staged,
+ * or at the commit of a small append: a client that begins and dawdles keeps nobody waiting. */
+#ifndef FM_STORAGE_APPEND_H
+#define FM_STORAGE_APPEND_H
+
+#include "storage/cluster.h"
+#include "storage/key_index.h"
+#include "storage/segment.h"
+#include "storage/staged.h"
+
+#define APPEND_HELD_MAX 4u              /* Pieces sorted together. */
+#define APPEND_PIECE_BYTES (24u << 20)  /* A piece with larger values has fewer rows. */
+#define APPEND_SMALL_BYTES (4u << 20)   /* Beyond, even few rows become a segment. */
+#define APPEND_SLICE_ROWS FM_BLOCK_ROWS /* Taken over at a time. */
+
+struct piece {
+    struct fm_buf bytes;
+    struct fm_batch batch;
+};
+
+struct label_set; /* append_check.c: the values of an enum, to look texts up. */
+
+struct fm_append {
+    struct fm_store *store;
+    struct table *table;
+    struct fm_append_options options; /* Texts are not kept: domain and table are NULL. */
+    const struct fm_schema *schema;
+    const struct fm_type **types; /* Of the schema's fields. */
+    struct label_set *labels;     /* By field; NULL when the schema has no enum. */
+    struct fm_batch_builder *builder;
+    uint64_t rows;
+    bool failed;
+    bool is_duplicate; /* The producer's sequence was committed meanwhile: `first`. */
+    struct fm_appended first;
+
+    /* From here on once the table is locked. */
+    bool is_locked;
+    struct table_state *base;
+    struct fm_fact_header header; /* Sequence: of the next row. */
+    struct fm_leaf_encoder *leaves;
+    uint8_t *hashes; /* FM_SEGMENT_ROWS leaf hashes. */
+    struct fm_tree tree;
+    struct superseded_edit *superseded; /* NULL: no primary key. */
+
+    /* From here on once something was staged. */
+    bool is_staged;
+    struct column_encoder *encoder;
+    struct piece tail; /* The last row that was numbered. */
+    bool has_tail;
+    uint32_t held_count;
+    struct piece held[APPEND_HELD_MAX];
+    uint64_t next_segment;
+    uint32_t segment_count;
+    uint32_t segment_capacity;
+    struct segment_value **segments;
+};
+
+/* append_check.c. Rows are counted from 1 over the whole append. */
+FM_MUST_USE enum fm_status append_labels_new(const struct fm_schema *schema,
+                                             struct label_set **out);
+void append_labels_free(struct label_set *labels, const struct fm_schema *schema);
+FM_MUST_USE enum fm_status append_check_rows(const struct fm_append *append,
+                                             const struct fm_batch *batch, struct fm_error *err);
+
+/* append.c. */
+FM_MUST_USE enum fm_status append_find_producer(struct fm_append *append, bool *done,
+                                                struct fm_appended *first, struct fm_error *err);
+/* Lock the table, look once more whether the append may go on, fix sequence and time. */
+FM_MUST_USE enum fm_status append_lock(struct fm_append *append, struct fm_error *err);
+/* Leaf hashes of a batch of rows with the next sequences, into the tree. */
+FM_MUST_USE enum fm_status append_hash(struct fm_append *append, const struct fm_batch *batch);
+void piece_deinit(struct piece *piece);
+
+/* append_stage.c. */
+FM_MUST_USE enum fm_status append_take_piece(struct fm_append *append, struct fm_error *err);
+FM_MUST_USE enum fm_status append_stage_rest(struct fm_append *append, struct fm_error *err);
+/* All rows of `pieces` in clustering order, through `each` in batches of a segment's size. */
+FM_MUST_USE enum fm_status append_sorted(struct fm_append *append, const struct fm_batch *batches,
+                                         uint32_t count,
+                                         enum fm_status (*each)(struct fm_append *append,
+                                                                const struct fm_batch *batch,
+                                                                struct fm_error *err),
+                                         struct fm_error *err);
+
+/* append_commit.c. */
+FM_MUST_USE enum fm_status append_commit(struct fm_append *append, struct fm_appended *out,
+                                         struct fm_error *err);
+
+#endif

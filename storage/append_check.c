@@ -1,0 +1,178 @@
+/* Is a batch what the schema asks for? */
+#include "storage/append.h"
+
+#include "core/assert.h"
+
+#include <stdlib.h>
+
+struct label_set {
+    uint32_t count;
+    const char **sorted; /* Owned; the texts are the schema's. */
+};
+
+static int compare_labels(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+enum fm_status append_labels_new(const struct fm_schema *schema, struct label_set **out)
+{
+    struct label_set *sets = NULL;
+
+    for (uint32_t i = 0; i < schema->field_count; i++) {
+        const struct fm_type *type = &schema->fields[i].type;
+        struct label_set *set;
+
+        if (type->kind != FM_KIND_ENUM)
+            continue;
+        if (sets == NULL)
+            sets = calloc(schema->field_count, sizeof *sets);
+        if (sets == NULL)
+            return FM_NOMEM;
+        set = &sets[i];
+        set->sorted = malloc(type->label_count * sizeof *set->sorted);
+        if (set->sorted == NULL) {
+            append_labels_free(sets, schema);
+            return FM_NOMEM;
+        }
+        set->count = type->label_count;
+        for (uint32_t j = 0; j < set->count; j++)
+            set->sorted[j] = type->labels[j];
+        qsort(set->sorted, set->count, sizeof *set->sorted, compare_labels);
+    }
+    *out = sets;
+    return FM_OK;
+}
+
+void append_labels_free(struct label_set *labels, const struct fm_schema *schema)
+{
+    if (labels == NULL)
+        return;
+    for (uint32_t i = 0; i < schema->field_count; i++)
+        free(labels[i].sorted);
+    free(labels);
+}
+
+static bool has_label(const struct label_set *set, struct fm_span text)
+{
+    uint32_t low = 0;
+    uint32_t high = set->count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        struct fm_span label = fm_span_str(set->sorted[middle]);
+        size_t len = label.len < text.len ? label.len : text.len;
+        int order = len == 0 ? 0 : memcmp(label.data, text.data, len);
+
+        if (order == 0)
+            order = (label.len > text.len) - (label.len < text.len);
+        if (order == 0)
+            return true;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+static enum fm_status check_labels(const struct fm_append *append, const struct fm_batch *batch,
+                                   uint32_t column, struct fm_error *err)
+{
+    const struct fm_vector_entry *vector = &batch->vectors[column];
+    const struct fm_field *field = &append->schema->fields[column];
+    struct fm_span known = {0}; /* Texts of a dictionary come again at the same place. */
+
+    for (uint32_t row = 0; row < batch->rows; row++) {
+        struct fm_span text;
+
+        if (fm_vector_is_null(batch, vector, row))
+            continue;
+        text = fm_vector_bytes(batch, vector, NULL, row);
+        if (text.data == known.data && text.len == known.len)
+            continue;
+        if (!has_label(&append->labels[column], text))
+            return fm_fail(err, FM_INVALID, "row %llu: `%.*s` is no value of column `%s`",
+                           (unsigned long long)(append->rows + row + 1),
+                           (int)(text.len < 64 ? text.len : 64), (const char *)text.data,
+                           field->name);
+        known = text;
+    }
+    return FM_OK;
+}
+
+static enum fm_status check_required(const struct fm_append *append, const struct fm_batch *batch,
+                                     uint32_t column, struct fm_error *err)
+{
+    const struct fm_vector_entry *vector = &batch->vectors[column];
+
+    for (uint32_t row = 0; vector->null_count > 0 && row < batch->rows; row++) {
+        if (fm_vector_is_null(batch, vector, row))
+            return fm_fail(err, FM_INVALID, "row %llu: column `%s` is required and has no value",
+                           (unsigned long long)(append->rows + row + 1),
+                           append->schema->fields[column].name);
+    }
+    return FM_OK;
+}
+
+/* The tree of vectors has the tree of types' form; depths are bounded by both. */
+static bool has_type(const struct fm_batch *batch, const struct fm_vector_entry *vector,
+                     const struct fm_type *type)
+{
+    const struct fm_vector_entry *children;
+
+    if (vector->kind != (uint8_t)type->kind || vector->precision != type->precision ||
+        vector->scale != type->scale)
+        return false;
+    if (type->child_count == 0)
+        return true;
+    children = &batch->vectors[vector->first_child];
+    if (type->kind == FM_KIND_MAP) { /* Its only child is a struct of key and value. */
+        if (vector->child_count != 1 || children->child_count != 2)
+            return false;
+        children = &batch->vectors[children->first_child];
+    } else if (vector->child_count != type->child_count) {
+        return false;
+    }
+    for (uint32_t i = 0; i < type->child_count; i++) {
+        if (!has_type(batch, &children[i], &type->children[i]))
+            return false;
+    }
+    return true;
+}
+
+static enum fm_status check_columns(const struct fm_append *append, const struct fm_batch *batch,
+                                    struct fm_error *err)
+{
+    const struct fm_schema *schema = append->schema;
+
+    if (batch->column_count != schema->field_count)
+        return fm_fail(err, FM_INVALID, "a batch has %u columns, the table %u", batch->column_count,
+                       schema->field_count);
+    for (uint32_t i = 0; i < schema->field_count; i++) {
+        const struct fm_vector_entry *vector = &batch->vectors[i];
+
+        if (!has_type(batch, vector, &schema->fields[i].type) ||
+            (vector->flags & FM_VECTOR_DICT_OUTSIDE) != 0)
+            return fm_fail(err, FM_INVALID,
+                           "column `%s` of a batch has another type than the "
+                           "table's",
+                           schema->fields[i].name);
+    }
+    return FM_OK;
+}
+
+enum fm_status append_check_rows(const struct fm_append *append, const struct fm_batch *batch,
+                                 struct fm_error *err)
+{
+    const struct fm_schema *schema = append->schema;
+    enum fm_status status = check_columns(append, batch, err);
+
+    for (uint32_t i = 0; status == FM_OK && i < schema->field_count; i++) {
+        if (schema->fields[i].required)
+            status = check_required(append, batch, i, err);
+        if (status == FM_OK && schema->fields[i].type.kind == FM_KIND_ENUM)
+            status = check_labels(append, batch, i, err);
+    }
+    return status;
+}

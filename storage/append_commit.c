@@ -1,0 +1,262 @@
+/* The one write batch that makes an append visible. */
+#include "storage/append.h"
+
+#include "core/assert.h"
+
+struct commit {
+    struct fm_append *append;
+    struct rocks_batch *batch;
+    struct table_state *next;
+    struct fm_buf value; /* Scratch. */
+};
+
+static void commit_deinit(struct commit *commit)
+{
+    rocks_batch_free(commit->batch);
+    state_release(commit->next);
+    fm_buf_free(&commit->value);
+}
+
+static enum fm_status put_value(struct commit *commit, enum rocks_family family,
+                                const struct key *key)
+{
+    enum fm_status status = fm_buf_status(&commit->value);
+
+    if (status == FM_OK)
+        rocks_batch_put(commit->batch, family, key_span(key), fm_buf_span(&commit->value));
+    fm_buf_clear(&commit->value);
+    return status;
+}
+
+static enum fm_status put_window(void *context, uint64_t window, struct fm_span value)
+{
+    struct commit *commit = context;
+    struct key key = key_window(commit->append->table->id, window);
+
+    rocks_batch_put(commit->batch, ROCKS_SEGMENTS, key_span(&key), value);
+    return FM_OK;
+}
+
+/* ---- Rows ------------------------------------------------------------------------------------- */
+
+static enum fm_status put_hot(struct fm_append *append, const struct fm_batch *rows,
+                              struct commit *commit, struct fm_error *err)
+{
+    struct hot_value hot = {.header = append->header,
+                            .batch = fm_span(rows->bytes, rows->total_bytes)};
+    struct key key = key_hot(append->table->id, append->header.sequence);
+    struct key_update update = {
+        .table = append->table,
+        .schema = append->schema,
+        .base_size = append->base->tree.size,
+        .superseded = append->superseded,
+    };
+    enum fm_status status = append_hash(append, rows);
+
+    if (status == FM_OK && append->superseded != NULL)
+        status = key_index_update(&update, rows, append->header.sequence, commit->batch, err);
+    if (status != FM_OK)
+        return status;
+    hot_encode(&commit->value, &hot);
+    append->header.sequence += rows->rows;
+    commit->next->hot_rows += rows->rows;
+    return put_value(commit, ROCKS_HOT, &key);
+}
+
+/* Rows of a small append, in their final order. */
+struct small {
+    struct fm_buf bytes;
+    struct fm_batch batch;
+};
+
+static void small_deinit(struct small *small)
+{
+    fm_buf_free(&small->bytes);
+}
+
+static enum fm_status order_small(struct fm_append *append, struct small *small)
+{
+    FM_AUTO(fm_mem_freep) struct cluster_row *order = NULL;
+    FM_AUTO(fm_buf_free) struct fm_buf sorted = FM_BUF_INIT(0);
+    size_t count = 0;
+    enum fm_status status;
+
+    if (cluster_in_order(append->schema, &small->batch, NULL, 0))
+        return FM_OK;
+    status = cluster_sort(append->schema, &small->batch, 1, &order, &count);
+    for (size_t i = 0; status == FM_OK && i < count; i++) {
+        for (uint32_t c = 0; status == FM_OK && c < append->schema->field_count; c++)
+            status = fm_batch_put_rows(append->builder, c, &small->batch, c, NULL, order[i].row, 1,
+                                       NULL);
+    }
+    if (status == FM_OK)
+        status = fm_batch_builder_finish(append->builder, 0, &sorted);
+    if (status != FM_OK)
+        return status;
+    fm_buf_free(&small->bytes);
+    small->bytes = sorted;
+    sorted = FM_BUF_INIT(0);
+    return fm_batch_view_trusted(fm_buf_span(&small->bytes), &small->batch);
+}
+
+static enum fm_status put_small(struct fm_append *append, struct commit *commit,
+                                struct fm_error *err)
+{
+    FM_AUTO(small_deinit) struct small small = {0};
+    enum fm_status status;
+
+    if (fm_batch_builder_rows(append->builder) == 0)
+        return FM_OK;
+    status = fm_batch_builder_finish(append->builder, 0, &small.bytes);
+    if (status == FM_OK)
+        status = fm_batch_view_trusted(fm_buf_span(&small.bytes), &small.batch);
+    if (status == FM_OK)
+        status = order_small(append, &small);
+    return status == FM_OK ? put_hot(append, &small.batch, commit, err) : status;
+}
+
+static enum fm_status put_segments(struct fm_append *append, struct commit *commit)
+{
+    enum fm_status status = FM_OK;
+
+    for (uint32_t i = 0; status == FM_OK && i < append->segment_count; i++) {
+        struct segment_value *segment = append->segments[i];
+        struct key key = key_segment(append->table->id, segment->first_sequence);
+
+        segment_value_encode(&commit->value, segment);
+        status = put_value(commit, ROCKS_SEGMENTS, &key);
+        if (status == FM_OK)
+            status = state_add_segment(commit->next, segment);
+        if (status == FM_OK)
+            append->segments[i] = NULL; /* The table's now. */
+    }
+    staged_end(append->table, commit->batch);
+    commit->next->next_segment = append->next_segment;
+    return status;
+}
+
+/* ---- The rest --------------------------------------------------------------------------------- */
+
+static enum fm_status put_producer(struct fm_append *append, const struct fm_appended *appended,
+                                   struct commit *commit)
+{
+    struct producer_value value = {
+        .producer_sequence = append->options.producer_sequence,
+        .first_sequence = appended->first_sequence,
+        .rows = appended->rows,
+        .size = appended->size,
+        .root = appended->root,
+        .recorded_at = appended->recorded_at,
+    };
+    struct key key = key_producer(append->table->id, append->options.producer_id);
+
+    if (!append->options.has_producer)
+        return FM_OK;
+    producer_encode(&commit->value, &value);
+    return put_value(commit, ROCKS_PRODUCERS, &key);
+}
+
+static enum fm_status put_state(struct fm_append *append, struct commit *commit)
+{
+    struct table_state *next = commit->next;
+    struct key key = key_table(KEYS_META_STATE, append->table->id);
+    struct state_value value;
+    enum fm_status status = FM_OK;
+
+    next->tree = append->tree;
+    fm_tree_root(&next->tree, &next->root);
+    if (append->rows > 0)
+        next->recorded_at = append->header.recorded_at;
+    if (append->superseded != NULL) {
+        status = superseded_edit_each(append->superseded, put_window, commit);
+        superseded_release(next->superseded);
+        next->superseded = superseded_edit_take(append->superseded);
+    }
+    state_to_value(next, &value);
+    state_encode(&commit->value, &value);
+    return status == FM_OK ? put_value(commit, ROCKS_META, &key) : status;
+}
+
+static enum fm_status check_expected(const struct fm_append *append, struct fm_error *err)
+{
+    uint64_t size = append->base->tree.size;
+
+    if (append->options.has_expected && append->options.expected_size != size)
+        return fm_fail(err, FM_CONFLICT, "%s.%s has %llu facts, not the %llu expected",
+                       append->table->domain, append->table->name, (unsigned long long)size,
+                       (unsigned long long)append->options.expected_size);
+    return FM_OK;
+}
+
+static struct fm_appended describe(const struct fm_append *append, const struct table_state *state)
+{
+    return (struct fm_appended){
+        .first_sequence = append->base->tree.size,
+        .rows = append->rows,
+        .size = state->tree.size,
+        .root = state->root,
+        .recorded_at = state->recorded_at,
+        .durability = FM_DURABLE_FSYNC,
+    };
+}
+
+static enum fm_status write_commit(struct fm_append *append, struct fm_appended *out,
+                                   struct fm_error *err)
+{
+    FM_AUTO(commit_deinit) struct commit commit = {.append = append};
+    struct commit_what what;
+    enum fm_status status = rocks_batch_new(append->store->rocks, &commit.batch);
+
+    if (status == FM_OK)
+        status = state_copy(append->base, &commit.next);
+    if (status == FM_OK)
+        status =
+            append->is_staged ? put_segments(append, &commit) : put_small(append, &commit, err);
+    if (status == FM_OK)
+        status = put_state(append, &commit);
+    if (status != FM_OK)
+        return status;
+    fm_assert(commit.next->tree.size == append->base->tree.size + append->rows);
+    *out = describe(append, commit.next);
+    status = put_producer(append, out, &commit);
+    if (status != FM_OK)
+        return status;
+    what = commit_what_append(append->table->id, commit.next->tree.size, &commit.next->root);
+    status = store_commit(append->store, commit.batch, &what, err);
+    if (status != FM_OK)
+        return status;
+    append->is_staged = false; /* Nothing to undo. */
+    state_publish(append->store, FM_TAKE(commit.next));
+    return FM_OK;
+}
+
+static bool is_small(const struct fm_append *append)
+{
+    return !append->is_staged && append->rows <= FM_SMALL_APPEND_ROWS &&
+           fm_batch_builder_bytes(append->builder) <= APPEND_SMALL_BYTES;
+}
+
+enum fm_status append_commit(struct fm_append *append, struct fm_appended *out,
+                             struct fm_error *err)
+{
+    enum fm_status status = store_has_space(append->store, err);
+
+    if (status == FM_OK && !append->is_locked && is_small(append))
+        status = append_lock(append, err);
+    else if (status == FM_OK && !append->is_duplicate)
+        status = append_stage_rest(append, err);
+    if (status != FM_OK)
+        return status;
+    if (append->is_duplicate) {
+        *out = append->first;
+        return FM_OK;
+    }
+    status = check_expected(append, err);
+    if (status != FM_OK)
+        return status;
+    if (append->rows == 0 && !append->options.has_producer) {
+        *out = describe(append, append->base);
+        return FM_OK;
+    }
+    return write_commit(append, out, err);
+}

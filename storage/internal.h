@@ -1,0 +1,141 @@
+/* What the files of the store share. Not for other folders.
+ *
+ * Life: a store owns its tables until it is closed; a table owns its schemas and segment records as
+ * long. What changes with each commit is in an immutable, counted `struct table_state`; readers hold
+ * the one they began with.
+ * Locks: `lock` guards the registry, each table's `state`, `schema` and `is_appending`, and the flags.
+ * `commit_lock` orders commits (RocksDB write, slots) and is taken before `lock`, never after.
+ * Dictionaries (dictionary.h) and the arena (arena.h) have their own locks, taken last. */
+#ifndef FM_STORAGE_INTERNAL_H
+#define FM_STORAGE_INTERNAL_H
+
+#include "storage/arena.h"
+#include "storage/keys.h"
+#include "storage/rocks.h"
+#include "storage/slots.h"
+#include "storage/store.h"
+#include "storage/superseded.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define TABLES_MAX 65536u
+#define STORE_APPEND_WAIT_MS 5000
+#define STORE_RESERVE_BYTES (16u << 20)
+
+/* Segment records in sequence order. Shared by all states of a table: a state sees the first
+ * `segment_count`; the only writer (the table's append) adds behind that. */
+struct segment_list {
+    atomic_uint references;
+    uint32_t capacity;
+    const struct segment_value *items[];
+};
+
+struct table_dictionaries; /* dictionary.h */
+
+struct table {
+    struct fm_store *store;
+    uint32_t id; /* >= 1, never reused. */
+    char domain[FM_NAME_MAX + 1];
+    char name[FM_NAME_MAX + 1];
+    struct table_value value;
+    struct table_state *state; /* The latest. */
+    bool is_appending;         /* One append has the table to itself. */
+    uint32_t schema_count;
+    struct fm_schema **schemas; /* By rising version; the last is the current one. */
+    uint32_t segment_capacity;
+    uint32_t segment_count;
+    struct segment_value **segments; /* All that were made visible, to be freed at the end. */
+    struct table_dictionaries *dictionaries;
+};
+
+struct table_state {
+    atomic_uint references;
+    struct table *table;
+    const struct fm_schema *schema;
+    uint32_t epoch;
+    fm_us recorded_at;
+    uint64_t hot_rows;
+    uint64_t next_segment;
+    uint32_t segment_count;
+    struct segment_list *segments;
+    struct superseded *superseded;
+    struct fm_hash root;
+    struct fm_tree tree; /* Its size is the table's. */
+};
+
+struct fm_store {
+    char *dir;
+    int dir_fd; /* Locked while the store is open. */
+    struct fm_mesh_id mesh;
+    struct fm_node_id node;
+    uint64_t free_bytes_min;
+    struct slots *slots;
+    struct rocks *rocks;
+    struct arena *arena;
+    pthread_mutex_t define_lock; /* One definition at a time. Taken first. */
+    pthread_mutex_t commit_lock;
+    struct tip_value tip; /* Under commit_lock. */
+    pthread_mutex_t lock;
+    pthread_cond_t append_done;
+    bool has_locks;
+    bool poisoned; /* Under lock: a sync failed, so what is stored is unknown. */
+    uint32_t table_count;
+    uint32_t table_capacity;
+    struct table **tables;
+};
+
+/* ---- state.c --------------------------------------------------------------------------------- */
+
+struct table_state *state_retain(struct table_state *state);
+void state_release(struct table_state *state);
+FM_DEFINE_FREEP(state_releasep, struct table_state, state_release)
+/* The latest state of a table, retained; NULL when there is no such table. */
+struct table_state *state_latest(struct fm_store *store, const char *domain, const char *table);
+/* A copy to change before it is published: references are the copy's own. */
+FM_MUST_USE enum fm_status state_copy(const struct table_state *state, struct table_state **out);
+/* Add a segment behind the last; the table takes it over only when FM_OK is returned. */
+FM_MUST_USE enum fm_status state_add_segment(struct table_state *state,
+                                             struct segment_value *segment);
+/* Make `state` the table's latest; takes over the reference. */
+void state_publish(struct fm_store *store, struct table_state *state);
+void state_to_value(const struct table_state *state, struct state_value *out);
+FM_MUST_USE enum fm_status state_info(const struct table_state *state, struct fm_table_info *out);
+
+FM_MUST_USE enum fm_status table_new(struct fm_store *store, uint32_t id,
+                                     const struct table_value *value, struct table **out);
+void table_free(struct table *table);
+FM_DEFINE_FREEP(table_freep, struct table, table_free)
+struct table *table_find(struct fm_store *store, const char *domain, const char *name); /* lock. */
+/* Takes over the schema. */
+FM_MUST_USE enum fm_status table_add_schema(struct table *table, struct fm_schema *schema);
+/* FM_CORRUPT: stored rows name a version that is not there. Takes `lock`. */
+FM_MUST_USE enum fm_status table_schema(struct table *table, uint32_t version,
+                                        const struct fm_schema **out);
+/* Wait until nobody else appends to the table; FM_BUSY after STORE_APPEND_WAIT_MS. */
+FM_MUST_USE enum fm_status table_lock_append(struct table *table, struct fm_error *err);
+void table_unlock_append(struct table *table);
+bool schema_is_keyed(const struct fm_schema *schema);
+/* Position of the field with this id, or -1. */
+int64_t schema_position(const struct fm_schema *schema, uint32_t field_id);
+
+/* ---- load.c: what an opened RocksDB holds, into memory ----------------------------------------- */
+
+FM_MUST_USE enum fm_status store_load(struct fm_store *store, struct fm_error *err);
+/* The store owns the table when FM_OK is returned. */
+FM_MUST_USE enum fm_status store_add_table(struct fm_store *store, struct table *table);
+
+/* ---- commit.c --------------------------------------------------------------------------------- */
+
+/* Write the batch as the next commit, synced, and then the slots. After a failure the store is
+ * poisoned: it is unknown whether the commit is there. */
+FM_MUST_USE enum fm_status store_commit(struct fm_store *store, struct rocks_batch *batch,
+                                        const struct commit_what *what, struct fm_error *err);
+/* FM_IO when a sync failed before. */
+FM_MUST_USE enum fm_status store_usable(struct fm_store *store, struct fm_error *err);
+/* From now on every write is refused: what is stored is not known any more. */
+void store_poison(struct fm_store *store);
+/* FM_LIMIT when the disk has less free space than the store leaves. */
+FM_MUST_USE enum fm_status store_has_space(const struct fm_store *store, struct fm_error *err);
+
+#endif

@@ -1,0 +1,260 @@
+/* Columns of segments, decoded for reading, in the arena where possible. */
+#include "storage/reading.h"
+
+#include "core/assert.h"
+
+#include <stdlib.h>
+
+const struct segment_field *segment_find_field(const struct segment_value *segment, uint32_t id)
+{
+    for (uint32_t i = 0; i < segment->field_count; i++) {
+        if (segment->fields[i].id == id)
+            return &segment->fields[i];
+    }
+    return NULL;
+}
+
+static enum fm_status fail_damaged(const struct table_state *state,
+                                   const struct segment_value *segment,
+                                   const struct fm_field *field, struct fm_error *err)
+{
+    return fm_fail(err, FM_CORRUPT,
+                   "%s.%s: column `%s` of the segment of facts %llu to %llu is damaged; restore "
+                   "the folder from a backup",
+                   state->table->domain, state->table->name, field->name,
+                   (unsigned long long)segment->first_sequence,
+                   (unsigned long long)(segment->first_sequence + segment->rows - 1));
+}
+
+enum fm_status stored_column_open(const struct table_state *state,
+                                  const struct segment_value *segment, const struct fm_field *field,
+                                  struct stored_column *out, struct fm_error *err)
+{
+    const struct segment_field *described = segment_find_field(segment, field->id);
+    struct key key = key_column(state->table->id, segment->id, field->id);
+    struct stored_column stored = {0};
+    enum fm_status status;
+
+    if (described == NULL)
+        return FM_NOTFOUND;
+    status =
+        rocks_pin(state->table->store->rocks, ROCKS_SEGMENTS, key_span(&key), &stored.pin, err);
+    if (status == FM_OK)
+        status = column_open(stored.pin.value, &field->type, &stored.column);
+    if (status == FM_OK &&
+        (stored.column.rows != segment->rows || stored.column.null_count != described->null_count))
+        status = FM_CORRUPT;
+    if (status == FM_OK) {
+        *out = stored;
+        return FM_OK;
+    }
+    stored_column_close(&stored);
+    /* A value that is missing is damage too: the record names it. */
+    if (status == FM_NOTFOUND || status == FM_CORRUPT)
+        return fail_damaged(state, segment, field, err);
+    return status;
+}
+
+void stored_column_close(struct stored_column *stored)
+{
+    column_deinit(&stored->column);
+    rocks_pin_release(&stored->pin);
+}
+
+void loaded_release(struct loaded *loaded)
+{
+    if (loaded->pin.file != NULL)
+        arena_unpin(loaded->arena, &loaded->pin);
+    fm_buf_free(&loaded->bytes);
+    *loaded = (struct loaded){0};
+}
+
+/* Both are sorted: walk them side by side. */
+static enum fm_status make_remap(const struct column *column,
+                                 const struct table_dictionary *dictionary, uint32_t **out)
+{
+    uint32_t count = column->encoding == FM_ENC_CONSTANT ? 1 : column->dictionary.count;
+    uint32_t *codes;
+    uint32_t code = 0;
+
+    if (column->encoding != FM_ENC_DICTIONARY && column->encoding != FM_ENC_CONSTANT)
+        return FM_CORRUPT; /* A dictionary exists only where no segment is plain. */
+    codes = calloc(count, sizeof *codes);
+    if (codes == NULL)
+        return FM_NOMEM;
+    if (column->encoding == FM_ENC_CONSTANT) {
+        enum fm_status status = fm_dictionary_find(
+            &dictionary->dictionary, fm_span(column->aux, column->aux_bytes), &codes[0]);
+
+        if (status != FM_OK) {
+            free(codes);
+            return FM_CORRUPT;
+        }
+        *out = codes;
+        return FM_OK;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct fm_span text = fm_dictionary_at(&column->dictionary, i);
+
+        while (code < dictionary->dictionary.count &&
+               !fm_span_equal(fm_dictionary_at(&dictionary->dictionary, code), text))
+            code++;
+        if (code == dictionary->dictionary.count) {
+            free(codes);
+            return FM_CORRUPT;
+        }
+        codes[i] = code;
+    }
+    *out = codes;
+    return FM_OK;
+}
+
+enum fm_status load_blocks(const struct table_state *state, const struct segment_value *segment,
+                           const struct fm_field *field, struct stored_column *stored,
+                           const struct table_dictionary *dictionary, uint32_t first,
+                           uint32_t count, struct loaded *out, struct fm_error *err)
+{
+    FM_AUTO(fm_mem_freep) uint32_t *codes = NULL;
+    FM_AUTO(loaded_release) struct loaded loaded = {.bytes = FM_BUF_INIT(FM_BATCH_BYTES_MAX)};
+    struct column_remap remap = {0};
+    bool use_remap = dictionary != NULL && !stored->column.all_null;
+    enum fm_status status = FM_OK;
+
+    if (use_remap) {
+        status = make_remap(&stored->column, dictionary, &codes);
+        remap = (struct column_remap){.dictionary = &dictionary->dictionary,
+                                      .code_width = dictionary->code_width,
+                                      .codes = codes};
+    }
+    if (status == FM_OK)
+        status =
+            column_decode(&stored->column, first, count, use_remap ? &remap : NULL, &loaded.bytes);
+    if (status == FM_OK)
+        status = fm_batch_view_trusted(fm_buf_span(&loaded.bytes), &loaded.batch);
+    if (status != FM_OK)
+        return status == FM_CORRUPT || status == FM_MALFORMED
+                   ? fail_damaged(state, segment, field, err)
+                   : status;
+    loaded.first = first * FM_BLOCK_ROWS;
+    *out = loaded;
+    loaded = (struct loaded){0};
+    return FM_OK;
+}
+
+/* A column of NULLs for a field that the segment's schema did not have yet. */
+static enum fm_status load_nulls(const struct segment_value *segment, const struct fm_field *field,
+                                 struct loaded *out)
+{
+    FM_AUTO(fm_batch_builder_freep) struct fm_batch_builder *builder = NULL;
+    FM_AUTO(loaded_release) struct loaded loaded = {.bytes = FM_BUF_INIT(FM_BATCH_BYTES_MAX)};
+    const struct fm_type *type = &field->type;
+    struct fm_batch_builder_options options = {.types = &type, .column_count = 1, .encode = true};
+    enum fm_status status = fm_batch_builder_new(&options, &builder);
+
+    for (uint32_t row = 0; status == FM_OK && row < segment->rows; row++)
+        status = fm_batch_put_null(builder, 0);
+    if (status == FM_OK)
+        status = fm_batch_builder_finish(builder, 0, &loaded.bytes);
+    if (status == FM_OK)
+        status = fm_batch_view_trusted(fm_buf_span(&loaded.bytes), &loaded.batch);
+    if (status != FM_OK)
+        return status;
+    *out = loaded;
+    loaded = (struct loaded){0};
+    return FM_OK;
+}
+
+static struct arena_key key_in_arena(const struct table_state *state,
+                                     const struct segment_value *segment,
+                                     const struct fm_field *field,
+                                     const struct table_dictionary *dictionary)
+{
+    return (struct arena_key){
+        .table = state->table->id,
+        .field_id = field->id,
+        .segment = segment->id,
+        .generation = dictionary != NULL ? dictionary->generation : 0,
+    };
+}
+
+static enum fm_status view_pin(struct arena *arena, struct arena_pin *pin, struct loaded *out)
+{
+    struct loaded loaded = {.arena = arena, .pin = *pin};
+    enum fm_status status = fm_batch_view_trusted(pin->bytes, &loaded.batch);
+
+    fm_assert(status == FM_OK); /* Checked before it went into the arena. */
+    *out = loaded;
+    return status;
+}
+
+enum fm_status find_column(const struct table_state *state, const struct segment_value *segment,
+                           const struct fm_field *field, const struct table_dictionary *dictionary,
+                           struct loaded *out)
+{
+    struct arena *arena = state->table->store->arena;
+    struct arena_key key = key_in_arena(state, segment, field, dictionary);
+    struct arena_pin pin;
+    enum fm_status status = arena_find(arena, &key, &pin);
+
+    return status == FM_OK ? view_pin(arena, &pin, out) : status;
+}
+
+enum fm_status load_column(const struct table_state *state, const struct segment_value *segment,
+                           const struct fm_field *field, const struct table_dictionary *dictionary,
+                           bool arena_only, struct loaded *out, struct fm_error *err)
+{
+    FM_AUTO(loaded_release) struct loaded loaded = {0};
+    struct stored_column stored = {0};
+    struct arena *arena = state->table->store->arena;
+    struct arena_key key = key_in_arena(state, segment, field, dictionary);
+    struct arena_pin pin;
+    enum fm_status status = find_column(state, segment, field, dictionary, out);
+
+    if (status != FM_NOTFOUND)
+        return status;
+    status = stored_column_open(state, segment, field, &stored, err);
+    if (status == FM_NOTFOUND)
+        status = load_nulls(segment, field, &loaded);
+    else if (status == FM_OK)
+        status = load_blocks(state, segment, field, &stored, dictionary, 0,
+                             stored.column.block_count, &loaded, err);
+    stored_column_close(&stored);
+    if (status != FM_OK)
+        return status;
+    status = arena_add(arena, &key, fm_buf_span(&loaded.bytes), &pin);
+    if (status == FM_OK)
+        return view_pin(arena, &pin, out);
+    if (arena_only || status != FM_LIMIT)
+        return status;
+    *out = loaded;
+    loaded = (struct loaded){0};
+    return FM_OK;
+}
+
+bool segment_may_match(const struct segment_value *segment, const struct fm_schema *schema,
+                       const struct fm_predicate_list *predicates)
+{
+    for (uint32_t i = 0; predicates != NULL && i < predicates->count; i++) {
+        const struct fm_predicate *term = &predicates->terms[i];
+        const struct segment_field *field = segment_find_field(segment, term->field_id);
+        int64_t position = schema_position(schema, term->field_id);
+        struct fm_span none = {0};
+
+        if (position < 0)
+            continue;
+        if (field == NULL) { /* NULL in every row. */
+            if (term->op != FM_OP_IS_NULL)
+                return false;
+            continue;
+        }
+        if (!fm_predicate_may_match(
+                term, &schema->fields[position].type,
+                field->bounds.min_len > 0 ? fm_span(field->bounds.min, field->bounds.min_len)
+                                          : none,
+                field->bounds.min_len > 0 ? fm_span(field->bounds.max, field->bounds.max_len)
+                                          : none,
+                segment->rows, field->null_count))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,231 @@
+/* Decoded columns of whole segments, handed out by descriptor and offset. */
+#include "storage/scan.h"
+
+#include "core/assert.h"
+
+#include <stdlib.h>
+
+/* Behind fm_store_mapping.pins. */
+struct pins {
+    struct arena *arena;
+    size_t count;
+    size_t capacity;
+    struct arena_pin *items;
+};
+
+struct mapping {
+    struct fm_snapshot *snapshot;
+    struct snapshot_table *table;
+    const struct fm_scan_options *options;
+    struct pins *pins;
+    struct fm_store_mapping out;
+    bool *skip;       /* By segment: mapped, or no row of it can match. */
+    uint64_t skipped; /* Rows of those. */
+};
+
+static void pins_free(struct pins *pins)
+{
+    if (pins == NULL)
+        return;
+    for (size_t i = 0; i < pins->count; i++)
+        arena_unpin(pins->arena, &pins->items[i]);
+    free(pins->items);
+    free(pins);
+}
+
+static enum fm_status add_pin(struct pins *pins, struct arena_pin *pin)
+{
+    if (pins->count == pins->capacity) {
+        size_t capacity = pins->capacity == 0 ? 64 : pins->capacity * 2;
+        struct arena_pin *items = realloc(pins->items, capacity * sizeof *items);
+
+        if (items == NULL)
+            return FM_NOMEM;
+        pins->items = items;
+        pins->capacity = capacity;
+    }
+    pins->items[pins->count++] = *pin;
+    *pin = (struct arena_pin){0};
+    return FM_OK;
+}
+
+/* Index of a descriptor among those handed out. */
+static enum fm_status arena_index(struct fm_store_mapping *out, const struct arena_pin *pin,
+                                  uint32_t *index)
+{
+    int *fds;
+    uint64_t *bytes;
+
+    for (uint32_t i = 0; i < out->arena_count; i++) {
+        if (out->fds[i] == pin->fd) {
+            *index = i;
+            return FM_OK;
+        }
+    }
+    fds = realloc(out->fds, (out->arena_count + 1) * sizeof *fds);
+    if (fds == NULL)
+        return FM_NOMEM;
+    out->fds = fds;
+    bytes = realloc(out->bytes, (out->arena_count + 1) * sizeof *bytes);
+    if (bytes == NULL)
+        return FM_NOMEM;
+    out->bytes = bytes;
+    fds[out->arena_count] = pin->fd;
+    bytes[out->arena_count] = pin->file_bytes;
+    *index = out->arena_count++;
+    return FM_OK;
+}
+
+static enum fm_status map_column(struct mapping *mapping, const struct segment_value *segment,
+                                 uint32_t position, struct fm_store_mapped_column *out,
+                                 struct fm_error *err)
+{
+    const struct table_state *state = mapping->table->state;
+    const struct table_dictionary *dictionary = NULL;
+    struct loaded loaded = {0};
+    enum fm_status status =
+        snapshot_dictionary(mapping->snapshot, mapping->table, position, &dictionary, err);
+
+    if (status == FM_OK)
+        status = load_column(state, segment, &state->schema->fields[position], dictionary, true,
+                             &loaded, err);
+    if (status != FM_OK)
+        return status;
+    out->offset = loaded.pin.offset;
+    status = arena_index(&mapping->out, &loaded.pin, &out->arena);
+    if (status == FM_OK)
+        status = add_pin(mapping->pins, &loaded.pin);
+    loaded_release(&loaded); /* The pin, unless the mapping has it now. */
+    return status;
+}
+
+/* FM_LIMIT: no room in the arena; what was pinned for this segment stays pinned until the end. */
+static enum fm_status map_segment(struct mapping *mapping, const struct segment_value *segment,
+                                  struct fm_error *err)
+{
+    struct fm_store_mapped_segment *out = &mapping->out.segments[mapping->out.segment_count];
+    enum fm_status status = FM_OK;
+
+    out->rows = segment->rows;
+    out->columns = calloc(mapping->options->field_count, sizeof *out->columns);
+    if (out->columns == NULL)
+        return FM_NOMEM;
+    for (uint32_t i = 0; status == FM_OK && i < mapping->options->field_count; i++)
+        status = map_column(mapping, segment, mapping->options->fields[i], &out->columns[i], err);
+    if (status != FM_OK) {
+        free(out->columns);
+        out->columns = NULL;
+        return status;
+    }
+    mapping->out.segment_count++;
+    return FM_OK;
+}
+
+static enum fm_status map_segments(struct mapping *mapping, struct fm_error *err)
+{
+    const struct table_state *state = mapping->table->state;
+    bool is_full = false;
+
+    mapping->out.segments = calloc(state->segment_count + 1u, sizeof *mapping->out.segments);
+    mapping->skip = calloc(state->segment_count + 1u, sizeof *mapping->skip);
+    if (mapping->out.segments == NULL || mapping->skip == NULL)
+        return FM_NOMEM;
+    for (uint32_t i = 0; i < state->segment_count; i++) {
+        const struct segment_value *segment = state->segments->items[i];
+        enum fm_status status = FM_OK;
+
+        if (segment_may_match(segment, state->schema, mapping->options->predicates)) {
+            if (is_full || superseded_count_range(state->superseded, segment->first_sequence,
+                                                  segment->rows) > 0)
+                continue; /* Left to the scan of the rest. */
+            status = map_segment(mapping, segment, err);
+            is_full = status == FM_LIMIT;
+            if (is_full)
+                continue;
+        }
+        if (status != FM_OK)
+            return status;
+        mapping->skip[i] = true;
+        mapping->skipped += segment->rows;
+    }
+    return FM_OK;
+}
+
+static enum fm_status scan_rest(struct mapping *mapping, struct fm_error *err)
+{
+    enum fm_status status;
+
+    if (mapping->skipped == mapping->table->state->tree.size)
+        return FM_OK;
+    status = fm_scan_open(mapping->snapshot, mapping->options, &mapping->out.rest, err);
+    if (status != FM_OK)
+        return status;
+    mapping->out.rest->own_skip = FM_TAKE(mapping->skip);
+    mapping->out.rest->skip = mapping->out.rest->own_skip;
+    return FM_OK;
+}
+
+static void mapping_deinit(struct mapping *mapping)
+{
+    fm_store_mapping_deinit(&mapping->out);
+    pins_free(mapping->pins);
+    free(mapping->skip);
+}
+
+static enum fm_status check_options(const struct mapping *mapping, struct fm_error *err)
+{
+    const struct fm_scan_options *options = mapping->options;
+
+    if (options->at.kind != FM_AT_LATEST)
+        return fm_fail(err, FM_UNSUPPORTED, "only the latest state can be mapped");
+    if (mapping->table == NULL)
+        return fm_fail(err, FM_NOTFOUND, "there is no table %s.%s", options->domain,
+                       options->table);
+    if (options->field_count == 0 || options->field_count > FM_COLUMNS_MAX)
+        return fm_fail(err, FM_INVALID, "a mapping has 1 to %u columns", FM_COLUMNS_MAX);
+    for (uint32_t i = 0; i < options->field_count; i++) {
+        if (options->fields[i] >= mapping->table->state->schema->field_count)
+            return fm_fail(err, FM_INVALID, "the table has no column %u", options->fields[i]);
+    }
+    return FM_OK;
+}
+
+enum fm_status fm_snapshot_map(struct fm_snapshot *snapshot, const struct fm_scan_options *options,
+                               struct fm_store_mapping *out, struct fm_error *err)
+{
+    FM_AUTO(mapping_deinit)
+    struct mapping mapping = {
+        .snapshot = snapshot,
+        .table = snapshot_find(snapshot, options->domain, options->table),
+        .options = options,
+    };
+    enum fm_status status = check_options(&mapping, err);
+
+    if (status != FM_OK)
+        return status;
+    mapping.pins = calloc(1, sizeof *mapping.pins);
+    if (mapping.pins == NULL)
+        return FM_NOMEM;
+    mapping.pins->arena = snapshot->store->arena;
+    status = map_segments(&mapping, err);
+    if (status == FM_OK)
+        status = scan_rest(&mapping, err);
+    if (status != FM_OK)
+        return status;
+    mapping.out.pins = FM_TAKE(mapping.pins);
+    *out = mapping.out;
+    mapping.out = (struct fm_store_mapping){0};
+    return FM_OK;
+}
+
+void fm_store_mapping_deinit(struct fm_store_mapping *mapping)
+{
+    fm_scan_free(mapping->rest);
+    for (uint32_t i = 0; mapping->segments != NULL && i < mapping->segment_count; i++)
+        free(mapping->segments[i].columns);
+    free(mapping->segments);
+    free(mapping->fds);
+    free(mapping->bytes);
+    pins_free(mapping->pins);
+    *mapping = (struct fm_store_mapping){0};
+}

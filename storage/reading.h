@@ -1,0 +1,93 @@
+/* What scans, mappings and lookups share: a snapshot's insides and columns loaded for reading. */
+#ifndef FM_STORAGE_READING_H
+#define FM_STORAGE_READING_H
+
+#include "storage/dictionary.h"
+#include "storage/segment.h"
+#include "storage/units.h"
+
+struct snapshot_table {
+    struct table_state *state;
+    struct table_dictionary **dictionaries; /* By position; made on first use. */
+    bool *has_asked;                        /* By position: a NULL above is an answer. */
+};
+
+struct fm_snapshot {
+    struct fm_store *store;
+    struct rocks_snapshot *rocks;
+    pthread_mutex_t lock; /* Dictionaries. */
+    uint32_t count;
+    struct snapshot_table *tables;
+};
+
+struct snapshot_table *snapshot_find(struct fm_snapshot *snapshot, const char *domain,
+                                     const char *table);
+/* The dictionary of a column, the same for the snapshot's whole life; NULL in `*out`: none. It lives
+ * as long as the snapshot. */
+FM_MUST_USE enum fm_status snapshot_dictionary(struct fm_snapshot *snapshot,
+                                               struct snapshot_table *table, uint32_t position,
+                                               const struct table_dictionary **out,
+                                               struct fm_error *err);
+
+/* ---- Columns of segments ------------------------------------------------------------------------ */
+
+/* A stored column value under inspection. */
+struct stored_column {
+    struct rocks_pin pin;
+    struct column column;
+};
+/* FM_NOTFOUND: the segment has no such field (an older schema). */
+FM_MUST_USE enum fm_status stored_column_open(const struct table_state *state,
+                                              const struct segment_value *segment,
+                                              const struct fm_field *field,
+                                              struct stored_column *out, struct fm_error *err);
+void stored_column_close(struct stored_column *stored); /* Zeroed is fine. */
+
+/* A decoded one-column batch: of a whole segment, or of some blocks. */
+struct loaded {
+    struct fm_batch batch;
+    uint32_t first;       /* Row of the segment that the batch begins with. */
+    struct arena *arena;  /* Of the pin. */
+    struct arena_pin pin; /* Either in the arena */
+    struct fm_buf bytes;  /* or here. */
+};
+void loaded_release(struct loaded *loaded); /* Zeroed is fine. */
+
+/* The whole column, in codes of `dictionary` where that is not NULL; NULLs where the segment lacks the
+ * field. From the arena, or decoded into it. `arena_only`: FM_LIMIT when the arena has no room;
+ * else memory of its own serves. */
+FM_MUST_USE enum fm_status load_column(const struct table_state *state,
+                                       const struct segment_value *segment,
+                                       const struct fm_field *field,
+                                       const struct table_dictionary *dictionary, bool arena_only,
+                                       struct loaded *out, struct fm_error *err);
+/* True when it is there without decoding. */
+FM_MUST_USE enum fm_status find_column(const struct table_state *state,
+                                       const struct segment_value *segment,
+                                       const struct fm_field *field,
+                                       const struct table_dictionary *dictionary,
+                                       struct loaded *out);
+/* Some blocks of an opened column. */
+FM_MUST_USE enum fm_status load_blocks(const struct table_state *state,
+                                       const struct segment_value *segment,
+                                       const struct fm_field *field, struct stored_column *stored,
+                                       const struct table_dictionary *dictionary, uint32_t first,
+                                       uint32_t count, struct loaded *out, struct fm_error *err);
+
+/* ---- Which rows -------------------------------------------------------------------------------- */
+
+/* How many facts there were: `*size` of the state's. FM_INVALID: no such version. */
+FM_MUST_USE enum fm_status resolve_at(struct fm_snapshot *snapshot, const struct table_state *state,
+                                      const struct fm_at *at, uint64_t *size, struct fm_error *err);
+/* Which of the first `size` facts of a keyed table were not the latest of their key then. */
+FM_MUST_USE enum fm_status superseded_at(struct fm_snapshot *snapshot,
+                                         const struct table_state *state, uint64_t size,
+                                         struct superseded **out, struct fm_error *err);
+
+/* May any row of the segment satisfy all terms, by its record? */
+bool segment_may_match(const struct segment_value *segment, const struct fm_schema *schema,
+                       const struct fm_predicate_list *predicates);
+
+const struct segment_field *segment_find_field(const struct segment_value *segment, uint32_t id);
+
+#endif

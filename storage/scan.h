@@ -1,0 +1,68 @@
+/* Inside of a scan, for scan*.c and map.c only.
+ *
+ * A scan goes through the table's units (units.h). Of a segment, zone maps first rule out blocks; the
+ * columns of what is left are taken from the arena, or decoded: whole and into the arena when at
+ * least half of the blocks are wanted, else block by block. Runs of blocks of which every row is
+ * wanted are copied (slice.h), other rows go one by one through a builder. */
+#ifndef FM_STORAGE_SCAN_H
+#define FM_STORAGE_SCAN_H
+
+#include "storage/reading.h"
+
+struct scan_column {
+    uint32_t position; /* In the state's schema. */
+    const struct fm_field *field;
+    const struct table_dictionary *dictionary; /* Owned by the snapshot; may be NULL. */
+    /* Of the unit at hand: */
+    bool is_absent; /* The unit's schema has no such field: NULL in every row. */
+    bool is_opened;
+    struct stored_column stored;
+    bool is_loaded;
+    struct loaded loaded;
+    const struct fm_batch *batch; /* Where its rows are, */
+    uint32_t column;              /* in this column, */
+    uint32_t first;               /* beginning with this row of the unit. */
+};
+
+struct fm_scan {
+    struct fm_snapshot *snapshot; /* Borrowed. */
+    struct table_state *state;
+    struct fm_predicate_list predicates; /* Copied. */
+    uint32_t output_count;
+    uint32_t *outputs; /* Index in `columns`, by output column. */
+    uint32_t column_count;
+    struct scan_column *columns; /* Outputs and fields of predicates, each once. */
+    size_t batch_bytes;
+    uint64_t rows_left; /* Of the limit. */
+    uint64_t size;      /* Facts looked at. */
+    struct superseded *superseded;
+    const bool *skip; /* By segment: is read elsewhere. Borrowed; NULL: none. */
+    bool *own_skip;
+    struct fm_batch_builder *builder;
+    struct units units;
+    bool ended;
+    enum fm_status failure; /* FM_OK: none yet. */
+
+    bool has_unit;
+    struct unit unit;
+    struct hot_rows hot;
+    uint32_t row;     /* Next one to look at. */
+    uint32_t row_end; /* Of the unit. */
+    uint64_t blocks;  /* Bit b: block b may hold wanted rows. */
+    bool load_whole;
+};
+_Static_assert(SEGMENT_BLOCKS_MAX <= 64, "one bit a block");
+
+#define SCAN_WORDS (FM_BLOCK_ROWS / 64)
+
+/* scan_unit.c */
+/* Move to the next unit that may hold wanted rows; FM_NOTFOUND after the last. */
+FM_MUST_USE enum fm_status scan_next_unit(struct fm_scan *scan, struct fm_error *err);
+void scan_leave_unit(struct fm_scan *scan);
+/* Make the columns' rows [row, row + count) of the unit available, within one block. */
+FM_MUST_USE enum fm_status scan_load(struct fm_scan *scan, uint32_t row, struct fm_error *err);
+/* Bits of the wanted rows among [row, row + count), count <= FM_BLOCK_ROWS. */
+FM_MUST_USE enum fm_status scan_select(struct fm_scan *scan, uint32_t row, uint32_t count,
+                                       uint64_t selection[SCAN_WORDS], struct fm_error *err);
+
+#endif

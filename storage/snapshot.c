@@ -1,0 +1,200 @@
+#include "storage/reading.h"
+
+#include "core/assert.h"
+
+#include <stdlib.h>
+
+/* All tables' latest states, and RocksDB's under the same lock: no table has more than the one append
+ * in it that is being committed right now. */
+static enum fm_status take_states(struct fm_snapshot *snapshot)
+{
+    struct fm_store *store = snapshot->store;
+    enum fm_status status = FM_NOMEM;
+
+    (void)pthread_mutex_lock(&store->lock); /* Cannot fail: a plain, initialised mutex. */
+    snapshot->tables = calloc(store->table_count + 1u, sizeof *snapshot->tables);
+    if (snapshot->tables != NULL)
+        status = rocks_snapshot_new(store->rocks, &snapshot->rocks);
+    for (uint32_t i = 0; status == FM_OK && i < store->table_count; i++)
+        snapshot->tables[snapshot->count++].state = state_retain(store->tables[i]->state);
+    (void)pthread_mutex_unlock(&store->lock);
+    return status;
+}
+
+enum fm_status fm_snapshot_open(struct fm_store *store, struct fm_snapshot **out,
+                                struct fm_error *err)
+{
+    FM_AUTO(fm_snapshot_freep) struct fm_snapshot *snapshot = calloc(1, sizeof *snapshot);
+    enum fm_status status;
+
+    (void)err; /* Only memory can be lacking. */
+    if (snapshot == NULL)
+        return FM_NOMEM;
+    snapshot->store = store;
+    if (pthread_mutex_init(&snapshot->lock, NULL) != 0) {
+        free(FM_TAKE(snapshot));
+        return FM_NOMEM;
+    }
+    status = take_states(snapshot);
+    if (status != FM_OK)
+        return status;
+    *out = FM_TAKE(snapshot);
+    return FM_OK;
+}
+
+void fm_snapshot_free(struct fm_snapshot *snapshot)
+{
+    if (snapshot == NULL)
+        return;
+    for (uint32_t i = 0; i < snapshot->count; i++) {
+        struct snapshot_table *table = &snapshot->tables[i];
+
+        for (uint32_t j = 0; table->dictionaries != NULL && j < table->state->schema->field_count;
+             j++)
+            table_dictionary_release(table->dictionaries[j]);
+        free(table->dictionaries);
+        free(table->has_asked);
+        state_release(table->state);
+    }
+    free(snapshot->tables);
+    rocks_snapshot_free(snapshot->rocks);
+    (void)pthread_mutex_destroy(&snapshot->lock); /* Nobody holds it. */
+    free(snapshot);
+}
+
+struct snapshot_table *snapshot_find(struct fm_snapshot *snapshot, const char *domain,
+                                     const char *table)
+{
+    for (uint32_t i = 0; i < snapshot->count; i++) {
+        const struct table *at = snapshot->tables[i].state->table;
+
+        if (strcmp(at->domain, domain) == 0 && strcmp(at->name, table) == 0)
+            return &snapshot->tables[i];
+    }
+    return NULL;
+}
+
+enum fm_status fm_snapshot_table(struct fm_snapshot *snapshot, const char *domain,
+                                 const char *table, struct fm_table_info *out)
+{
+    const struct snapshot_table *found = snapshot_find(snapshot, domain, table);
+
+    return found == NULL ? FM_NOTFOUND : state_info(found->state, out);
+}
+
+static enum fm_status ask_dictionary(struct snapshot_table *table, uint32_t position,
+                                     struct fm_error *err)
+{
+    uint32_t count = table->state->schema->field_count;
+    enum fm_status status;
+
+    if (table->dictionaries == NULL)
+        table->dictionaries = calloc(count, sizeof(struct table_dictionary *));
+    if (table->has_asked == NULL)
+        table->has_asked = calloc(count, sizeof *table->has_asked);
+    if (table->dictionaries == NULL || table->has_asked == NULL)
+        return FM_NOMEM;
+    if (table->has_asked[position])
+        return FM_OK;
+    status = table_dictionary_get(table->state, position, &table->dictionaries[position], err);
+    table->has_asked[position] = status == FM_OK;
+    return status;
+}
+
+enum fm_status snapshot_dictionary(struct fm_snapshot *snapshot, struct snapshot_table *table,
+                                   uint32_t position, const struct table_dictionary **out,
+                                   struct fm_error *err)
+{
+    enum fm_status status;
+
+    fm_assert(position < table->state->schema->field_count);
+    (void)pthread_mutex_lock(&snapshot->lock); /* Cannot fail. */
+    status = ask_dictionary(table, position, err);
+    if (status == FM_OK)
+        *out = table->dictionaries[position];
+    (void)pthread_mutex_unlock(&snapshot->lock);
+    return status;
+}
+
+/* ---- Columns ------------------------------------------------------------------------------------ */
+
+static enum fm_status put_column(struct fm_snapshot *snapshot, struct snapshot_table *table,
+                                 uint32_t position, struct fm_column *out, struct fm_buf *storage,
+                                 size_t *at, struct fm_error *err)
+{
+    const struct fm_field *field = &table->state->schema->fields[position];
+    const struct table_dictionary *dictionary = NULL;
+    enum fm_status status = fm_type_copy(&field->type, &out->type);
+
+    if (status != FM_OK)
+        return status;
+    _Static_assert(sizeof out->name > sizeof field->name, "a field's name fits");
+    memcpy(out->name, field->name, sizeof field->name);
+    status = snapshot_dictionary(snapshot, table, position, &dictionary, err);
+    if (status != FM_OK)
+        return status;
+    fm_buf_align(storage, 8);
+    *at = storage->len;
+    if (dictionary != NULL)
+        fm_dictionary_encode(storage, &dictionary->dictionary);
+    return fm_buf_status(storage);
+}
+
+static enum fm_status put_columns(struct fm_snapshot *snapshot, struct snapshot_table *table,
+                                  struct fm_columns *columns, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf storage = FM_BUF_INIT(0);
+    FM_AUTO(fm_mem_freep) size_t *ends = calloc(columns->count + 1u, sizeof *ends);
+    enum fm_status status = ends == NULL ? FM_NOMEM : FM_OK;
+    uint32_t count = columns->count;
+
+    columns->count = 0; /* Grows with what has to be freed. */
+    for (uint32_t i = 0; status == FM_OK && i < count; i++) {
+        columns->count = i + 1;
+        status = put_column(snapshot, table, i, &columns->items[i], &storage, &ends[i], err);
+    }
+    if (status != FM_OK)
+        return status;
+    fm_buf_align(&storage, 8);
+    status = fm_buf_status(&storage);
+    if (status != FM_OK)
+        return status;
+    ends[count] = storage.len;
+    columns->storage = FM_TAKE(storage.data);
+    storage = (struct fm_buf){0};
+    for (uint32_t i = 0; status == FM_OK && i < count; i++) {
+        const struct table_dictionary *dictionary = table->dictionaries[i];
+
+        if (dictionary == NULL)
+            continue;
+        /* The same bytes again, now in a place that stays. */
+        columns->items[i].dictionary = (struct fm_dictionary){
+            .count = dictionary->dictionary.count,
+            .offsets = (const uint32_t *)(const void *)(columns->storage + ends[i] + 4),
+            .text = columns->storage + ends[i] + 4 + ((size_t)dictionary->dictionary.count + 1) * 4,
+        };
+    }
+    return status;
+}
+
+enum fm_status fm_snapshot_columns(struct fm_snapshot *snapshot, const char *domain,
+                                   const char *table, struct fm_columns *out)
+{
+    struct snapshot_table *found = snapshot_find(snapshot, domain, table);
+    struct fm_columns columns = {0};
+    enum fm_status status;
+
+    if (found == NULL)
+        return FM_NOTFOUND;
+    columns.count = found->state->schema->field_count;
+    columns.items = calloc(columns.count, sizeof *columns.items);
+    if (columns.items == NULL)
+        return FM_NOMEM;
+    status = put_columns(snapshot, found, &columns, NULL);
+    if (status != FM_OK) {
+        fm_columns_deinit(&columns);
+        return status;
+    }
+    *out = columns;
+    return FM_OK;
+}

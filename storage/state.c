@@ -1,0 +1,288 @@
+#include "storage/dictionary.h"
+#include "storage/internal.h"
+
+#include "core/assert.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* ---- Segment lists ------------------------------------------------------------------------------- */
+
+static struct segment_list *list_new(uint32_t capacity)
+{
+    struct segment_list *list = calloc(1, sizeof *list + capacity * sizeof list->items[0]);
+
+    if (list == NULL)
+        return NULL;
+    atomic_init(&list->references, 1);
+    list->capacity = capacity;
+    return list;
+}
+
+static void list_release(struct segment_list *list)
+{
+    if (list != NULL && atomic_fetch_sub(&list->references, 1) == 1)
+        free(list);
+}
+
+/* ---- States ---------------------------------------------------------------------------------- */
+
+struct table_state *state_retain(struct table_state *state)
+{
+    atomic_fetch_add(&state->references, 1);
+    return state;
+}
+
+void state_release(struct table_state *state)
+{
+    if (state == NULL || atomic_fetch_sub(&state->references, 1) != 1)
+        return;
+    list_release(state->segments);
+    superseded_release(state->superseded);
+    free(state);
+}
+
+struct table_state *state_latest(struct fm_store *store, const char *domain, const char *table)
+{
+    struct table_state *state = NULL;
+    struct table *found;
+
+    (void)pthread_mutex_lock(&store->lock); /* Cannot fail: a plain, initialised mutex. */
+    found = table_find(store, domain, table);
+    if (found != NULL)
+        state = state_retain(found->state);
+    (void)pthread_mutex_unlock(&store->lock);
+    return state;
+}
+
+enum fm_status state_copy(const struct table_state *state, struct table_state **out)
+{
+    struct table_state *copy = malloc(sizeof *copy);
+
+    if (copy == NULL)
+        return FM_NOMEM;
+    memcpy(copy, state, sizeof *copy);
+    atomic_init(&copy->references, 1);
+    if (copy->segments != NULL)
+        atomic_fetch_add(&copy->segments->references, 1);
+    (void)superseded_retain(copy->superseded);
+    *out = copy;
+    return FM_OK;
+}
+
+/* Keep the record for as long as the table lives. */
+static enum fm_status keep_segment(struct table *table, struct segment_value *segment)
+{
+    if (table->segment_count == table->segment_capacity) {
+        uint32_t capacity = table->segment_capacity == 0 ? 16 : table->segment_capacity * 2;
+        struct segment_value **segments =
+            realloc(table->segments, capacity * sizeof(struct segment_value *));
+
+        if (segments == NULL)
+            return FM_NOMEM;
+        table->segments = segments;
+        table->segment_capacity = capacity;
+    }
+    table->segments[table->segment_count++] = segment;
+    return FM_OK;
+}
+
+enum fm_status state_add_segment(struct table_state *state, struct segment_value *segment)
+{
+    struct segment_list *list = state->segments;
+    uint32_t count = state->segment_count;
+    enum fm_status status;
+
+    if (count > 0)
+        fm_assert(list->items[count - 1]->first_sequence + list->items[count - 1]->rows <=
+                  segment->first_sequence);
+    if (list == NULL || count == list->capacity) {
+        list = list_new(count < 8 ? 16 : count * 2);
+        if (list == NULL)
+            return FM_NOMEM;
+        for (uint32_t i = 0; i < count; i++)
+            list->items[i] = state->segments->items[i];
+        list_release(state->segments);
+        state->segments = list;
+    }
+    status = keep_segment(state->table, segment);
+    if (status != FM_OK)
+        return status;
+    list->items[state->segment_count++] = segment;
+    return FM_OK;
+}
+
+void state_publish(struct fm_store *store, struct table_state *state)
+{
+    struct table_state *before;
+
+    (void)pthread_mutex_lock(&store->lock); /* Cannot fail: a plain, initialised mutex. */
+    before = state->table->state;
+    if (before != NULL)
+        fm_assert(before->tree.size <= state->tree.size);
+    state->table->state = state;
+    (void)pthread_mutex_unlock(&store->lock);
+    state_release(before);
+}
+
+void state_to_value(const struct table_state *state, struct state_value *out)
+{
+    *out = (struct state_value){
+        .recorded_at = state->recorded_at,
+        .hot_rows = state->hot_rows,
+        .segment_count = state->segment_count,
+        .next_segment = state->next_segment,
+        .superseded = superseded_count(state->superseded),
+        .tree = state->tree,
+    };
+}
+
+enum fm_status state_info(const struct table_state *state, struct fm_table_info *out)
+{
+    struct fm_schema *schema = NULL;
+    enum fm_status status = fm_schema_copy(state->schema, &schema);
+
+    if (status != FM_OK)
+        return status;
+    *out = (struct fm_table_info){
+        .schema = schema,
+        .epoch = state->epoch,
+        .size = state->tree.size,
+        .root = state->root,
+        .recorded_at = state->recorded_at,
+        .segment_count = state->segment_count,
+        .hot_rows = state->hot_rows,
+        .rows_latest = state->tree.size - superseded_count(state->superseded),
+    };
+    return FM_OK;
+}
+
+/* ---- Tables --------------------------------------------------------------------------------- */
+
+enum fm_status table_new(struct fm_store *store, uint32_t id, const struct table_value *value,
+                         struct table **out)
+{
+    FM_AUTO(table_freep) struct table *table = calloc(1, sizeof *table);
+    enum fm_status status;
+
+    if (table == NULL)
+        return FM_NOMEM;
+    table->store = store;
+    table->id = id;
+    memcpy(table->domain, value->domain, sizeof table->domain);
+    memcpy(table->name, value->table, sizeof table->name);
+    table->value = *value;
+    status = table_dictionaries_new(&table->dictionaries);
+    if (status != FM_OK)
+        return status;
+    *out = FM_TAKE(table);
+    return FM_OK;
+}
+
+void table_free(struct table *table)
+{
+    if (table == NULL)
+        return;
+    if (table->state != NULL)
+        fm_assert(atomic_load(&table->state->references) ==
+                  1); /* No snapshot outlives the store. */
+    state_release(table->state);
+    for (uint32_t i = 0; i < table->segment_count; i++) {
+        segment_value_deinit(table->segments[i]);
+        free(table->segments[i]);
+    }
+    for (uint32_t i = 0; i < table->schema_count; i++)
+        fm_schema_free(table->schemas[i]);
+    free(table->segments);
+    free(table->schemas);
+    table_dictionaries_free(table->dictionaries);
+    explicit_bzero(&table->value, sizeof table->value); /* The commitment key. */
+    free(table);
+}
+
+struct table *table_find(struct fm_store *store, const char *domain, const char *name)
+{
+    for (uint32_t i = 0; i < store->table_count; i++) {
+        struct table *table = store->tables[i];
+
+        if (strcmp(table->domain, domain) == 0 && strcmp(table->name, name) == 0)
+            return table;
+    }
+    return NULL;
+}
+
+enum fm_status table_add_schema(struct table *table, struct fm_schema *schema)
+{
+    struct fm_schema **schemas =
+        realloc(table->schemas, (table->schema_count + 1) * sizeof(struct fm_schema *));
+
+    if (schemas == NULL)
+        return FM_NOMEM;
+    if (table->schema_count > 0)
+        fm_assert(schemas[table->schema_count - 1]->version < schema->version);
+    table->schemas = schemas;
+    table->schemas[table->schema_count++] = schema;
+    return FM_OK;
+}
+
+enum fm_status table_schema(struct table *table, uint32_t version, const struct fm_schema **out)
+{
+    enum fm_status status = FM_CORRUPT;
+
+    (void)pthread_mutex_lock(&table->store->lock); /* Cannot fail. */
+    for (uint32_t i = table->schema_count; status != FM_OK && i-- > 0;) {
+        if (table->schemas[i]->version == version) {
+            *out = table->schemas[i];
+            status = FM_OK;
+        }
+    }
+    (void)pthread_mutex_unlock(&table->store->lock);
+    return status;
+}
+
+enum fm_status table_lock_append(struct table *table, struct fm_error *err)
+{
+    struct fm_store *store = table->store;
+    struct timespec until;
+    int waited = 0;
+    bool is_ours;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &until); /* Cannot fail with this clock. */
+    until.tv_sec += STORE_APPEND_WAIT_MS / 1000;
+    (void)pthread_mutex_lock(&store->lock); /* Cannot fail. */
+    while (table->is_appending && waited != ETIMEDOUT)
+        waited = pthread_cond_timedwait(&store->append_done, &store->lock, &until);
+    is_ours = !table->is_appending;
+    table->is_appending = true;
+    (void)pthread_mutex_unlock(&store->lock);
+    if (!is_ours)
+        return fm_fail(err, FM_BUSY, "another append to %s.%s is under way", table->domain,
+                       table->name);
+    return FM_OK;
+}
+
+void table_unlock_append(struct table *table)
+{
+    struct fm_store *store = table->store;
+
+    (void)pthread_mutex_lock(&store->lock); /* Cannot fail. */
+    fm_assert(table->is_appending);
+    table->is_appending = false;
+    (void)pthread_cond_broadcast(&store->append_done); /* Cannot fail. */
+    (void)pthread_mutex_unlock(&store->lock);
+}
+
+bool schema_is_keyed(const struct fm_schema *schema)
+{
+    return schema->key_count > 0;
+}
+
+int64_t schema_position(const struct fm_schema *schema, uint32_t field_id)
+{
+    for (uint32_t i = 0; i < schema->field_count; i++) {
+        if (schema->fields[i].id == field_id)
+            return i;
+    }
+    return -1;
+}

@@ -1,0 +1,177 @@
+#include "storage/units.h"
+
+#include "core/assert.h"
+
+#include <stdlib.h>
+
+static enum fm_status fail_corrupt(const struct units *units, uint64_t sequence,
+                                   struct fm_error *err)
+{
+    return fm_fail(err, FM_CORRUPT,
+                   "%s.%s: the stored rows from fact %llu on are damaged or missing; restore the "
+                   "folder from a backup",
+                   units->state->table->domain, units->state->table->name,
+                   (unsigned long long)sequence);
+}
+
+void units_init(struct units *units, const struct table_state *state,
+                const struct rocks_snapshot *snapshot, uint64_t first)
+{
+    *units = (struct units){
+        .state = state,
+        .snapshot = snapshot,
+        .next = first,
+        .hot_ended = state->hot_rows == 0,
+        .hot_bytes = FM_BUF_INIT(FM_BUF_BYTES_MAX),
+    };
+    while (units->segment < state->segment_count &&
+           state->segments->items[units->segment]->first_sequence < first)
+        units->segment++;
+}
+
+void units_deinit(struct units *units)
+{
+    rocks_iterator_free(units->hot);
+    fm_buf_free(&units->hot_bytes);
+    units->hot = NULL;
+}
+
+/* Read the next hot value ahead. */
+static enum fm_status fetch_hot(struct units *units, struct fm_error *err)
+{
+    const struct table *table = units->state->table;
+    struct key first = key_hot(table->id, units->next);
+    struct key end = key_hot(table->id, units->state->tree.size);
+    struct fm_span key, value;
+    enum fm_status status = FM_OK;
+
+    if (units->hot == NULL)
+        status = rocks_iterator_new(table->store->rocks, units->snapshot, ROCKS_HOT,
+                                    key_span(&first), key_span(&end), &units->hot);
+    if (status == FM_OK)
+        status = rocks_iterator_next(units->hot, &key, &value, err);
+    if (status == FM_NOTFOUND) {
+        units->hot_ended = true;
+        return FM_OK;
+    }
+    if (status != FM_OK)
+        return status;
+    fm_buf_clear(&units->hot_bytes);
+    fm_buf_put_span(&units->hot_bytes, value);
+    status = fm_buf_status(&units->hot_bytes);
+    if (status == FM_OK)
+        status = key_parse_number(key, 4, &units->hot_first);
+    units->has_hot = status == FM_OK;
+    return status == FM_CORRUPT ? fail_corrupt(units, units->next, err) : status;
+}
+
+/* Rows of a batch by its header; the rest is checked when it is opened. */
+static uint32_t batch_rows(struct fm_span batch)
+{
+    return batch.len >= FM_BATCH_HEADER_BYTES ? fm_load32(batch.data + 8) : 0;
+}
+
+static enum fm_status take_hot(struct units *units, struct unit *out, struct fm_error *err)
+{
+    struct unit unit = {.first_sequence = units->hot_first};
+
+    units->has_hot = false;
+    if (hot_decode(fm_buf_span(&units->hot_bytes), &unit.hot) != FM_OK)
+        return fail_corrupt(units, units->hot_first, err);
+    unit.rows = batch_rows(unit.hot.batch);
+    if (unit.rows == 0 || unit.rows > FM_SMALL_APPEND_ROWS ||
+        unit.hot.header.sequence != unit.first_sequence)
+        return fail_corrupt(units, units->hot_first, err);
+    *out = unit;
+    return FM_OK;
+}
+
+static void take_segment(struct units *units, struct unit *out)
+{
+    const struct segment_value *segment = units->state->segments->items[units->segment++];
+
+    *out = (struct unit){
+        .first_sequence = segment->first_sequence, .rows = segment->rows, .segment = segment};
+}
+
+enum fm_status units_next(struct units *units, struct unit *out, struct fm_error *err)
+{
+    const struct table_state *state = units->state;
+    struct unit unit = {0};
+    enum fm_status status = FM_OK;
+
+    fm_assert(units->next <= state->tree.size);
+    if (units->next == state->tree.size)
+        return FM_NOTFOUND;
+    if (units->segment < state->segment_count &&
+        state->segments->items[units->segment]->first_sequence == units->next) {
+        take_segment(units, &unit);
+    } else {
+        if (!units->has_hot && !units->hot_ended)
+            status = fetch_hot(units, err);
+        if (status == FM_OK && !units->has_hot)
+            status = fail_corrupt(units, units->next, err);
+        if (status == FM_OK)
+            status = take_hot(units, &unit, err);
+    }
+    if (status != FM_OK)
+        return status;
+    if (unit.first_sequence != units->next || unit.rows > state->tree.size - units->next)
+        return fail_corrupt(units, units->next, err);
+    units->next += unit.rows;
+    *out = unit;
+    return FM_OK;
+}
+
+/* ---- Hot rows --------------------------------------------------------------------------------- */
+
+static enum fm_status view_hot(struct hot_rows *rows)
+{
+    uint32_t count = rows->schema->field_count;
+    FM_AUTO(fm_mem_freep)
+    const struct fm_type **types = calloc(count, sizeof(const struct fm_type *));
+    enum fm_status status;
+
+    rows->field_ids = calloc(count, sizeof *rows->field_ids);
+    if (types == NULL || rows->field_ids == NULL)
+        return FM_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        types[i] = &rows->schema->fields[i].type;
+        rows->field_ids[i] = rows->schema->fields[i].id;
+    }
+    status = fm_batch_view(fm_buf_span(&rows->bytes), types, count, NULL, &rows->batch);
+    return status == FM_OK || status == FM_NOMEM ? status : FM_CORRUPT;
+}
+
+enum fm_status hot_rows_open(const struct table_state *state, const struct unit *unit,
+                             struct hot_rows *out, struct fm_error *err)
+{
+    struct hot_rows rows = {.bytes = FM_BUF_INIT(FM_BATCH_BYTES_MAX)};
+    enum fm_status status =
+        table_schema(state->table, unit->hot.header.schema_version, &rows.schema);
+
+    fm_buf_put_span(&rows.bytes, unit->hot.batch);
+    if (status == FM_OK)
+        status = fm_buf_status(&rows.bytes);
+    if (status == FM_OK)
+        status = view_hot(&rows);
+    if (status != FM_OK) {
+        hot_rows_deinit(&rows);
+        if (status == FM_NOMEM)
+            return status;
+        return fm_fail(err, FM_CORRUPT,
+                       "%s.%s: the stored rows of fact %llu are damaged; restore "
+                       "the folder from a backup",
+                       state->table->domain, state->table->name,
+                       (unsigned long long)unit->first_sequence);
+    }
+    *out = rows;
+    return FM_OK;
+}
+
+void hot_rows_deinit(struct hot_rows *rows)
+{
+    fm_buf_free(&rows->bytes);
+    free(rows->field_ids);
+    *rows = (struct hot_rows){0};
+}
