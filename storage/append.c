@@ -10,7 +10,7 @@ void piece_deinit(struct piece *piece)
     piece->batch = (struct fm_batch){0};
 }
 
-/* ---- Producers --------------------------------------------------------------------------------- */
+/* ---- Producers ------------------------------------------------------------------------------- */
 
 enum fm_status append_find_producer(struct fm_append *append, bool *done, struct fm_appended *first,
                                     struct fm_error *err)
@@ -120,7 +120,7 @@ enum fm_status fm_append_begin(struct fm_store *store, const struct fm_append_op
     return FM_OK;
 }
 
-/* ---- The table to ourselves ------------------------------------------------------------------------ */
+/* ---- The table to ourselves ------------------------------------------------------------------ */
 
 static void fill_header(struct fm_append *append)
 {
@@ -198,7 +198,7 @@ enum fm_status append_hash(struct fm_append *append, const struct fm_batch *batc
     return status;
 }
 
-/* ---- Rows ------------------------------------------------------------------------------------- */
+/* ---- Rows ------------------------------------------------------------------------------------ */
 
 static enum fm_status take_rows(struct fm_append *append, const struct fm_batch *batch,
                                 uint32_t first, uint32_t count)
@@ -250,7 +250,7 @@ enum fm_status fm_append_rows(struct fm_append *append, const struct fm_batch *b
     return status;
 }
 
-/* ---- End -------------------------------------------------------------------------------------- */
+/* ---- End ------------------------------------------------------------------------------------- */
 
 enum fm_status fm_append_commit(struct fm_append *append, struct fm_appended *out,
                                 struct fm_error *err)

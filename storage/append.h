@@ -4,8 +4,9 @@
  *                                 \--else held, sorted with others--/
  *   rows --> builder --commit--> hot value                              <= FM_SMALL_APPEND_ROWS
  *
- * The table is locked, and first sequence and recorded time are fixed, when the first piece is staged,
- * or at the commit of a small append: a client that begins and dawdles keeps nobody waiting. */
+ * The table is locked, and first sequence and recorded time are fixed, when the first piece is
+ * staged, or at the commit of a small append: a client that begins and dawdles keeps nobody
+ * waiting. */
 #ifndef FM_STORAGE_APPEND_H
 #define FM_STORAGE_APPEND_H
 

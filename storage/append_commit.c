@@ -37,7 +37,7 @@ static enum fm_status put_window(void *context, uint64_t window, struct fm_span 
     return FM_OK;
 }
 
-/* ---- Rows ------------------------------------------------------------------------------------- */
+/* ---- Rows ------------------------------------------------------------------------------------ */
 
 static enum fm_status put_hot(struct fm_append *append, const struct fm_batch *rows,
                               struct commit *commit, struct fm_error *err)
@@ -135,7 +135,7 @@ static enum fm_status put_segments(struct fm_append *append, struct commit *comm
     return status;
 }
 
-/* ---- The rest --------------------------------------------------------------------------------- */
+/* ---- The rest -------------------------------------------------------------------------------- */
 
 static enum fm_status put_producer(struct fm_append *append, const struct fm_appended *appended,
                                    struct commit *commit)

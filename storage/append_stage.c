@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-/* ---- Order ------------------------------------------------------------------------------------ */
+/* ---- Order ----------------------------------------------------------------------------------- */
 
 static enum fm_status finish_piece(struct fm_batch_builder *builder, struct piece *out)
 {
@@ -58,7 +58,7 @@ enum fm_status append_sorted(struct fm_append *append, const struct fm_batch *ba
     return status;
 }
 
-/* ---- One segment ------------------------------------------------------------------------------- */
+/* ---- One segment ----------------------------------------------------------------------------- */
 
 struct hashing {
     struct fm_append *append;
@@ -207,7 +207,7 @@ static enum fm_status keep_tail(struct fm_append *append, const struct fm_batch 
     return status;
 }
 
-/* ---- Pieces ------------------------------------------------------------------------------------ */
+/* ---- Pieces ---------------------------------------------------------------------------------- */
 
 static enum fm_status begin_staging(struct fm_append *append, struct fm_error *err)
 {

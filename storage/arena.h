@@ -1,7 +1,7 @@
-/* Decoded columns in memory files (memfd), to be handed to another process by descriptor and offset.
- * Space is given out front to back and never twice: a file is dropped as a whole, when nothing pins
- * it and space is needed, so that whoever still maps it sees no other content. Files are sealed:
- * who receives a descriptor can neither write nor resize.
+/* Decoded columns in memory files (memfd), to be handed to another process by descriptor and
+ * offset. Space is given out front to back and never twice: a file is dropped as a whole, when
+ * nothing pins it and space is needed, so that whoever still maps it sees no other content. Files
+ * are sealed: who receives a descriptor can neither write nor resize.
  * Threads: an arena may be shared. Ownership: pins must be released before arena_free(). */
 #ifndef FM_STORAGE_ARENA_H
 #define FM_STORAGE_ARENA_H

@@ -61,7 +61,7 @@ enum fm_status resolve_at(struct fm_snapshot *snapshot, const struct table_state
     return fm_fail(err, FM_INVALID, "unknown kind of time travel");
 }
 
-/* ---- Superseded then ------------------------------------------------------------------------------ */
+/* ---- Superseded then ------------------------------------------------------------------------- */
 
 /* A row that is superseded now, but whose key's latest row was not there yet: of each key, the last
  * one was the latest then. */

@@ -1,6 +1,6 @@
-/* The order of rows within one append: by the schema's clustering fields (NULL last, text by its bytes,
- * NaN greatest), then as they came. Batches hold the schema's fields in order, without outside
- * dictionaries.
+/* The order of rows within one append: by the schema's clustering fields (NULL last, text by its
+ * bytes, NaN greatest), then as they came. Batches hold the schema's fields in order, without
+ * outside dictionaries.
  * Threads: none of its own. */
 #ifndef FM_STORAGE_CLUSTER_H
 #define FM_STORAGE_CLUSTER_H

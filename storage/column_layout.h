@@ -8,8 +8,8 @@
 
 #define COLUMN_MAGIC 0x31434d46u /* "FMC1" */
 
-/* Then: block_count entries, bounds, stored aux, zeros up to 4 below a multiple of 8, and the CRC-32C
- * of all that; then the blocks. */
+/* Then: block_count entries, bounds, stored aux, zeros up to 4 below a multiple of 8, and the
+ * CRC-32C of all that; then the blocks. */
 struct column_header {
     uint32_t magic;
     uint32_t header_bytes; /* With everything before the first block. */

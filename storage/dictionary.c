@@ -55,7 +55,7 @@ void table_dictionaries_free(struct table_dictionaries *dictionaries)
     free(dictionaries);
 }
 
-/* ---- Collecting texts --------------------------------------------------------------------------- */
+/* ---- Collecting texts ------------------------------------------------------------------------ */
 
 struct text_place {
     uint32_t at;
@@ -247,7 +247,7 @@ static enum fm_status collect(struct texts *texts, const struct table_state *sta
     return status == FM_NOTFOUND ? FM_OK : status;
 }
 
-/* ---- The next generation ------------------------------------------------------------------------- */
+/* ---- The next generation --------------------------------------------------------------------- */
 
 static void put_text(struct fm_buf *text, struct fm_buf *offsets, struct fm_span value)
 {

@@ -6,7 +6,8 @@
 
 __extension__ typedef __int128 wide;
 
-/* Every value of a type, one loop for runs without nulls: those are what the compiler is good at. */
+/* Every value of a type, one loop for runs without nulls: those are what the compiler is good
+ * at. */
 #define DEFINE_EXTREMES(name, type, less)                                                          \
     static void name(const struct fm_batch *batch, const struct fm_vector_entry *vector,           \
                      uint32_t first, uint32_t count, struct extremes *out)                         \

@@ -10,8 +10,8 @@
 FM_MUST_USE enum fm_status folder_open(const char *dir, int *out, struct fm_error *err);
 /* Whether it has a `store` folder. */
 bool folder_has_store(int dir);
-/* Make the reserve file where there is room for it beyond `free_bytes_min`; give it up where the disk
- * is full, so that the store can be opened. Neither can fail in a way that matters. */
+/* Make the reserve file where there is room for it beyond `free_bytes_min`; give it up where the
+ * disk is full, so that the store can be opened. Neither can fail in a way that matters. */
 void folder_keep_reserve(int dir, uint64_t bytes, uint64_t free_bytes_min);
 void folder_release_reserve(int dir, uint64_t bytes);
 

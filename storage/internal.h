@@ -1,11 +1,11 @@
 /* What the files of the store share. Not for other folders.
  *
  * Life: a store owns its tables until it is closed; a table owns its schemas and segment records as
- * long. What changes with each commit is in an immutable, counted `struct table_state`; readers hold
- * the one they began with.
- * Locks: `lock` guards the registry, each table's `state`, `schema` and `is_appending`, and the flags.
- * `commit_lock` orders commits (RocksDB write, slots) and is taken before `lock`, never after.
- * Dictionaries (dictionary.h) and the arena (arena.h) have their own locks, taken last. */
+ * long. What changes with each commit is in an immutable, counted `struct table_state`; readers
+ * hold the one they began with.
+ * Locks: `lock` guards the registry, each table's `state`, `schema` and `is_appending`, and the
+ * flags. `commit_lock` orders commits (RocksDB write, slots) and is taken before `lock`, never
+ * after. Dictionaries (dictionary.h) and the arena (arena.h) have their own locks, taken last. */
 #ifndef FM_STORAGE_INTERNAL_H
 #define FM_STORAGE_INTERNAL_H
 
@@ -119,13 +119,13 @@ bool schema_is_keyed(const struct fm_schema *schema);
 /* Position of the field with this id, or -1. */
 int64_t schema_position(const struct fm_schema *schema, uint32_t field_id);
 
-/* ---- load.c: what an opened RocksDB holds, into memory ----------------------------------------- */
+/* ---- load.c: what an opened RocksDB holds, into memory --------------------------------------- */
 
 FM_MUST_USE enum fm_status store_load(struct fm_store *store, struct fm_error *err);
 /* The store owns the table when FM_OK is returned. */
 FM_MUST_USE enum fm_status store_add_table(struct fm_store *store, struct table *table);
 
-/* ---- commit.c --------------------------------------------------------------------------------- */
+/* ---- commit.c -------------------------------------------------------------------------------- */
 
 /* Write the batch as the next commit, synced, and then the slots. After a failure the store is
  * poisoned: it is unknown whether the commit is there. */

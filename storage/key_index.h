@@ -17,8 +17,8 @@ struct key_update {
     struct superseded_edit *superseded;
 };
 
-/* Make the rows of `batch`, whose sequences begin with `first`, the latest of their keys: entries go
- * to `out`, rows that are no longer the latest to `update->superseded`. */
+/* Make the rows of `batch`, whose sequences begin with `first`, the latest of their keys: entries
+ * go to `out`, rows that are no longer the latest to `update->superseded`. */
 FM_MUST_USE enum fm_status key_index_update(struct key_update *update, const struct fm_batch *batch,
                                             uint64_t first, struct rocks_batch *out,
                                             struct fm_error *err);

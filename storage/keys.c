@@ -672,10 +672,10 @@ void segment_value_deinit(struct segment_value *value)
     *value = (struct segment_value){0};
 }
 
-/* ---- Outside slots ----------------------------------------------------------------------------- */
+/* ---- Outside slots --------------------------------------------------------------------------- */
 
-/* Offsets in a slot: magic 0 (8), version 8 (4), reserved 12 (4), mesh 16 (32), node 48 (16), number 64
- * (8), time 72 (8), digest 80 (32), zeros, SHA-256 of all before at 480 (32). */
+/* Offsets in a slot: magic 0 (8), version 8 (4), reserved 12 (4), mesh 16 (32), node 48 (16),
+ * number 64 (8), time 72 (8), digest 80 (32), zeros, SHA-256 of all before at 480 (32). */
 static const uint8_t slot_magic[8] = {'F', 'M', 'S', 'L', 'O', 'T', '1', '\n'};
 #define SLOT_SUM_AT 480u
 

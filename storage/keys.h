@@ -1,5 +1,5 @@
-/* Every key and every value that the store keeps in RocksDB, and the records of the outside slots: the
- * tables of docs/storage.md, "Keys and values", in code. Vectors in tests/vectors/storage.txt.
+/* Every key and every value that the store keeps in RocksDB, and the records of the outside slots:
+ * the tables of docs/storage.md, "Keys and values", in code. Vectors in tests/vectors/storage.txt.
  * Numbers in keys are big endian, so that keys sort by them; in values they are little endian.
  * Each value but those of the key index ends with the CRC-32C of the bytes before it.
  * Threads: plain data. Errors: decoders answer FM_CORRUPT for bytes that fail their checksum or do
@@ -196,7 +196,7 @@ void segment_value_encode(struct fm_buf *out, const struct segment_value *value)
 FM_MUST_USE enum fm_status segment_value_decode(struct fm_span bytes, struct segment_value *out);
 void segment_value_deinit(struct segment_value *value);
 
-/* ---- Outside slots ---------------------------------------------------------------------------- */
+/* ---- Outside slots --------------------------------------------------------------------------- */
 
 #define SLOT_BYTES 512u
 struct slot_value {

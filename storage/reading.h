@@ -22,14 +22,14 @@ struct fm_snapshot {
 
 struct snapshot_table *snapshot_find(struct fm_snapshot *snapshot, const char *domain,
                                      const char *table);
-/* The dictionary of a column, the same for the snapshot's whole life; NULL in `*out`: none. It lives
- * as long as the snapshot. */
+/* The dictionary of a column, the same for the snapshot's whole life; NULL in `*out`: none. It
+ * lives as long as the snapshot. */
 FM_MUST_USE enum fm_status snapshot_dictionary(struct fm_snapshot *snapshot,
                                                struct snapshot_table *table, uint32_t position,
                                                const struct table_dictionary **out,
                                                struct fm_error *err);
 
-/* ---- Columns of segments ------------------------------------------------------------------------ */
+/* ---- Columns of segments --------------------------------------------------------------------- */
 
 /* A stored column value under inspection. */
 struct stored_column {
@@ -53,8 +53,8 @@ struct loaded {
 };
 void loaded_release(struct loaded *loaded); /* Zeroed is fine. */
 
-/* The whole column, in codes of `dictionary` where that is not NULL; NULLs where the segment lacks the
- * field. From the arena, or decoded into it. `arena_only`: FM_LIMIT when the arena has no room;
+/* The whole column, in codes of `dictionary` where that is not NULL; NULLs where the segment lacks
+ * the field. From the arena, or decoded into it. `arena_only`: FM_LIMIT when the arena has no room;
  * else memory of its own serves. */
 FM_MUST_USE enum fm_status load_column(const struct table_state *state,
                                        const struct segment_value *segment,
@@ -74,7 +74,7 @@ FM_MUST_USE enum fm_status load_blocks(const struct table_state *state,
                                        const struct table_dictionary *dictionary, uint32_t first,
                                        uint32_t count, struct loaded *out, struct fm_error *err);
 
-/* ---- Which rows -------------------------------------------------------------------------------- */
+/* ---- Which rows ------------------------------------------------------------------------------ */
 
 /* How many facts there were: `*size` of the state's. FM_INVALID: no such version. */
 FM_MUST_USE enum fm_status resolve_at(struct fm_snapshot *snapshot, const struct table_state *state,

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-/* ---- Opening ---------------------------------------------------------------------------------- */
+/* ---- Opening --------------------------------------------------------------------------------- */
 
 static enum fm_status add_column(struct fm_scan *scan, struct snapshot_table *table,
                                  uint32_t position, uint32_t *out, struct fm_error *err)
@@ -143,7 +143,7 @@ void fm_scan_free(struct fm_scan *scan)
     free(scan);
 }
 
-/* ---- Rows that are copied as they are ------------------------------------------------------------- */
+/* ---- Rows that are copied as they are -------------------------------------------------------- */
 
 static bool is_whole(const uint64_t selection[SCAN_WORDS], uint32_t count)
 {
@@ -237,7 +237,7 @@ static enum fm_status emit_slice(struct fm_scan *scan, uint32_t known, struct fm
     return FM_OK;
 }
 
-/* ---- Rows that are picked ------------------------------------------------------------------------- */
+/* ---- Rows that are picked -------------------------------------------------------------------- */
 
 /* Upper bound of the bytes that rows [first, first + count) of the unit take in a builder. */
 static uint64_t rows_bytes(const struct fm_scan *scan, uint32_t first, uint32_t count)
@@ -317,7 +317,7 @@ static enum fm_status emit_picked(struct fm_scan *scan, struct fm_buf *batch)
     return fm_batch_builder_finish(scan->builder, 0, batch);
 }
 
-/* ---- One step ----------------------------------------------------------------------------------- */
+/* ---- One step -------------------------------------------------------------------------------- */
 
 /* As many rows as surely fit a batch, halving from the rest of the block. */
 static uint32_t rows_fitting(const struct fm_scan *scan, uint32_t count, uint64_t *bytes)

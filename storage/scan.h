@@ -1,8 +1,8 @@
 /* Inside of a scan, for scan*.c and map.c only.
  *
- * A scan goes through the table's units (units.h). Of a segment, zone maps first rule out blocks; the
- * columns of what is left are taken from the arena, or decoded: whole and into the arena when at
- * least half of the blocks are wanted, else block by block. Runs of blocks of which every row is
+ * A scan goes through the table's units (units.h). Of a segment, zone maps first rule out blocks;
+ * the columns of what is left are taken from the arena, or decoded: whole and into the arena when
+ * at least half of the blocks are wanted, else block by block. Runs of blocks of which every row is
  * wanted are copied (slice.h), other rows go one by one through a builder. */
 #ifndef FM_STORAGE_SCAN_H
 #define FM_STORAGE_SCAN_H

@@ -26,7 +26,7 @@ void scan_leave_unit(struct fm_scan *scan)
     scan->has_unit = false;
 }
 
-/* ---- Blocks ------------------------------------------------------------------------------------- */
+/* ---- Blocks ---------------------------------------------------------------------------------- */
 
 static enum fm_status open_stored(struct fm_scan *scan, struct scan_column *column,
                                   struct fm_error *err)
@@ -132,7 +132,7 @@ enum fm_status scan_next_unit(struct fm_scan *scan, struct fm_error *err)
     return status;
 }
 
-/* ---- Columns ------------------------------------------------------------------------------------ */
+/* ---- Columns --------------------------------------------------------------------------------- */
 
 static enum fm_status load_one(struct fm_scan *scan, struct scan_column *column, uint32_t block,
                                struct fm_error *err)
@@ -181,7 +181,7 @@ enum fm_status scan_load(struct fm_scan *scan, uint32_t row, struct fm_error *er
     return status;
 }
 
-/* ---- Rows --------------------------------------------------------------------------------------- */
+/* ---- Rows ------------------------------------------------------------------------------------ */
 
 static void select_none(uint64_t selection[SCAN_WORDS])
 {

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-/* ---- Header ------------------------------------------------------------------------------------ */
+/* ---- Header ---------------------------------------------------------------------------------- */
 
 static bool header_holds(const struct column_header *header, const struct fm_type *type,
                          size_t value_len)
@@ -210,8 +210,8 @@ enum fm_status column_block_bounds(const struct column *column, uint32_t block, 
     return bounds_decode(&cursor, out);
 }
 
-/* Enums are compared by text here, as extremes.c does: whatever order SQL gives them, bounds that are
- * equal then mean one value. Their lengths take one byte. */
+/* Enums are compared by text here, as extremes.c does: whatever order SQL gives them, bounds that
+ * are equal then mean one value. Their lengths take one byte. */
 static int compare_bounds(const struct fm_type *type, struct fm_span a, struct fm_span b)
 {
     size_t len = (a.len < b.len ? a.len : b.len) - 1;
@@ -245,7 +245,7 @@ void bounds_merge(struct bounds *bounds, const struct bounds *more, const struct
     }
 }
 
-/* ---- Blocks to a batch -------------------------------------------------------------------------- */
+/* ---- Blocks to a batch ----------------------------------------------------------------------- */
 
 /* Where the parts of the batch under construction are. */
 struct target {

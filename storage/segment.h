@@ -1,7 +1,7 @@
-/* The stored value of one column of one segment (docs/storage.md, "Column value"): a header with the
- * encoding, a directory of blocks and a dictionary, then blocks of FM_BLOCK_ROWS rows, each decodable
- * by itself. The codes and values in a block are in the form of core/batch.h, so a column decodes
- * into a one-column batch by putting its blocks one behind the other.
+/* The stored value of one column of one segment (docs/storage.md, "Column value"): a header with
+ * the encoding, a directory of blocks and a dictionary, then blocks of FM_BLOCK_ROWS rows, each
+ * decodable by itself. The codes and values in a block are in the form of core/batch.h, so a column
+ * decodes into a one-column batch by putting its blocks one behind the other.
  * Threads: an encoder or a column by one thread; the bytes behind a column must not change.
  * Errors:  everything read from stored bytes is checked: FM_CORRUPT. */
 #ifndef FM_STORAGE_SEGMENT_H

@@ -1,5 +1,5 @@
-/* Batches cut out of decoded columns by copying, without looking at single values: what makes a scan
- * of whole segments cheap.
+/* Batches cut out of decoded columns by copying, without looking at single values: what makes a
+ * scan of whole segments cheap.
  * Threads: none of its own. */
 #ifndef FM_STORAGE_SLICE_H
 #define FM_STORAGE_SLICE_H

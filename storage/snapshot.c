@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-/* All tables' latest states, and RocksDB's under the same lock: no table has more than the one append
- * in it that is being committed right now. */
+/* All tables' latest states, and RocksDB's under the same lock: no table has more than the one
+ * append in it that is being committed right now. */
 static enum fm_status take_states(struct fm_snapshot *snapshot)
 {
     struct fm_store *store = snapshot->store;
@@ -116,7 +116,7 @@ enum fm_status snapshot_dictionary(struct fm_snapshot *snapshot, struct snapshot
     return status;
 }
 
-/* ---- Columns ------------------------------------------------------------------------------------ */
+/* ---- Columns --------------------------------------------------------------------------------- */
 
 static enum fm_status put_column(struct fm_snapshot *snapshot, struct snapshot_table *table,
                                  uint32_t position, struct fm_column *out, struct fm_buf *storage,

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* ---- Segment lists ------------------------------------------------------------------------------- */
+/* ---- Segment lists --------------------------------------------------------------------------- */
 
 static struct segment_list *list_new(uint32_t capacity)
 {

@@ -14,7 +14,7 @@
 #define FREE_BYTES_MIN_DEFAULT (UINT64_C(256) << 20)
 #define STORE_PATH_MAX 4096u
 
-/* ---- Is this the store that was promised? ------------------------------------------------------- */
+/* ---- Is this the store that was promised? ---------------------------------------------------- */
 
 static enum fm_status read_value(struct rocks *rocks, const struct key *key, struct fm_buf *out,
                                  struct fm_error *err)
@@ -329,7 +329,7 @@ void fm_store_close(struct fm_store *store)
     free(store);
 }
 
-/* ---- Tables ------------------------------------------------------------------------------------ */
+/* ---- Tables ---------------------------------------------------------------------------------- */
 
 enum fm_status fm_store_table(struct fm_store *store, const char *domain, const char *table,
                               struct fm_table_info *out)

@@ -1,6 +1,7 @@
 /* Which rows of a keyed table are not the latest of their key: a bitmap for each window of
- * 2^KEYS_WINDOW_BITS sequences (CRoaring's portable form; keys.h). Windows do not depend on segments,
- * so sealing and merging leave them alone. Versions share the windows that they have in common.
+ * 2^KEYS_WINDOW_BITS sequences (CRoaring's portable form; keys.h). Windows do not depend on
+ * segments, so sealing and merging leave them alone. Versions share the windows that they have in
+ * common.
  * Threads: a version is immutable once published and may be shared; an edit is one thread's. */
 #ifndef FM_STORAGE_SUPERSEDED_H
 #define FM_STORAGE_SUPERSEDED_H

@@ -123,7 +123,7 @@ enum fm_status units_next(struct units *units, struct unit *out, struct fm_error
     return FM_OK;
 }
 
-/* ---- Hot rows --------------------------------------------------------------------------------- */
+/* ---- Hot rows -------------------------------------------------------------------------------- */
 
 static enum fm_status view_hot(struct hot_rows *rows)
 {

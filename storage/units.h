@@ -1,5 +1,5 @@
-/* The runs of rows that a table's state is made of, in sequence order: segments and hot values. Every
- * fact is in exactly one; a gap is FM_CORRUPT, so nothing can be left out silently.
+/* The runs of rows that a table's state is made of, in sequence order: segments and hot values.
+ * Every fact is in exactly one; a gap is FM_CORRUPT, so nothing can be left out silently.
  * Threads: one per object. */
 #ifndef FM_STORAGE_UNITS_H
 #define FM_STORAGE_UNITS_H
