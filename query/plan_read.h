@@ -1,5 +1,5 @@
-/* What the optimised plan says about each slot: the columns wanted, and the terms of the filters right
- * above its scan. Everything that is not understood is left out: predicates only save work.
+/* What the optimised plan says about each slot: the columns wanted, and the terms of the filters
+ * right above its scan. What is not understood is left out: predicates only save work.
  * Threads: one per call. */
 #ifndef FM_QUERY_PLAN_READ_H
 #define FM_QUERY_PLAN_READ_H
@@ -17,14 +17,14 @@ struct plan_reader {
     struct fm_plan *plan; /* tables[] with their schemas; fields and predicates are filled. */
     struct fm_error *err;
     uint32_t scan_counts[FM_QUERY_TABLES_MAX];
-    uint64_t shared; /* Slots that would be read more than once: more scans, or a recursion. */
+    uint64_t shared; /* Slots read twice: by two scans, or in a recursion. */
     bool streams;
     bool *wanted[FM_QUERY_TABLES_MAX]; /* Owned: per slot, per field. */
 };
 
 /* Read {"error": false, "plans": [one]} into plan->tables[].fields and .predicates, and say in
- * `shared` which slots the plan would read more than once. FM_INVALID: a scan of something else than
- * slots and generated rows. */
+ * `shared` which slots the plan would read more than once. FM_INVALID: a scan of something else
+ * than slots and generated rows. */
 FM_MUST_USE enum fm_status plan_read(struct fm_plan *plan, struct fm_span json, uint64_t *shared,
                                      struct fm_error *err);
 
@@ -32,6 +32,20 @@ FM_MUST_USE enum fm_status plan_read(struct fm_plan *plan, struct fm_span json, 
 
 /* Terms of a LOGICAL_FILTER whose input leads to one scan, to that slot's predicates. */
 FM_MUST_USE enum fm_status plan_read_filter(struct plan_reader *reader, const json_t *filter);
+
+/* A column under an expression: a field of a scan, or the mark of an IN list. */
+struct plan_column {
+    struct plan_scan scan;
+    uint32_t field;
+    bool widened;         /* Cast to a wider type that holds all its values. */
+    const json_t *values; /* Of a mark: the rows of the list. */
+};
+
+/* The column that an expression over the operator `input` stands for, bare or cast without loss.
+ * Only operators are passed that neither add nor repeat rows: then a filter above them may as well
+ * stand on the scan. */
+bool plan_column_of(const struct plan_reader *reader, const json_t *input, const json_t *expression,
+                    struct plan_column *out);
 
 /* Position in the schema of what the scan's output column `index` carries. */
 bool plan_scan_field(const struct plan_reader *reader, const struct plan_scan *scan, uint64_t index,

@@ -1,6 +1,6 @@
-/* The syntax tree of one statement, from the engine's JSON: checked against a list of what is allowed
- * (tree_forms.c), its tables found, and rewritten to read slots. What is not on the list is refused,
- * also a key that a newer engine might add: nothing unseen passes.
+/* The syntax tree of one statement, from the engine's JSON: checked against a list of what is
+ * allowed (tree_forms.c), its tables found, and rewritten to read slots. What is not on the list is
+ * refused, also a key that a newer engine might add: nothing unseen passes.
  *
  * The walk also learns which field names are used in such a way that an ENUM in place of text could
  * be noticed (tree_uses.h).
@@ -34,6 +34,7 @@ struct tree {
     json_t *kept;      /* Owned array: old nodes whose strings `tables` still uses. */
     json_t *qualified; /* Owned array of references: column refs with three or more parts. */
     struct tree_uses uses;
+    bool timed; /* Asks what time it is: constants in a plan hold for that plan only. */
     /* Of the walk. */
     const char *ctes[TREE_CTES_MAX];
     uint32_t cte_count;
@@ -54,7 +55,7 @@ FM_MUST_USE enum fm_status tree_point(struct tree *tree, uint64_t shared);
  * that the engine printed. By text, because printing loses the word MATERIALIZED. */
 FM_MUST_USE enum fm_status tree_share(struct fm_span sql, uint64_t shared, struct fm_buf *out);
 
-/* ---- Between the files of the walk ------------------------------------------------------------ */
+/* ---- Between the files of the walk ----------------------------------------------------------- */
 
 /* FM_INVALID with "line l, column c: " before the text when `node` knows its position. */
 FM_MUST_USE enum fm_status tree_fail(struct tree *tree, const json_t *node, enum fm_status status,

@@ -82,6 +82,35 @@ static void note_use(struct tree *tree, const json_t *node, const json_t *column
         refuse_all(tree, column); /* Its name is the text of the call. */
 }
 
+/* Functions, with parentheses or without, that the engine folds to the time of planning. */
+static bool is_clock(const char *name)
+{
+    static const char *const names[] = {
+        "now",
+        "today",
+        "ago",
+        "age",
+        "current_date",
+        "current_time",
+        "current_timestamp",
+        "current_localtime",
+        "current_localtimestamp",
+        "localtime",
+        "localtimestamp",
+        "get_current_time",
+        "get_current_timestamp",
+        "transaction_timestamp",
+        "pg_conf_load_time",
+        "pg_postmaster_start_time",
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcasecmp(name, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 static enum fm_status walk_column(struct tree *tree, json_t *node, enum tree_use use)
 {
     json_t *names = tree_json_array(node, "column_names");
@@ -90,6 +119,8 @@ static enum fm_status walk_column(struct tree *tree, json_t *node, enum tree_use
         return tree_fail(tree, node, FM_INVALID, "a column reference without a name");
     if (json_array_size(names) >= 3 && json_array_append(tree->qualified, node) != 0)
         return FM_NOMEM;
+    if (json_array_size(names) == 1 && is_clock(json_string_value(json_array_get(names, 0))))
+        tree->timed = true;
     note_use(tree, node, node, use);
     return FM_OK;
 }
@@ -109,6 +140,8 @@ static enum fm_status check_function(struct tree *tree, const json_t *node)
     const char *why = tree_function_refused(name);
     if (why != NULL)
         return tree_fail(tree, node, FM_INVALID, "function %s is not supported: %s", name, why);
+    if (is_clock(name))
+        tree->timed = true;
     /* JSON compares with text, but not with an ENUM. */
     if (strncasecmp(name, "json", 4) == 0 || strcasecmp(name, "to_json") == 0 ||
         strcasecmp(name, "->") == 0 || strstr(name, "_json") != NULL)

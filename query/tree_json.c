@@ -135,7 +135,7 @@ static void print_object(const json_t *json, unsigned depth, struct fm_buf *out)
 
     if (json_object_size(json) == 0)
         fm_buf_put_str(out, "{");
-    /* Keys are the engine's own words: they need no escapes, and jansson gives them as C strings. */
+    /* Keys are the engine's own words, which the walk has checked: they need no escapes. */
     json_object_foreach((json_t *)(uintptr_t)json, key, value)
     {
         fm_buf_put_str(out, before);
