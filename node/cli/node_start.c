@@ -88,7 +88,8 @@ static enum fm_status start(const struct flags *flags, struct fm_error *err)
         return status;
     if (flags->print_config)
         return print_config(config, err);
-    return fm_node_run(config, err);
+    status = fm_core_init(err);
+    return status == FM_OK ? fm_node_run(config, err) : status;
 }
 
 static enum fm_status run(int argc, char **argv, struct fm_error *err)

@@ -83,7 +83,7 @@ enum fm_status fm_cli_options(int argc, char **argv, const struct fm_cli_option 
     for (; optind < argc && rest->count < FM_CLI_LIST_MAX; optind++) /* Behind "--". */
         rest->items[rest->count++] = argv[optind];
     if (rest->count < rest_min)
-        return fm_fail(err, FM_USAGE, "something is missing; add --help");
+        return fm_fail(err, FM_USAGE, "an argument is missing; add --help");
     if (rest->count > rest_max)
         return fm_fail(err, FM_USAGE, "'%.60s' is one word too many; add --help",
                        rest->items[rest_max]);
