@@ -21,7 +21,7 @@ struct fm_connection {
     struct fm_buf node_cert;
     atomic_bool linked; /* A pipe is there. */
     atomic_bool broken;
-    pthread_mutex_t lock; /* Guards `waiting`. */
+    pthread_mutex_t lock; /* Guards `waiting`, and that nothing starts on a broken link. */
     nng_aio *waiting[CALLS_MAX];
 };
 
@@ -39,8 +39,8 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *context)
     }
     if (!atomic_load(&connection->linked))
         return;
-    atomic_store(&connection->broken, true);
     (void)pthread_mutex_lock(&connection->lock); /* Cannot fail: a plain mutex. */
+    atomic_store(&connection->broken, true);
     for (uint32_t i = 0; i < CALLS_MAX; i++)
         if (connection->waiting[i] != NULL)
             nng_aio_abort(connection->waiting[i], NNG_ECONNRESET);
@@ -94,6 +94,23 @@ static nng_duration left(fm_ms deadline)
                                             : (nng_duration)(deadline - now);
 }
 
+/* Begin to send or to receive; what has begun is aborted when the link goes, so that nobody waits
+ * for an answer that cannot come. nng would send over its next link, which is in no session. */
+static int run_step(struct fm_connection *connection, nng_ctx context, nng_aio *aio, fm_ms deadline,
+                    void (*step)(nng_ctx, nng_aio *))
+{
+    nng_aio_set_timeout(aio, left(deadline));
+    (void)pthread_mutex_lock(&connection->lock);
+    bool broken = atomic_load(&connection->broken);
+    if (!broken)
+        step(context, aio);
+    (void)pthread_mutex_unlock(&connection->lock);
+    if (broken)
+        return NNG_ECONNRESET;
+    nng_aio_wait(aio);
+    return nng_aio_result(aio);
+}
+
 struct exchange { /* One request and its answer, whatever happens in between. */
     nng_ctx context;
     bool context_open;
@@ -130,21 +147,12 @@ static enum fm_status exchange_frames(struct fm_connection *connection, struct f
         nng_msg_free(message);
         return fm_fail(err, FM_BUSY, "more than %u calls on one connection", CALLS_MAX);
     }
-    nng_aio_set_timeout(exchange.aio, left(deadline));
     nng_aio_set_msg(exchange.aio, message);
-    nng_ctx_send(exchange.context, exchange.aio);
-    nng_aio_wait(exchange.aio);
-    code = nng_aio_result(exchange.aio);
-    if (code != 0) {
-        nng_msg_free(nng_aio_get_msg(exchange.aio));
-    } else if (atomic_load(&connection->broken)) {
-        code = NNG_ECONNRESET;
-    } else {
-        nng_aio_set_timeout(exchange.aio, left(deadline));
-        nng_ctx_recv(exchange.context, exchange.aio);
-        nng_aio_wait(exchange.aio);
-        code = nng_aio_result(exchange.aio);
-    }
+    code = run_step(connection, exchange.context, exchange.aio, deadline, nng_ctx_send);
+    if (code != 0)
+        nng_msg_free(nng_aio_get_msg(exchange.aio)); /* Not sent: still ours. */
+    else
+        code = run_step(connection, exchange.context, exchange.aio, deadline, nng_ctx_recv);
     remove_waiting(connection, slot);
     if (code != 0)
         return nng_failed(code, err, "wait for the answer");
@@ -211,38 +219,71 @@ static enum fm_status accept_peer(struct fm_connection *connection,
     return fm_buf_status(&connection->node_cert);
 }
 
+/* `answer` is left with the answer to FINISH, empty when the pattern has none. */
 static enum fm_status run_handshake(struct fm_connection *connection,
                                     struct fm_handshake *handshake, fm_ms deadline,
-                                    struct fm_error *err)
+                                    struct fm_buf *answer, struct fm_error *err)
 {
     FM_AUTO(fm_buf_free) struct fm_buf frame = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
-    FM_AUTO(fm_buf_free) struct fm_buf answer = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
     enum fm_status status = fm_handshake_start(handshake, &frame);
 
+    if (status != FM_OK)
+        return fm_fail(err, status, "begin a handshake: %s", fm_status_text(status));
     while (status == FM_OK && frame.len != 0) {
-        fm_buf_clear(&answer);
-        status = exchange_frames(connection, fm_buf_span(&frame), deadline, &answer, err);
-        if (status != FM_OK)
+        fm_buf_clear(answer);
+        status = exchange_frames(connection, fm_buf_span(&frame), deadline, answer, err);
+        if (status != FM_OK || fm_handshake_is_finished(handshake))
             return status;
         fm_buf_clear(&frame);
-        if (fm_handshake_is_finished(handshake))
-            break; /* The answer to FINISH is read by the caller's first step below. */
-        status = fm_handshake_step(handshake, fm_buf_span(&answer), &frame, err);
+        status = fm_handshake_step(handshake, fm_buf_span(answer), &frame, err);
     }
+    fm_buf_clear(answer);
+    return status;
+}
+
+static enum fm_status read_reply(struct fm_connection *connection, struct fm_span frame_bytes,
+                                 struct fm_buf *plain, struct fm_reply *reply, struct fm_error *err)
+{
+    struct fm_frame frame;
+    enum fm_status status = fm_frame_decode(frame_bytes, &frame);
+
     if (status != FM_OK)
-        return status;
-    /* After XX's FINISH the responder says whether it admits us: sealed, or refused in clear. */
-    struct fm_frame reply;
-    status = fm_frame_decode(fm_buf_span(&answer), &reply);
-    if (status == FM_OK && reply.kind == FM_FRAME_REFUSED && reply.rest.len > 1)
-        return fm_fail(err, FM_REFUSED, "the node refuses: %.*s", (int)(reply.rest.len - 1),
-                       (const char *)reply.rest.data + 1);
+        return fm_fail(err, status, "the answer is not a frame");
+    if (frame.kind == FM_FRAME_REFUSED) {
+        atomic_store(&connection->broken, true); /* The node does not know the session any more. */
+        return fm_frame_refusal(&frame, NULL, err);
+    }
+    if (frame.kind != FM_FRAME_SEALED ||
+        memcmp(frame.session, connection->session_id, sizeof frame.session) != 0)
+        return fm_fail(err, FM_MALFORMED, "the answer belongs to another session");
+    status = fm_frame_open(connection->session, &frame, frame_bytes, fm_now_ms(), plain);
+    if (status == FM_OK)
+        status = fm_reply_decode(fm_buf_span(plain), reply);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the answer does not open: %s", fm_status_text(status));
+    return FM_OK;
+}
+
+/* After FINISH the responder says whether it admits us: sealed, or refused in clear. */
+static enum fm_status read_admission(struct fm_connection *connection, const struct fm_buf *answer,
+                                     struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf plain = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    struct fm_reply reply;
+
+    if (answer->len == 0)
+        return FM_OK;
+    enum fm_status status = read_reply(connection, fm_buf_span(answer), &plain, &reply, err);
+    if (status == FM_OK && reply.status != FM_OK)
+        status = fm_fail(err, reply.status, "%.*s", (int)reply.error.len,
+                         (const char *)reply.error.data);
     return status;
 }
 
 static enum fm_status handshake(struct fm_connection *connection,
                                 const struct fm_connect_options *options, struct fm_error *err)
 {
+    FM_AUTO(fm_buf_free) struct fm_buf answer = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
     FM_AUTO(fm_handshake_freep) struct fm_handshake *state = NULL;
     const struct fm_identity *identity = options->identity;
     struct fm_handshake_options setup = {
@@ -263,13 +304,15 @@ static enum fm_status handshake(struct fm_connection *connection,
     }
     enum fm_status status = fm_handshake_new(&setup, &state);
     if (status == FM_OK)
-        status = run_handshake(connection, state, options->deadline, err);
+        status = run_handshake(connection, state, options->deadline, &answer, err);
     if (status == FM_OK)
         status = accept_peer(connection, state, options->expected, err);
+    if (status == FM_OK)
+        status = fm_handshake_session(state, fm_now_ms(), &connection->session);
     if (status != FM_OK)
         return status;
     memcpy(connection->session_id, fm_handshake_session_id(state), 16);
-    return fm_handshake_session(state, fm_now_ms(), &connection->session);
+    return read_admission(connection, &answer, err);
 }
 
 enum fm_status fm_connection_open(const struct fm_connect_options *options,
@@ -334,31 +377,6 @@ bool fm_connection_is_broken(const struct fm_connection *connection)
 
 /* ---- Calls ---------------------------------------------------------------------------------------- */
 
-static enum fm_status read_reply(struct fm_connection *connection, struct fm_span frame_bytes,
-                                 struct fm_buf *plain, struct fm_reply *reply, struct fm_error *err)
-{
-    struct fm_frame frame;
-    enum fm_status status = fm_frame_decode(frame_bytes, &frame);
-
-    if (status != FM_OK)
-        return fm_fail(err, status, "the answer is not a frame");
-    if (frame.kind == FM_FRAME_REFUSED) {
-        atomic_store(&connection->broken, true); /* The node does not know the session any more. */
-        return fm_fail(err, FM_UNAVAILABLE, "the node refuses: %.*s",
-                       frame.rest.len > 1 ? (int)(frame.rest.len - 1) : 0,
-                       frame.rest.len > 1 ? (const char *)frame.rest.data + 1 : "");
-    }
-    if (frame.kind != FM_FRAME_SEALED ||
-        memcmp(frame.session, connection->session_id, sizeof frame.session) != 0)
-        return fm_fail(err, FM_MALFORMED, "the answer belongs to another session");
-    status = fm_frame_open(connection->session, &frame, frame_bytes, fm_now_ms(), plain);
-    if (status == FM_OK)
-        status = fm_reply_decode(fm_buf_span(plain), reply);
-    if (status != FM_OK)
-        return fm_fail(err, status, "the answer does not open: %s", fm_status_text(status));
-    return FM_OK;
-}
-
 enum fm_status fm_connection_call(struct fm_connection *connection, enum fm_method method,
                                   const struct fm_request_id *id, struct fm_span body,
                                   fm_ms deadline, struct fm_buf *reply, struct fm_error *err)
@@ -382,6 +400,8 @@ enum fm_status fm_connection_call(struct fm_connection *connection, enum fm_meth
         return fm_wrap(err, status, "%s", fm_method_text(method));
     fm_buf_clear(&plain);
     status = read_reply(connection, fm_buf_span(&answer), &plain, &decoded, err);
+    if (status == FM_REFUSED)
+        status = FM_UNAVAILABLE; /* The session is gone; that says nothing about rights. */
     if (status != FM_OK)
         return fm_wrap(err, status, "%s", fm_method_text(method));
     if (decoded.status != FM_OK)
