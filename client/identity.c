@@ -15,7 +15,8 @@ static void closep(int *fd)
 
 enum fm_status fm_file_read(const char *path, size_t max, struct fm_buf *out, struct fm_error *err)
 {
-    FM_AUTO(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    FM_AUTO(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* No FIFO waits. */
+    size_t start = out->len;
     struct stat info;
 
     if (fd < 0)
@@ -36,7 +37,11 @@ enum fm_status fm_file_read(const char *path, size_t max, struct fm_buf *out, st
             return fm_fail_errno(err, FM_IO, errno, "read %s", path);
         if (got == 0)
             break;
+        if ((size_t)got > max - (out->len - start)) /* It grows while it is read. */
+            return fm_fail(err, FM_LIMIT, "%s has more than %zu bytes", path, max);
         fm_buf_put(out, chunk, (size_t)got);
+        if (fm_buf_status(out) != FM_OK)
+            break;
     }
     if (fm_buf_status(out) != FM_OK)
         return fm_fail(err, fm_buf_status(out), "read %s: it is too large", path);
