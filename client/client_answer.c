@@ -143,6 +143,8 @@ enum fm_status fm_answer_check(const struct fm_charter *charter, struct fm_span 
         .bytes = leaves->bytes,
     };
     enum fm_status status = fm_verify_answer(&input, &answer->verified, err);
+    if (status == FM_MALFORMED)
+        return FM_FORGED; /* What does not decode has not been shown. */
     if (status != FM_OK)
         return status;
     status = fm_bundle_decode(input.bundle, &answer->bundle);

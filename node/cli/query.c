@@ -79,6 +79,7 @@ static enum fm_status print_footer(const struct plan *plan, const struct folkmoo
                                    uint64_t rows, fm_ms spent, struct fm_error *err)
 {
     const struct folkmoot_answer *answer = folkmoot_result_answer(result);
+    struct folkmoot_answer_info info = {0};
     bool is_table = plan->format == FM_OUTPUT_TABLE;
     FILE *stream = is_table ? stdout : stderr;
 
@@ -88,6 +89,9 @@ static enum fm_status print_footer(const struct plan *plan, const struct folkmoo
         (void)printf("(%" PRIu64 " row%s, %" PRId64 " ms%s)\n", rows, rows == 1 ? "" : "s", spent,
                      plan->no_verify ? ", not verified" : "");
     if (answer == NULL || plan->no_receipts || (!is_table && !plan->receipts))
+        return FM_OK;
+    folkmoot_answer_info(answer, &info);
+    if (info.receipt_count == 0) /* A query over no table. */
         return FM_OK;
     if (is_table)
         (void)printf("\n");
