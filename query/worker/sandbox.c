@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -24,9 +25,12 @@
 #define SANITIZED 0
 #endif
 
+/* A program begins with a few steps of our own, for what is known in the worker only. */
+#define OWN_STEPS 8u
+
 struct filter {
     unsigned short steps;
-    struct sock_filter program[FILTER_STEPS_MAX];
+    struct sock_filter program[OWN_STEPS + FILTER_STEPS_MAX];
 };
 
 struct sandbox {
@@ -120,9 +124,6 @@ static int add_conditional(scmp_filter_ctx context, bool reads)
     for (size_t i = 0; i < 2 && failed == 0; i++)
         failed = seccomp_rule_add(context, SCMP_ACT_ALLOW, mapping[i], 1,
                                   SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    /* abort() of this very process. */
-    if (failed == 0)
-        failed = seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 0);
     for (size_t i = 0; i < sizeof copying / sizeof *copying && failed == 0 && reads; i++)
         failed = seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
                                   SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)copying[i]));
@@ -158,19 +159,41 @@ static int add_rules(scmp_filter_ctx context, bool reads)
 /* libseccomp writes a program to a descriptor only. */
 static int export_program(scmp_filter_ctx context, struct filter *out)
 {
+    struct sock_filter *to = out->program + OWN_STEPS;
     int fd = memfd_create("filter", MFD_CLOEXEC);
     if (fd < 0)
         return -errno;
     int failed = seccomp_export_bpf(context, fd);
-    ssize_t bytes = failed == 0 ? pread(fd, out->program, sizeof out->program, 0) : 0;
+    ssize_t bytes = failed == 0 ? pread(fd, to, FILTER_STEPS_MAX * sizeof *to, 0) : 0;
     (void)close(fd); /* Memory only. */
     if (failed != 0)
         return failed;
-    if (bytes <= 0 || (size_t)bytes >= sizeof out->program ||
-        (size_t)bytes % sizeof *out->program != 0)
+    if (bytes <= 0 || (size_t)bytes >= FILTER_STEPS_MAX * sizeof *to ||
+        (size_t)bytes % sizeof *to != 0)
         return -EINVAL;
-    out->steps = (unsigned short)((size_t)bytes / sizeof *out->program);
+    out->steps = (unsigned short)((size_t)bytes / sizeof *to + OWN_STEPS);
     return 0;
+}
+
+/* tgkill: of this process only, which is how abort() ends it. The filter was made before the process
+ * had its number. */
+static void put_own_steps(struct filter *filter)
+{
+    uint32_t pid = (uint32_t)getpid(), arch = seccomp_arch_native();
+    uint32_t at_arch = offsetof(struct seccomp_data, arch);
+    uint32_t at_number = offsetof(struct seccomp_data, nr);
+    uint32_t at_pid = offsetof(struct seccomp_data, args); /* Little endian: its low half. */
+    const struct sock_filter steps[OWN_STEPS] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at_arch),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, arch, 0, 6),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at_number),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_tgkill, 0, 4),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at_pid),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, pid, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    memcpy(filter->program, steps, sizeof steps);
 }
 
 static int build(struct filter *out, bool reads)
@@ -239,12 +262,12 @@ enum fm_status sandbox_limit(uint64_t memory_bytes, struct fm_error *err)
     return FM_OK;
 }
 
-enum fm_status sandbox_enter(const struct sandbox *sandbox, bool reads, struct fm_error *err)
+enum fm_status sandbox_enter(struct sandbox *sandbox, bool reads, struct fm_error *err)
 {
-    const struct filter *filter = reads ? &sandbox->reads : &sandbox->query;
-    struct sock_fprog program = {.len = filter->steps,
-                                 .filter = (struct sock_filter *)(uintptr_t)filter->program};
+    struct filter *filter = reads ? &sandbox->reads : &sandbox->query;
 
+    put_own_steps(filter);
+    struct sock_fprog program = {.len = filter->steps, .filter = filter->program};
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0)
         return fm_fail_errno(err, FM_IO, errno, "system call filter");
     return FM_OK;

@@ -18,7 +18,6 @@ FM_MUST_USE enum fm_status sandbox_limit(uint64_t memory_bytes, struct fm_error 
 
 /* Put the filter on all threads; there is no way back. `reads`: also what reading a descriptor
  * takes. */
-FM_MUST_USE enum fm_status sandbox_enter(const struct sandbox *sandbox, bool reads,
-                                         struct fm_error *err);
+FM_MUST_USE enum fm_status sandbox_enter(struct sandbox *sandbox, bool reads, struct fm_error *err);
 
 #endif

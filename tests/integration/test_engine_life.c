@@ -1,0 +1,330 @@
+/* How loans end: cancelled, out of time, killed, full; and that nothing stays behind. */
+#include "query/engine.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define WORKER FM_BIN_DIR "/folkmoot-worker"
+#define ENDLESS                                                                                    \
+    "SELECT count(*) FROM range(1000000) a(i), range(1000000) b(j) WHERE (i * 7 + j) % 11 = 3"
+
+struct fixture {
+    struct fm_engine *engine;
+    struct fm_worker *worker;
+    struct fm_error err;
+};
+
+static void open_engine(struct fixture *f, uint32_t spare)
+{
+    struct fm_engine_options options = {
+        .worker_path = WORKER, .threads = 2, .memory_bytes = (size_t)256 << 20, .spare = spare};
+    if (fm_engine_open(&options, &f->engine, &f->err) != FM_OK)
+        fail_msg("%s", f->err.text);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    assert_non_null(f);
+    open_engine(f, 1);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    fm_worker_free(f->worker);
+    fm_engine_free(f->engine);
+    free(f);
+    return 0;
+}
+
+static void lend(struct fixture *f, fm_ms ms)
+{
+    fm_worker_free(f->worker);
+    f->worker = NULL;
+    if (fm_worker_lend(f->engine, fm_now_ms() + ms, &f->worker, &f->err) != FM_OK)
+        fail_msg("%s", f->err.text);
+}
+
+/* Run to the end; rows seen so far in `rows`. */
+static enum fm_status run(struct fixture *f, const char *sql, uint64_t rows_max, uint64_t *rows)
+{
+    struct fm_columns columns = {0};
+    struct fm_buf batch = FM_BUF_INIT(0);
+    struct fm_run_options options = {.rows_max = rows_max};
+
+    *rows = 0;
+    enum fm_status status = fm_worker_run(f->worker, fm_span_str(sql), &options, &columns, &f->err);
+    while (status == FM_OK) {
+        fm_buf_clear(&batch);
+        status = fm_worker_next(f->worker, &batch, &f->err);
+        if (status == FM_OK)
+            *rows += fm_load32(batch.data + 8);
+    }
+    fm_buf_free(&batch);
+    fm_columns_deinit(&columns);
+    return status == FM_NOTFOUND ? FM_OK : status;
+}
+
+static void assert_works(struct fixture *f)
+{
+    uint64_t rows = 0;
+    lend(f, 60000);
+    enum fm_status status = run(f, "SELECT 1", 0, &rows);
+    if (status != FM_OK)
+        fail_msg("%s: %s", fm_status_text(status), f->err.text);
+    assert_int_equal(rows, 1);
+}
+
+static void a_deadline_ends_a_query(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t rows = 0;
+
+    lend(f, 300);
+    fm_ms start = fm_now_ms();
+    assert_int_equal(run(f, ENDLESS, 0, &rows), FM_TIMEOUT);
+    assert_in_range(fm_now_ms() - start, 200, 5000);
+    assert_int_equal(run(f, "SELECT 1", 0, &rows), FM_TIMEOUT); /* The loan is over. */
+    struct fm_worker *late = NULL;
+    assert_int_equal(fm_worker_lend(f->engine, fm_now_ms(), &late, &f->err), FM_TIMEOUT);
+    assert_works(f);
+}
+
+/* levenshtein() does not look at the interrupt: only SIGKILL ends it. */
+static void a_deaf_query_is_killed(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t rows = 0;
+
+    lend(f, 300);
+    fm_ms start = fm_now_ms();
+    assert_int_equal(
+        run(f, "SELECT levenshtein(repeat('ab', 100000), repeat('cd', 100000))", 0, &rows),
+        FM_TIMEOUT);
+    assert_in_range(fm_now_ms() - start, 200, 8000);
+    assert_works(f);
+}
+
+static void *cancel_soon(void *argument)
+{
+    usleep(200000);
+    fm_worker_cancel(argument);
+    return NULL;
+}
+
+static void another_thread_cancels(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t thread;
+    uint64_t rows = 0;
+
+    lend(f, 60000);
+    assert_int_equal(pthread_create(&thread, NULL, cancel_soon, f->worker), 0);
+    fm_ms start = fm_now_ms();
+    assert_int_equal(run(f, ENDLESS, 0, &rows), FM_CANCELLED);
+    assert_in_range(fm_now_ms() - start, 100, 5000);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(run(f, "SELECT 1", 0, &rows), FM_CANCELLED);
+    /* Before anything was asked. */
+    lend(f, 60000);
+    fm_worker_cancel(f->worker);
+    assert_int_equal(run(f, ENDLESS, 0, &rows), FM_CANCELLED);
+    assert_works(f);
+}
+
+static void *kill_soon(void *argument)
+{
+    usleep(200000);
+    (void)kill(*(pid_t *)argument, SIGKILL);
+    return NULL;
+}
+
+static void a_killed_worker_is_an_error(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t thread;
+    uint64_t rows = 0;
+
+    lend(f, 60000);
+    pid_t pid = fm_worker_pid(f->worker);
+    assert_true(pid > 0);
+    assert_int_equal(pthread_create(&thread, NULL, kill_soon, &pid), 0);
+    assert_int_equal(run(f, ENDLESS, 0, &rows), FM_LIMIT);
+    assert_non_null(strstr(f->err.text, "killed"));
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_works(f);
+}
+
+static pid_t parent_of(pid_t pid)
+{
+    char path[64], line[256];
+    int parent = 0;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    while (parent == 0 && fgets(line, sizeof line, file) != NULL)
+        (void)sscanf(line, "PPid: %d", &parent);
+    (void)fclose(file);
+    return parent;
+}
+
+/* The first process dies: its workers go with it, the next lend starts another. */
+static void the_first_process_is_replaced(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t rows = 0;
+
+    lend(f, 60000);
+    pid_t zygote = parent_of(fm_worker_pid(f->worker));
+    assert_int_equal(kill(zygote, SIGKILL), 0);
+    usleep(100000);
+    assert_int_not_equal(run(f, "SELECT 1", 0, &rows), FM_OK);
+    assert_works(f);
+    assert_int_not_equal(parent_of(fm_worker_pid(f->worker)), zygote);
+}
+
+static uint32_t count_entries(const char *path)
+{
+    uint32_t count = 0;
+    DIR *folder = opendir(path);
+    assert_non_null(folder);
+    while (readdir(folder) != NULL)
+        count++;
+    closedir(folder);
+    return count;
+}
+
+static uint32_t count_children(pid_t pid)
+{
+    char path[64];
+    int child = 0;
+    uint32_t count = 0;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return 0; /* Kernels without CONFIG_PROC_CHILDREN. */
+    while (fscanf(file, "%d", &child) == 1)
+        count++;
+    (void)fclose(file);
+    return count;
+}
+
+static void nothing_stays_behind(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t rows = 0;
+
+    fm_engine_free(f->engine);
+    f->engine = NULL;
+    uint32_t before_all = count_entries("/proc/self/fd");
+    open_engine(f, 0);
+    lend(f, 60000);
+    pid_t zygote = parent_of(fm_worker_pid(f->worker));
+    fm_worker_free(f->worker);
+    f->worker = NULL;
+    uint32_t before = count_entries("/proc/self/fd");
+    fm_ms start = fm_now_ms();
+    for (int i = 0; i < 100; i++) {
+        lend(f, 60000);
+        assert_int_equal(run(f, "SELECT 1", 0, &rows), FM_OK);
+        fm_worker_free(f->worker);
+        f->worker = NULL;
+    }
+    print_message("100 loans without spares: %.1f ms each\n", (double)(fm_now_ms() - start) / 100);
+    assert_int_equal(count_entries("/proc/self/fd"), before);
+    assert_int_equal(count_children(zygote), 0);
+    fm_engine_free(f->engine);
+    f->engine = NULL;
+    assert_int_equal(count_entries("/proc/self/fd"), before_all);
+}
+
+static void results_of_all_sizes(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t rows = 0;
+
+    lend(f, 60000);
+    assert_int_equal(run(f, "SELECT 1 WHERE false", 0, &rows), FM_OK);
+    assert_int_equal(rows, 0);
+    assert_int_equal(run(f, "SELECT i, i::VARCHAR FROM range(1000000) t(i)", 0, &rows), FM_OK);
+    assert_int_equal(rows, 1000000);
+    /* Rows of 3 KB, then of 200 KB, then one of 10 MB, then one that is too large. */
+    assert_int_equal(run(f, "SELECT repeat('x', 3000) FROM range(3000) t(i)", 0, &rows), FM_OK);
+    assert_int_equal(rows, 3000);
+    assert_int_equal(run(f, "SELECT repeat('x', 200000) FROM range(50) t(i)", 0, &rows), FM_OK);
+    assert_int_equal(rows, 50);
+    assert_int_equal(run(f, "SELECT repeat('x', 10000000)", 0, &rows), FM_OK);
+    assert_int_equal(rows, 1);
+    assert_int_equal(run(f, "SELECT repeat('x', 17000000)", 0, &rows), FM_LIMIT);
+    assert_int_equal(run(f, "SELECT 1", 0, &rows), FM_OK);
+    /* The caller's own bound. */
+    assert_int_equal(run(f, "SELECT * FROM range(1000000)", 5000, &rows), FM_LIMIT);
+    assert_non_null(strstr(f->err.text, "5000"));
+}
+
+static void a_result_must_be_read_first(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_columns columns = {0};
+    struct fm_buf text = FM_BUF_INIT(0);
+    uint64_t rows = 0;
+
+    lend(f, 60000);
+    assert_int_equal(fm_worker_run(f->worker, fm_span_str("SELECT * FROM range(1000000)"), NULL,
+                                   &columns, &f->err),
+                     FM_OK);
+    assert_int_equal(fm_worker_parse(f->worker, fm_span_str("SELECT 1"), &text, &f->err),
+                     FM_INVALID);
+    fm_columns_deinit(&columns);
+    fm_buf_free(&text);
+    /* Freed in the middle of a result. */
+    assert_works(f);
+    assert_int_equal(run(f, "SELECT a, b.c.d FROM", 0, &rows), FM_INVALID);
+    assert_int_equal(run(f, "SELECT 1; SELECT 2", 0, &rows), FM_INVALID);
+    assert_int_equal(run(f, "SELECT ?", 0, &rows), FM_INVALID);
+    assert_int_equal(run(f, "SELECT 'x'::INTEGER", 0, &rows), FM_INVALID);
+    assert_int_equal(run(f, "SELECT 1", 0, &rows), FM_OK);
+}
+
+static void programs_that_do_not_start(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_engine *engine = NULL;
+    struct fm_engine_options options = {.worker_path = "/nonexistent/worker"};
+
+    assert_int_equal(fm_engine_open(&options, &engine, &f->err), FM_NOTFOUND);
+    assert_non_null(strstr(f->err.text, "/nonexistent/worker"));
+    options.worker_path = "/bin/false";
+    assert_int_equal(fm_engine_open(&options, &engine, &f->err), FM_IO);
+    options.worker_path = "/bin/sh"; /* Complains of its argument. */
+    assert_int_equal(fm_engine_open(&options, &engine, &f->err), FM_IO);
+    assert_non_null(strstr(f->err.text, "option"));
+    assert_works(f);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_deadline_ends_a_query),       TEST(a_deaf_query_is_killed),
+        TEST(another_thread_cancels),        TEST(a_killed_worker_is_an_error),
+        TEST(the_first_process_is_replaced), TEST(nothing_stays_behind),
+        TEST(results_of_all_sizes),          TEST(a_result_must_be_read_first),
+        TEST(programs_that_do_not_start),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
