@@ -73,6 +73,11 @@ static void print(duckdb_result *result)
     for (idx_t r = 0; r < rows; r++) {
         for (idx_t c = 0; c < columns; c++) {
             char *text = duckdb_value_varchar(result, c, r);
+            size_t len = text == NULL ? 0 : strlen(text);
+            /* PostgreSQL's form of a whole double has no ".0"; folkmoot prints that one. */
+            if (duckdb_column_type(result, c) == DUCKDB_TYPE_DOUBLE && len > 2 &&
+                strcmp(text + len - 2, ".0") == 0)
+                text[len - 2] = '\0';
             put_field(text, c + 1 == columns);
             duckdb_free(text);
         }

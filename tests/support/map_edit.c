@@ -50,19 +50,34 @@ static size_t value_bytes(const uint8_t *at)
 
 unsigned map_pairs(struct fm_span map)
 {
-    fm_assert(map.len > 0 && (map.data[0] & 0xf0) == 0x80);
+    fm_assert(map.len > 3);
+    if (map.data[0] == 0xde) /* map 16 */
+        return (unsigned)big(map.data + 1, 2);
+    fm_assert((map.data[0] & 0xf0) == 0x80);
     return map.data[0] & 0x0f;
+}
+
+static size_t header_bytes(struct fm_span map)
+{
+    return map.data[0] == 0xde ? 3 : 1;
 }
 
 /* Where pair `i` begins. */
 static const uint8_t *pair_at(struct fm_span map, unsigned i)
 {
-    return map.data + 1 + items_bytes(map.data + 1, 2 * (size_t)i);
+    return map.data + header_bytes(map) + items_bytes(map.data + header_bytes(map), 2 * (size_t)i);
 }
 
 unsigned map_key(struct fm_span map, unsigned i)
 {
     return *pair_at(map, i);
+}
+
+bool map_value_is_bool(struct fm_span map, unsigned i)
+{
+    uint8_t tag = pair_at(map, i)[1]; /* Keys of these maps take one byte. */
+
+    return tag == 0xc2 || tag == 0xc3;
 }
 
 static void put_pairs(struct fm_buf *out, struct fm_span map, unsigned from, unsigned to)
