@@ -1,5 +1,7 @@
 #include "node/address.h"
 
+#include "node/config.h"
+
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -15,6 +17,24 @@ static void take_v6(const struct sockaddr_in6 *from, struct gossip_address *out)
 {
     *out = (struct gossip_address){.family = 6, .port = ntohs(from->sin6_port)};
     memcpy(out->bytes, &from->sin6_addr, 16);
+    if (!IN6_IS_ADDR_V4MAPPED(&from->sin6_addr))
+        return;
+    out->family = 4;
+    memset(out->bytes, 0, sizeof out->bytes);
+    memcpy(out->bytes, (const uint8_t *)&from->sin6_addr + 12, 4);
+}
+
+void fm_address_map(struct gossip_address *address)
+{
+    uint8_t v4[4];
+
+    if (address->family != 4)
+        return;
+    memcpy(v4, address->bytes, sizeof v4);
+    memset(address->bytes, 0, sizeof address->bytes);
+    memset(address->bytes + 10, 0xff, 2);
+    memcpy(address->bytes + 12, v4, sizeof v4);
+    address->family = 6;
 }
 
 bool fm_address_from_socket(const struct sockaddr_storage *from, struct gossip_address *out)
@@ -61,37 +81,35 @@ bool fm_address_is_any(const struct gossip_address *address)
     return memcmp(address->bytes, zeros, address->family == 4 ? 4 : 16) == 0;
 }
 
-/* Host and port of "host:port" or "[host]:port". */
-static bool split(const char *text, char host[256], char port[6])
+/* Host and port of "host:port" or "[host]:port"; the text has passed fm_address_check(). */
+static void split(const char *text, char host[FM_CONFIG_ADDRESS_MAX], char port[6])
 {
     const char *colon = strrchr(text, ':');
-    size_t host_len;
+    size_t host_len = (size_t)(colon - text);
 
-    if (colon == NULL || strlen(colon + 1) == 0 || strlen(colon + 1) > 5)
-        return false;
-    host_len = (size_t)(colon - text);
-    if (host_len >= 2 && text[0] == '[' && text[host_len - 1] == ']') {
+    memcpy(port, colon + 1, strlen(colon + 1) + 1);
+    if (text[0] == '[') {
         text++;
         host_len -= 2;
     }
-    if (host_len == 0 || host_len > 255)
-        return false;
     memcpy(host, text, host_len);
     host[host_len] = '\0';
-    memcpy(port, colon + 1, strlen(colon + 1) + 1);
-    return true;
 }
 
-enum fm_status fm_address_resolve(const char *text, struct gossip_address *out,
+enum fm_status fm_address_resolve(const char *text, uint8_t family, struct gossip_address *out,
                                   struct fm_error *err)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo hints = {.ai_family = family == 4 ? AF_INET : AF_UNSPEC,
+                             .ai_socktype = SOCK_DGRAM,
+                             .ai_flags = AI_NUMERICSERV};
     struct addrinfo *found = NULL;
-    char host[256], port[6];
+    char host[FM_CONFIG_ADDRESS_MAX], port[6];
     bool taken = false;
 
-    if (!split(text, host, port))
-        return fm_fail(err, FM_INVALID, "address '%.100s' is not HOST:PORT", text);
+    enum fm_status status = fm_address_check(text, 0, err);
+    if (status != FM_OK)
+        return status;
+    split(text, host, port);
     int code = getaddrinfo(host, port, &hints, &found);
     if (code != 0)
         return fm_fail(err, FM_UNAVAILABLE, "address %s: %s", text, gai_strerror(code));

@@ -30,7 +30,8 @@ static const char members_key[] = "self/members";
 struct fm_membership {
     struct fm_server *server;
     int socket;
-    int wake; /* eventfd: there is something to drain or to stop for. */
+    uint8_t family; /* Of the socket: 4, or 6 for both. */
+    int wake;       /* eventfd: there is something to drain or to stop for. */
     struct fm_datagrams *datagrams;
     char advertised[280];
     struct fm_fetcher *fetcher;
@@ -154,9 +155,12 @@ static void send_packet(struct fm_membership *membership, const struct gossip_ef
 {
     FM_AUTO(fm_buf_free) struct fm_buf sealed = FM_BUF_INIT(FM_DATAGRAM_BYTES_MAX);
     struct sockaddr_storage to;
+    struct gossip_address address = effect->address;
     uint8_t nonce[24];
-    socklen_t len = fm_address_to_socket(&effect->address, &to);
 
+    if (membership->family == 6)
+        fm_address_map(&address);
+    socklen_t len = fm_address_to_socket(&address, &to);
     fm_random(nonce, sizeof nonce);
     if (fm_datagram_seal(membership->datagrams, nonce, effect->packet, &sealed) != FM_OK)
         return; /* Out of memory: the same as a lost packet. */
@@ -259,15 +263,17 @@ static void receive_packets(struct fm_membership *membership)
         if ((size_t)got > FM_DATAGRAM_BYTES_MAX || !fm_address_from_socket(&from, &address))
             continue;
         fm_buf_clear(&packet);
-        if (fm_datagram_open(membership->datagrams, fm_span(bytes, (size_t)got), &sender,
-                             &packet) != FM_OK)
-            continue; /* A stranger's, or a replay: no work, no answer. */
         lock(membership);
-        /* What does not decode is counted by the core. */
-        if (gossip_receive(membership->gossip, fm_now_ms(), &sender, &address,
-                           fm_buf_span(&packet)) == FM_OK)
-            drain(membership);
+        /* A stranger's, or a replay: no work, no answer. What does not decode is counted by the
+         * core. */
+        enum fm_status status =
+            fm_datagram_open(membership->datagrams, fm_span(bytes, (size_t)got), &sender, &packet);
+        if (status == FM_OK)
+            status = gossip_receive(membership->gossip, fm_now_ms(), &sender, &address,
+                                    fm_buf_span(&packet));
+        drain(membership);
         unlock(membership);
+        (void)status; /* Whatever it is: packets get lost. */
     }
 }
 
@@ -346,9 +352,11 @@ static void *run(void *argument)
             save_members(membership);
             saved = fm_now_ms();
         }
-        if (fm_now_ms() - seeds > SEEDS_MS && is_alone(membership)) {
-            fm_fetcher_push(membership->fetcher, &(struct fm_fetch_job){.kind = FM_FETCH_SEEDS});
+        if (fm_now_ms() - seeds > SEEDS_MS) {
             seeds = fm_now_ms();
+            if (is_alone(membership))
+                fm_fetcher_push(membership->fetcher,
+                                &(struct fm_fetch_job){.kind = FM_FETCH_SEEDS});
         }
     }
 }
@@ -366,7 +374,7 @@ void fm_membership_join_seeds(struct fm_membership *membership)
         struct fm_error err = {0};
         if (strcmp(config->seeds[i], membership->advertised) == 0)
             continue;
-        if (fm_address_resolve(config->seeds[i], &found[count], &err) == FM_OK)
+        if (fm_address_resolve(config->seeds[i], membership->family, &found[count], &err) == FM_OK)
             count++;
         else
             fm_log(&membership->server->log, FM_LOG_WARN, "seed", "address", config->seeds[i],
@@ -375,9 +383,12 @@ void fm_membership_join_seeds(struct fm_membership *membership)
     if (count == 0)
         return;
     lock(membership);
-    if (gossip_join(membership->gossip, fm_now_ms(), found, count) == FM_OK)
-        drain(membership);
+    enum fm_status status = gossip_join(membership->gossip, fm_now_ms(), found, count);
+    drain(membership);
     unlock(membership);
+    if (status != FM_OK)
+        fm_log(&membership->server->log, FM_LOG_WARN, "seeds", "reason", fm_status_text(status),
+               NULL);
     wake(membership);
 }
 
@@ -393,9 +404,12 @@ static void join_saved(struct fm_membership *membership)
         return;
     struct fm_cursor cursor = fm_cursor(fm_buf_span(&list));
     lock(membership);
-    while (fm_take_u32(&cursor, &len) == FM_OK && fm_take_bytes(&cursor, len, &envelope) == FM_OK)
-        if (gossip_put_member(membership->gossip, fm_now_ms(), envelope) != FM_OK)
-            continue; /* Its certificate has expired, say. */
+    while (fm_take_u32(&cursor, &len) == FM_OK && fm_take_bytes(&cursor, len, &envelope) == FM_OK) {
+        /* Its certificate may have expired, say. */
+        enum fm_status ignored = gossip_put_member(membership->gossip, fm_now_ms(), envelope);
+        (void)ignored;
+        drain(membership);
+    }
     uint32_t members = gossip_member_count(membership->gossip);
     for (uint32_t i = 0; i < members && count < FM_SEEDS_MAX; i++) {
         struct gossip_member member;
@@ -403,8 +417,11 @@ static void join_saved(struct fm_membership *membership)
         if (memcmp(&member.node, &membership->server->identity->node.node, sizeof member.node) != 0)
             known[count++] = member.address;
     }
-    if (count != 0 && gossip_join(membership->gossip, fm_now_ms(), known, count) == FM_OK)
+    if (count != 0) {
+        enum fm_status ignored = gossip_join(membership->gossip, fm_now_ms(), known, count);
+        (void)ignored; /* The seeds are still there. */
         drain(membership);
+    }
     unlock(membership);
 }
 
@@ -423,10 +440,11 @@ static enum fm_status open_socket(struct fm_membership *membership, uint16_t por
     struct gossip_address address;
     struct sockaddr_storage bound;
 
-    enum fm_status status = fm_address_resolve(listen, &address, err);
+    enum fm_status status = fm_address_resolve(listen, 0, &address, err);
     if (status != FM_OK)
         return status;
     address.port = port;
+    membership->family = address.family;
     socklen_t len = fm_address_to_socket(&address, &bound);
     membership->socket = socket(bound.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (membership->socket < 0)
@@ -445,7 +463,7 @@ static enum fm_status choose_advertised(struct fm_membership *membership, uint16
     struct gossip_address address;
 
     enum fm_status status =
-        fm_address_resolve(given ? config->advertise : config->listen, &address, err);
+        fm_address_resolve(given ? config->advertise : config->listen, 0, &address, err);
     if (status != FM_OK)
         return status;
     if (!given || address.port == 0)
@@ -534,23 +552,36 @@ enum fm_status fm_membership_open(struct fm_server *server, uint16_t port,
     return status; /* On failure the caller closes it. */
 }
 
-void fm_membership_close(struct fm_membership *membership)
+/* The incarnation is saved before it is used: the next start must not come below it. */
+static void say_goodbye(struct fm_membership *membership)
 {
-    if (membership == NULL)
-        return;
-    fm_fetcher_close(membership->fetcher);
+    struct fm_error err = {0};
+    uint64_t incarnation;
+
     lock(membership);
-    if (membership->started) {
-        membership->incarnation++; /* Saved as raised by the next start. */
+    if (raise_saved(membership->server, incarnation_key, membership->incarnation + 1, &incarnation,
+                    &err) == FM_OK) {
+        membership->incarnation = incarnation;
         announce(membership, FM_MEMBER_LEFT);
         gossip_leave(membership->gossip, fm_now_ms());
         drain(membership);
+    } else {
+        fm_log(&membership->server->log, FM_LOG_WARN, "leave", "reason", err.text, NULL);
     }
     membership->stopping = true;
     unlock(membership);
     wake(membership);
+}
+
+void fm_membership_close(struct fm_membership *membership)
+{
+    if (membership == NULL)
+        return;
+    if (membership->started)
+        say_goodbye(membership);
     if (membership->started)
         (void)pthread_join(membership->thread, NULL); /* Joined once, by its maker. */
+    fm_fetcher_close(membership->fetcher);            /* After the thread that pushes to it. */
     gossip_free(membership->gossip);
     fm_datagrams_free(membership->datagrams);
     if (membership->socket >= 0)
@@ -572,8 +603,7 @@ void fm_membership_publish(struct fm_membership *membership, const struct gossip
 {
     lock(membership);
     enum fm_status status = gossip_put_record(membership->gossip, fm_now_ms(), record);
-    if (status == FM_OK)
-        drain(membership);
+    drain(membership);
     unlock(membership);
     if (status != FM_OK)
         fm_log(&membership->server->log, FM_LOG_WARN, "publish", "reason", fm_status_text(status),
@@ -584,8 +614,9 @@ void fm_membership_publish(struct fm_membership *membership, const struct gossip
 void fm_membership_learn(struct fm_membership *membership, struct fm_span envelope)
 {
     lock(membership);
-    if (gossip_put_member(membership->gossip, fm_now_ms(), envelope) == FM_OK)
-        drain(membership);
+    enum fm_status ignored = gossip_put_member(membership->gossip, fm_now_ms(), envelope);
+    (void)ignored; /* What does not verify is left. */
+    drain(membership);
     unlock(membership);
     wake(membership);
 }
