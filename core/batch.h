@@ -31,7 +31,7 @@
  *   5 RUN_LENGTH and 6 DELTA are reserved: decoders of version 1 refuse them.
  * Nested types are PLAIN. Below a list or map nothing is CONSTANT, so that each row there takes a
  * byte at least and the bytes bound the rows. The base of uint64 is its two's complement. Bytes in
- * no section are zero, and a section of no bytes has offset 0.
+ * no section are zero, a section of no bytes has offset 0, and the total is a multiple of 8.
  *
  * Threads: read-only views; the bytes must not change meanwhile (copy first what a worker can
  * write). Errors: FM_MALFORMED from every check; a batch that fm_batch_view() accepted can be read

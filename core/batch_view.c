@@ -22,7 +22,7 @@ static enum fm_status view_header(struct fm_span bytes, struct fm_batch *out)
     };
     if (fm_load32(at) != FM_BATCH_MAGIC || fm_load64(at + 24) != 0)
         return FM_MALFORMED;
-    if (view.total_bytes != bytes.len || view.rows > FM_BATCH_ROWS_MAX)
+    if (view.total_bytes != bytes.len || bytes.len % 8 != 0 || view.rows > FM_BATCH_ROWS_MAX)
         return FM_MALFORMED;
     if (view.column_count == 0 || view.column_count > FM_COLUMNS_MAX ||
         view.vector_count < view.column_count || view.vector_count > FM_VECTORS_MAX)

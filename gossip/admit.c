@@ -61,7 +61,7 @@ static void put_aside(struct gossip *gossip, const struct fm_node_id *node, stru
         aside->address = *source->address;
     aside->envelope_bytes = (uint16_t)envelope.len;
     memcpy(aside->envelope, envelope.data, envelope.len);
-    gossip_catalog_want_cert(gossip, node, &aside->via, &aside->address);
+    gossip_catalog_want_cert(gossip, node, &aside->via, &aside->address, source->again);
 }
 
 void admit_retry_aside(struct gossip *gossip, const struct fm_node_id *node)
@@ -74,7 +74,7 @@ void admit_retry_aside(struct gossip *gossip, const struct fm_node_id *node)
         fm_assert(aside.envelope_bytes > 0);
         gossip->asides[i] = (struct aside){0};
         struct admit_source source = {
-            .subject = &aside.node, .via = &aside.via, .address = &aside.address};
+            .subject = &aside.node, .via = &aside.via, .address = &aside.address, .again = true};
         /* Whatever is wrong with it is counted, and nobody waits for the answer. */
         (void)admit_put(gossip, fm_span(aside.envelope, aside.envelope_bytes), &source);
         return; /* There is one for each node, and it may be back in its place. */
@@ -110,10 +110,34 @@ static enum fm_status check(struct gossip *gossip, struct fm_span envelope,
     return status;
 }
 
+/* Its certificate is not known. */
+static enum fm_status wait_for_cert(struct gossip *gossip, struct fm_span envelope,
+                                    const struct fm_member_record *record,
+                                    const struct admit_source *source)
+{
+    static const struct fm_node_id nobody;
+
+    /* check_member may say whom an unverified record names: good enough to ask for a
+     * certificate, and to refuse what was sent as somebody else's. */
+    bool is_named = !gossip_node_equal(&record->node, &nobody);
+    const struct fm_node_id *node = source->subject != NULL ? source->subject : &record->node;
+    if (is_named && !gossip_node_equal(node, &record->node)) {
+        gossip->counters.forged++;
+        return FM_FORGED;
+    }
+    struct gossip_address address = {0};
+    struct admit_source from = *source;
+    if (gossip_node_equal(node, &nobody) || gossip_node_equal(node, &gossip->options.self))
+        return FM_NOTFOUND;
+    if (source->via == NULL && gossip_address_parse(record->address, &address) == FM_OK)
+        from.address = &address;
+    put_aside(gossip, node, envelope, &from);
+    return FM_NOTFOUND;
+}
+
 enum fm_status admit_put(struct gossip *gossip, struct fm_span envelope,
                          const struct admit_source *source)
 {
-    static const struct fm_node_id nobody;
     struct fm_member_record record;
     struct fm_hash hash;
 
@@ -124,19 +148,8 @@ enum fm_status admit_put(struct gossip *gossip, struct fm_span envelope,
     if (roster_find_envelope(gossip, &hash) != SLOTS_NONE)
         return FM_OK;
     enum fm_status status = check(gossip, envelope, &hash, source, &record);
-    if (status == FM_NOTFOUND) {
-        /* check_member may say whom an unverified record names: good enough to ask for a
-         * certificate. */
-        const struct fm_node_id *node = source->subject != NULL ? source->subject : &record.node;
-        struct gossip_address address = {0};
-        struct admit_source from = *source;
-        if (gossip_node_equal(node, &nobody) || gossip_node_equal(node, &gossip->options.self))
-            return status;
-        if (source->via == NULL && gossip_address_parse(record.address, &address) == FM_OK)
-            from.address = &address;
-        put_aside(gossip, node, envelope, &from);
-        return status;
-    }
+    if (status == FM_NOTFOUND)
+        return wait_for_cert(gossip, envelope, &record, source);
     if (status != FM_OK) {
         gossip->counters.forged++;
         return status;

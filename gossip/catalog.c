@@ -117,8 +117,10 @@ static void want_emit(struct gossip *gossip, struct want *want)
     want->interval = gossip_min_ms(2 * want->interval, GOSSIP_RETRY_MS_MAX);
 }
 
+/* `wait_ms` 0: asked for at once. */
 static void want_add(struct gossip *gossip, const struct gossip_record *record, bool any_version,
-                     const struct fm_node_id *holder, const struct gossip_address *address)
+                     fm_ms wait_ms, const struct fm_node_id *holder,
+                     const struct gossip_address *address)
 {
     struct want *want = want_slot(gossip, record);
 
@@ -140,18 +142,22 @@ static void want_add(struct gossip *gossip, const struct gossip_record *record, 
                           .record = *record,
                           .holder = *holder,
                           .address = *address,
-                          .interval = GOSSIP_WANT_MS_MIN};
-    want_emit(gossip, want);
+                          .next_at = gossip->now + wait_ms,
+                          .interval = GOSSIP_WANT_MS_MIN + wait_ms};
+    if (wait_ms == 0)
+        want_emit(gossip, want);
 }
 
 void gossip_catalog_want_cert(struct gossip *gossip, const struct fm_node_id *node,
-                              const struct fm_node_id *via, const struct gossip_address *address)
+                              const struct fm_node_id *via, const struct gossip_address *address,
+                              bool again)
 {
     struct gossip_record record = {.key = {.kind = GOSSIP_RECORD_NODE_CERT, .writer = *node}};
 
     fm_assert(!gossip_node_equal(node, &gossip->options.self));
     fm_assert(via != NULL);
-    want_add(gossip, &record, true, via, address);
+    /* A certificate that came and was not the one must not be fetched in a circle. */
+    want_add(gossip, &record, true, again ? GOSSIP_WANT_AGAIN_MS : 0, via, address);
 }
 
 void gossip_catalog_announced(struct gossip *gossip, const struct fm_node_id *sender,
@@ -182,7 +188,7 @@ void gossip_catalog_announced(struct gossip *gossip, const struct fm_node_id *se
                 return;
         }
     }
-    want_add(gossip, &record, false, sender, from);
+    want_add(gossip, &record, false, 0, sender, from);
 }
 
 /* ---- Records that are here ---- */

@@ -45,6 +45,7 @@
 #define GOSSIP_JOIN_MS_MIN 200
 #define GOSSIP_JOIN_MS_MAX 10000
 #define GOSSIP_WANT_MS_MIN 1000
+#define GOSSIP_WANT_AGAIN_MS 10000
 
 #define GOSSIP_SELF 0u /* The own slot in the table of members, taken from the start. */
 
@@ -298,6 +299,7 @@ struct admit_source {                     /* Where a MEMBER envelope comes from.
     const struct fm_node_id *via;         /* Who sent it; NULL: from disk or a session. */
     const struct gossip_address *address; /* Of `via`. */
     uint32_t sends;                       /* Its rumour begins as sent so often. */
+    bool again;                           /* It was kept aside before. */
 };
 /* Apply a MEMBER envelope. FM_OK also when it is not news. FM_NOTFOUND: kept aside, where its
  * subject is known. FM_FORGED, FM_MALFORMED, FM_LIMIT. */
@@ -370,7 +372,8 @@ FM_MUST_USE enum fm_status gossip_catalog_put(struct gossip *gossip,
 void gossip_catalog_announced(struct gossip *gossip, const struct fm_node_id *sender,
                               const struct gossip_address *from, const struct wire_record *record);
 void gossip_catalog_want_cert(struct gossip *gossip, const struct fm_node_id *node,
-                              const struct fm_node_id *via, const struct gossip_address *address);
+                              const struct fm_node_id *via, const struct gossip_address *address,
+                              bool again);
 uint32_t gossip_catalog_find(const struct gossip *gossip, const struct gossip_record_key *key);
 void gossip_catalog_tick(struct gossip *gossip);
 fm_ms gossip_catalog_deadline(const struct gossip *gossip);

@@ -7,7 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_BYTES_MAX 8192u
+#define LINE_BYTES_MAX 32768u
+#define VALUE_BYTES_MAX 1024u /* More of a value is cut, so that no value can lose the line. */
 
 static void put_time(struct fm_buf *line)
 {
@@ -22,20 +23,55 @@ static void put_time(struct fm_buf *line)
                   (int)(now / 1000 % 1000));
 }
 
+/* One ASCII character. */
+static void put_ascii(struct fm_buf *line, char c)
+{
+    if (c == '"' || c == '\\')
+        fm_buf_printf(line, "\\%c", c);
+    else if (c == '\n')
+        fm_buf_put_str(line, "\\n");
+    else if (c < 0x20 || c == 0x7f)
+        fm_buf_printf(line, "\\u%04x", (unsigned)(unsigned char)c);
+    else
+        fm_buf_put_u8(line, (uint8_t)c);
+}
+
+/* The character that begins `text`, of more than one byte; how many were taken. Terminals obey the
+ * controls U+0080 to U+009F too, and what is not UTF-8 would make the line no JSON. */
+static size_t put_wide(struct fm_buf *line, struct fm_span text)
+{
+    size_t len = 2;
+
+    while (len <= 4 && len <= text.len && !fm_utf8_valid(fm_span(text.data, len)))
+        len++;
+    if (len > 4 || len > text.len) {
+        fm_buf_put_str(line, "\\ufffd");
+        return 1;
+    }
+    if (text.data[0] == 0xc2 && text.data[1] < 0xa0)
+        fm_buf_printf(line, "\\u%04x", (unsigned)text.data[1]);
+    else
+        fm_buf_put(line, text.data, len);
+    return len;
+}
+
 /* Both forms quote alike: JSON's string form is also valid logfmt. */
 static void put_quoted(struct fm_buf *line, const char *text)
 {
+    struct fm_span left = fm_span(text, strlen(text));
+    size_t used = 0;
+
     fm_buf_put_u8(line, '"');
-    for (const char *c = text; *c != '\0'; c++) {
-        if (*c == '"' || *c == '\\')
-            fm_buf_printf(line, "\\%c", *c);
-        else if (*c == '\n')
-            fm_buf_put_str(line, "\\n");
-        else if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            fm_buf_printf(line, "\\u%04x", (unsigned)(unsigned char)*c);
-        else
-            fm_buf_put_u8(line, (uint8_t)*c);
+    while (used < left.len && used < VALUE_BYTES_MAX) {
+        if (left.data[used] >= 0x80) {
+            used += put_wide(line, fm_span(left.data + used, left.len - used));
+            continue;
+        }
+        put_ascii(line, (char)left.data[used]);
+        used++;
     }
+    if (used < left.len)
+        fm_buf_put_str(line, "...");
     fm_buf_put_u8(line, '"');
 }
 
@@ -45,7 +81,7 @@ static bool is_plain(const char *text)
         if ((unsigned char)*c <= ' ' || *c == '"' || *c == '=' || *c == '\\' ||
             (unsigned char)*c >= 0x7f)
             return false;
-    return text[0] != '\0';
+    return text[0] != '\0' && strlen(text) <= VALUE_BYTES_MAX;
 }
 
 static void put_pair(struct fm_buf *line, enum fm_log_format format, const char *name,

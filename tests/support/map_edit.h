@@ -7,9 +7,9 @@
 
 /* Number of pairs of a map. */
 unsigned map_pairs(struct fm_span map);
-/* Key of pair `i`. */
 /* Is the value of pair `i` true or false? */
 bool map_value_is_bool(struct fm_span map, unsigned i);
+/* Key of pair `i`. */
 unsigned map_key(struct fm_span map, unsigned i);
 /* The map without pair `i`, in place of what `out` holds. */
 void map_drop(struct fm_span map, unsigned i, struct fm_buf *out);

@@ -1,5 +1,5 @@
-/* The packets of gossip: golden vectors, what is refused, what is skipped; and the small parts below
- * the state machine: addresses, rumours, the index of slots. */
+/* The packets of gossip: golden vectors, what is refused, what is skipped; and the small parts
+ * below the state machine: addresses, rumours, the index of slots. */
 #include "gossip/address.h"
 #include "gossip/random.h"
 #include "gossip/rumours.h"

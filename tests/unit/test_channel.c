@@ -1,0 +1,308 @@
+/* The messages between host and worker: what is written is read back, anything else is refused. */
+#include "query/channel.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct fixture {
+    int pair[2];
+    struct channel_reader reader;
+};
+
+/* Socket pairs stay inside the process: nothing here waits for anything but itself. */
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    assert_non_null(f);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, f->pair), 0);
+    channel_reader_init(&f->reader, f->pair[1]);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    channel_reader_deinit(&f->reader);
+    if (f->pair[0] >= 0)
+        close(f->pair[0]);
+    close(f->pair[1]);
+    free(f);
+    return 0;
+}
+
+static void frames_arrive_whole(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(channel_reader_step(&f->reader), FM_BUSY);
+    assert_int_equal(
+        channel_send(f->pair[0], CHANNEL_PARSE, 7, fm_span_str("SELECT 1"), -1, FM_MS_NEVER),
+        FM_OK);
+    assert_int_equal(channel_send(f->pair[0], CHANNEL_END, 0, fm_span(NULL, 0), -1, FM_MS_NEVER),
+                     FM_OK);
+    assert_int_equal(channel_reader_step(&f->reader), FM_OK);
+    assert_int_equal(f->reader.frame.kind, CHANNEL_PARSE);
+    assert_int_equal(f->reader.frame.number, 7);
+    assert_true(fm_span_equal(fm_buf_span(&f->reader.payload), fm_span_str("SELECT 1")));
+    assert_int_equal(channel_reader_step(&f->reader), FM_OK);
+    assert_int_equal(f->reader.frame.kind, CHANNEL_END);
+    assert_int_equal(f->reader.payload.len, 0);
+    assert_int_equal(channel_reader_step(&f->reader), FM_BUSY);
+    close(f->pair[0]);
+    f->pair[0] = -1;
+    assert_int_equal(channel_reader_step(&f->reader), FM_NOTFOUND);
+}
+
+static void frames_arrive_in_pieces(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t bytes[CHANNEL_HEADER_BYTES + 5];
+    struct channel_frame frame = {CHANNEL_TEXT, 5, 1};
+
+    channel_header_encode(&frame, bytes);
+    memcpy(bytes + CHANNEL_HEADER_BYTES, "hello", 5);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        assert_int_equal(write(f->pair[0], bytes + i, 1), 1);
+        assert_int_equal(channel_reader_step(&f->reader), i + 1 < sizeof bytes ? FM_BUSY : FM_OK);
+    }
+    assert_memory_equal(f->reader.payload.data, "hello", 5);
+}
+
+static uint32_t open_descriptors(void)
+{
+    uint32_t count = 0;
+    for (int fd = 0; fd < 256; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+/* Descriptors travel with their frame; those that nobody takes are closed. */
+static void descriptors_travel(void **state)
+{
+    struct fixture *f = *state;
+    int fd = memfd_create("passed", MFD_CLOEXEC);
+    char text[3];
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "abc", 3), 3);
+    uint32_t before = open_descriptors();
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(
+            channel_send(f->pair[0], CHANNEL_ARENA, 0, fm_span_str("x"), fd, FM_MS_NEVER), FM_OK);
+    assert_int_equal(channel_reader_step(&f->reader), FM_OK);
+    int taken = f->reader.passed;
+    f->reader.passed = -1;
+    assert_int_equal(pread(taken, text, 3, 0), 3);
+    assert_memory_equal(text, "abc", 3);
+    assert_int_equal(fcntl(taken, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(channel_reader_step(&f->reader), FM_OK);
+    assert_int_equal(channel_reader_step(&f->reader), FM_OK);
+    close(taken);
+    channel_reader_deinit(&f->reader);
+    channel_reader_init(&f->reader, f->pair[1]);
+    assert_int_equal(open_descriptors(), before);
+    close(fd);
+}
+
+static void headers_are_checked(void **state)
+{
+    (void)state;
+    uint8_t bytes[CHANNEL_HEADER_BYTES];
+    struct channel_frame frame = {CHANNEL_RUN, 10, 3}, out;
+
+    channel_header_encode(&frame, bytes);
+    assert_int_equal(channel_header_decode(bytes, &out), FM_OK);
+    assert_int_equal(out.kind, CHANNEL_RUN);
+    assert_int_equal(out.bytes, 10);
+    bytes[0] ^= 1; /* Magic. */
+    assert_int_equal(channel_header_decode(bytes, &out), FM_MALFORMED);
+    bytes[0] ^= 1;
+    bytes[5] = 1; /* Kind. */
+    assert_int_equal(channel_header_decode(bytes, &out), FM_MALFORMED);
+    bytes[5] = 0;
+    bytes[6] = 1; /* Reserved. */
+    assert_int_equal(channel_header_decode(bytes, &out), FM_MALFORMED);
+    bytes[6] = 0;
+    fm_store32(bytes + 8, CHANNEL_PAYLOAD_MAX + 1);
+    assert_int_equal(channel_header_decode(bytes, &out), FM_LIMIT);
+}
+
+/* A side that does not read makes the other one wait until its deadline, no longer. */
+static void sending_has_a_deadline(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t *bytes = calloc(1, 4u << 20);
+
+    assert_non_null(bytes);
+    assert_int_equal(channel_send(f->pair[0], CHANNEL_RUN, 0, fm_span(bytes, 4u << 20), -1, 0),
+                     FM_TIMEOUT);
+    free(bytes);
+    close(f->pair[1]);
+    assert_int_equal(channel_send(f->pair[0], CHANNEL_RUN, 0, fm_span(NULL, 0), -1, FM_MS_NEVER),
+                     FM_NOTFOUND);
+    f->pair[1] = dup(f->pair[0]);
+}
+
+static void errors_are_text(void **state)
+{
+    (void)state;
+    struct fm_error err;
+    struct channel_frame frame = {CHANNEL_ERROR, 0, FM_LIMIT};
+    char text[2000];
+
+    assert_int_equal(channel_error_decode(&frame, fm_span_str("too much"), &err), FM_LIMIT);
+    assert_string_equal(err.text, "too much");
+    frame.number = FM_OK; /* No error says that. */
+    assert_int_equal(channel_error_decode(&frame, fm_span_str("x"), &err), FM_INTERNAL);
+    frame.number = 4711;
+    assert_int_equal(channel_error_decode(&frame, fm_span_str("x"), &err), FM_INTERNAL);
+    frame.number = FM_INVALID;
+    assert_int_equal(channel_error_decode(&frame, fm_span_str("\xff\xfe"), &err), FM_INTERNAL);
+    memset(text, 'a', sizeof text);
+    for (size_t i = 0; i + 1 < sizeof text; i += 2) /* "é", cut somewhere. */
+        memcpy(text + i, "\xc3\xa9", 2);
+    assert_int_equal(channel_error_decode(&frame, fm_span(text, sizeof text), &err), FM_INVALID);
+    assert_true(fm_utf8_valid(fm_span_str(err.text)));
+}
+
+/* ---- Slots ------------------------------------------------------------------------------------ */
+
+static const uint32_t dictionary_offsets[] = {0, 1, 3};
+
+static void fill_slot(struct channel_slot *slot, struct fm_column columns[2])
+{
+    static uint32_t supplied[] = {1, 0};
+    static uint64_t arenas[] = {4096, 100000};
+    static uint32_t rows[] = {10, 20};
+    static struct channel_column_at cells[] = {{0, 0}, {1, 8}, {1, 4096}, {0, 64}};
+
+    memset(columns, 0, 2 * sizeof *columns);
+    memcpy(columns[0].name, "id", 3);
+    columns[0].type.kind = FM_KIND_INT64;
+    memcpy(columns[1].name, "origin", 7);
+    columns[1].type.kind = FM_KIND_VARCHAR;
+    columns[1].as_text = true;
+    columns[1].dictionary = (struct fm_dictionary){2, dictionary_offsets, (const uint8_t *)"abc"};
+    *slot = (struct channel_slot){.columns = {2, columns, NULL},
+                                  .rows = 30,
+                                  .has_source = true,
+                                  .supplied_count = 2,
+                                  .supplied = supplied,
+                                  .arena_count = 2,
+                                  .arena_bytes = arenas,
+                                  .segment_count = 2,
+                                  .segment_rows = rows,
+                                  .segment_columns = cells};
+}
+
+static void slots_come_back(void **state)
+{
+    (void)state;
+    struct fm_column columns[2];
+    struct channel_slot slot, out;
+    struct fm_buf bytes = FM_BUF_INIT(0);
+
+    fill_slot(&slot, columns);
+    assert_int_equal(channel_slot_encode(&bytes, &slot), FM_OK);
+    struct fm_cursor in = fm_cursor(fm_buf_span(&bytes));
+    assert_int_equal(channel_slot_decode(&in, &out), FM_OK);
+    assert_int_equal(fm_cursor_left(&in), 0);
+    assert_string_equal(out.columns.items[1].name, "origin");
+    assert_true(out.columns.items[1].as_text);
+    assert_int_equal(out.columns.items[1].dictionary.count, 2);
+    assert_true(
+        fm_span_equal(fm_dictionary_at(&out.columns.items[1].dictionary, 1), fm_span_str("bc")));
+    assert_int_equal(out.supplied[0], 1);
+    assert_int_equal(out.segment_columns[2].offset, 4096);
+    assert_true(out.has_source);
+    channel_slot_deinit(&out);
+    /* Cut anywhere, it is refused. */
+    for (size_t len = 0; len < bytes.len; len++) {
+        in = fm_cursor(fm_span(bytes.data, len));
+        assert_int_equal(channel_slot_decode(&in, &out), FM_MALFORMED);
+    }
+    fm_buf_free(&bytes);
+}
+
+static void expect_bad_slot(const struct channel_slot *slot)
+{
+    struct fm_buf bytes = FM_BUF_INIT(0);
+    struct channel_slot out;
+
+    assert_int_equal(channel_slot_encode(&bytes, slot), FM_OK);
+    struct fm_cursor in = fm_cursor(fm_buf_span(&bytes));
+    assert_int_equal(channel_slot_decode(&in, &out), FM_MALFORMED);
+    fm_buf_free(&bytes);
+}
+
+static void slots_are_checked(void **state)
+{
+    (void)state;
+    struct fm_column columns[2];
+    struct channel_slot slot;
+    uint32_t twice[] = {1, 1}, outside[] = {0, 2}, rows[] = {10, FM_SEGMENT_ROWS + 1};
+    struct channel_column_at cells[] = {{0, 0}, {1, 8}, {1, 4096}, {2, 64}};
+
+    fill_slot(&slot, columns);
+    slot.supplied = twice;
+    expect_bad_slot(&slot);
+    slot.supplied = outside;
+    expect_bad_slot(&slot);
+    fill_slot(&slot, columns);
+    slot.segment_rows = rows;
+    expect_bad_slot(&slot);
+    fill_slot(&slot, columns);
+    slot.segment_columns = cells; /* Arena 2 of 2. */
+    expect_bad_slot(&slot);
+    cells[3] = (struct channel_column_at){0, 4096 - 16}; /* No room for a header. */
+    expect_bad_slot(&slot);
+    cells[3] = (struct channel_column_at){0, 12}; /* Not aligned. */
+    expect_bad_slot(&slot);
+    fill_slot(&slot, columns);
+    columns[0].dictionary = columns[1].dictionary; /* Of an integer. */
+    expect_bad_slot(&slot);
+}
+
+static void greetings_are_checked(void **state)
+{
+    (void)state;
+    struct fm_buf bytes = FM_BUF_INIT(0);
+    struct channel_hello hello = {2, 1000}, out = {0};
+
+    channel_hello_encode(&bytes, &hello);
+    assert_int_equal(channel_hello_decode(fm_buf_span(&bytes), &out), FM_OK);
+    assert_int_equal(out.threads, 2);
+    assert_int_equal(channel_hello_decode(fm_span(bytes.data, bytes.len - 1), &out), FM_MALFORMED);
+    fm_buf_put_u8(&bytes, 0);
+    assert_int_equal(channel_hello_decode(fm_buf_span(&bytes), &out), FM_MALFORMED);
+    fm_buf_clear(&bytes);
+    hello.threads = 65;
+    channel_hello_encode(&bytes, &hello);
+    assert_int_equal(channel_hello_decode(fm_buf_span(&bytes), &out), FM_MALFORMED);
+    fm_buf_free(&bytes);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(frames_arrive_whole),
+        TEST(frames_arrive_in_pieces),
+        TEST(descriptors_travel),
+        TEST(sending_has_a_deadline),
+        cmocka_unit_test(headers_are_checked),
+        cmocka_unit_test(errors_are_text),
+        cmocka_unit_test(slots_come_back),
+        cmocka_unit_test(slots_are_checked),
+        cmocka_unit_test(greetings_are_checked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
