@@ -102,7 +102,8 @@ static void columns_and_names_are_found(void **state)
          "ship streams flights.delays(id)[]{}"},
         {"SELECT id FROM flights.delays WHERE EXISTS (SELECT 1 FROM airports.airport WHERE iata = "
          "flights.delays.origin)",
-         "merge flights.delays(id,origin)[]{origin} airports.airport(iata)[]{iata}"},
+         "merge flights.delays(id,origin)[]{origin} airports.airport(iata)[iata IS NOT "
+         "NULL]{iata}"},
         {"SELECT * FROM flights.carrier UNION ALL SELECT iata, city FROM airports.airport",
          "merge flights.carrier(code,hub)[]{code,hub} airports.airport(iata,city)[]{iata,city}"},
         {"SELECT a.origin FROM flights.delays a JOIN flights.delays b USING (id)",
@@ -129,7 +130,7 @@ static void predicates_reach_the_scan(void **state)
          "ship flights.delays(id,delay)[id IN (1, 2, 3, 4, 5, 6); delay > 3]{}"},
         {"SELECT id FROM flights.delays WHERE origin LIKE 'S%' AND note IS NULL AND date IS NOT "
          "NULL",
-         "ship streams flights.delays(id,origin,note,date)[note IS NULL; date IS NOT NULL; origin "
+         "ship streams flights.delays(id,origin,note,date)[date IS NOT NULL; note IS NULL; origin "
          "starts with 'S']{note}"},
         {"SELECT id FROM flights.delays WHERE starts_with(origin, 'S')",
          "ship streams flights.delays(id,origin)[origin starts with 'S']{}"},
@@ -294,7 +295,7 @@ static void an_enum_must_not_be_noticed(void **state)
          "ship streams flights.delays(origin)[]{origin}"},
         {"SELECT coalesce(origin, 'x') FROM flights.delays",
          "ship streams flights.delays(origin)[]{}"},
-        {"SELECT COLUMNS('o.*') FROM flights.delays", "ship streams flights.delays(origin)[]{}"},
+        {"SELECT COLUMNS('^or.*') FROM flights.delays", "ship streams flights.delays(origin)[]{}"},
         {"SELECT length((SELECT origin FROM flights.delays LIMIT 1))",
          "ship flights.delays(origin)[]{}"},
         {"SELECT c_varchar FROM demo.types", "ship streams demo.types(c_varchar)[]{}"},
