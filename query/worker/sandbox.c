@@ -38,7 +38,8 @@ struct sandbox {
     struct filter reads;
 };
 
-/* What DuckDB's threads and libc's allocator need, and the sockets. */
+/* What DuckDB's threads and libc's allocator need, and the sockets. set_robust_list and rseq: a thread
+ * may have been created but not yet begun when the filter comes. */
 static const int allowed[] = {
     SCMP_SYS(futex),
     SCMP_SYS(recvmsg),
@@ -65,6 +66,7 @@ static const int allowed[] = {
     SCMP_SYS(getrandom),
     SCMP_SYS(getcpu),
     SCMP_SYS(rseq),
+    SCMP_SYS(set_robust_list),
     SCMP_SYS(sched_getaffinity),
     SCMP_SYS(close),
     SCMP_SYS(sysinfo),
