@@ -207,7 +207,10 @@ static const struct mistake mistakes[] = {
     {"classification: pii", "classification: personnal", ":23:25:", "is not known"},
     {"classification: pii", "customProperties: [{property: folkmoot.fieldId, value: x}]",
      ":23:", "a number from 1"},
-    {"classification: pii", "customProperties: [{property: folkmoot.fieldId, value: 1}]",
+    {"classification: pii",
+     "customProperties: [{property: folkmoot.fieldId, value: 9}]\n      - name: x\n"
+     "        logicalType: date\n"
+     "        customProperties: [{property: folkmoot.fieldId, value: 9}]",
      ":10:5:", "same id"},
     {"logicalType: date", "logicalType: array", ":18:9:", "needs 'items'"},
     {"logicalType: date", "logicalType: array\n        items: {logicalType: date, required: true}",
