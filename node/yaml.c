@@ -142,11 +142,14 @@ static void set_place(struct fy_event *event, uint32_t *line, uint32_t *column)
 
     *line = mark == NULL || mark->line < 0 ? 1 : (uint32_t)mark->line + 1;
     *column = mark == NULL || mark->column < 0 ? 1 : (uint32_t)mark->column + 1;
-    if (event->type != FYET_SCALAR || event->scalar.value == NULL || *column == 1)
-        return;
-    /* A quoted scalar's mark is behind its quote. */
-    enum fy_scalar_style style = fy_token_scalar_style(event->scalar.value);
-    *column -= style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
+    /* The marks of quoted scalars and aliases are behind their first character. */
+    bool is_behind = event->type == FYET_ALIAS;
+    if (event->type == FYET_SCALAR && event->scalar.value != NULL) {
+        enum fy_scalar_style style = fy_token_scalar_style(event->scalar.value);
+        is_behind = style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
+    }
+    if (is_behind && *column > 1)
+        (*column)--;
 }
 
 static enum fm_status copy_text(struct builder *builder, struct fy_event *event, char **out,
