@@ -1,6 +1,6 @@
 /* MEMBER records for tests of gossip/ without keys: node number, u64 incarnation, claim, salt, a
- * mark that says whether the signature "holds", then the address as text. Node number n has the id of
- * sixteen bytes n + 1.
+ * mark that says whether the signature "holds", then the address as text. Node number n has the
+ * id of sixteen bytes n + 1.
  * Threads: one. */
 #ifndef FM_TESTS_SUPPORT_FAKE_MEMBER_H
 #define FM_TESTS_SUPPORT_FAKE_MEMBER_H
