@@ -149,6 +149,12 @@ static const json_t *constant_of(const json_t *expression, bool casts)
                                                          : NULL;
 }
 
+/* Decimals carry their unscaled number: 1.5 is a 15. */
+static bool is_integer(const json_t *type)
+{
+    return tree_json_is(type, "id", "INTEGER") || tree_json_is(type, "id", "BIGINT");
+}
+
 enum fm_status tree_read_at(struct tree *tree, const json_t *table, const json_t *clause,
                             struct fm_at *out)
 {
@@ -160,8 +166,10 @@ enum fm_status tree_read_at(struct tree *tree, const json_t *table, const json_t
     if (clause == NULL || json_is_null(clause))
         return FM_OK;
     if (unit != NULL && json_object_size(clause) == 2 && strcasecmp(unit, "VERSION") == 0) {
-        const json_t *number = json_object_get(constant_of(expression, false), "value");
-        if (!tree_json_int(number, 0, INT64_MAX, &value))
+        const json_t *constant = constant_of(expression, false);
+        const json_t *number = json_object_get(constant, "value");
+        if (!is_integer(json_object_get(constant, "type")) ||
+            !tree_json_int(number, 0, INT64_MAX, &value))
             return tree_fail(tree, table, FM_INVALID,
                              "AT (VERSION => n): n must be a whole number from 0");
         *out = (struct fm_at){.kind = FM_AT_VERSION, .value = value};

@@ -1,0 +1,526 @@
+/* Plans keep the answer: each statement runs over slots as an executor would set them up (only the
+ * planned columns, rows filtered by the planned predicates, dictionaries where the plan allows an
+ * ENUM, one reading per slot) and must give what DuckDB gives over plain tables. */
+#include "query/plan.h"
+#include "tests/support/plan_catalog.h"
+
+#include <duckdb.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define WORKER FM_BIN_DIR "/folkmoot-worker"
+#define LONG_MS 120000
+
+struct fixture {
+    struct fm_engine *engine;
+    struct fm_worker *worker;
+    struct fm_error err;
+    duckdb_database database;
+    duckdb_connection connection;
+};
+
+/* ---- The oracle -------------------------------------------------------------------------------- */
+
+static void oracle_do(struct fixture *f, const char *sql)
+{
+    duckdb_result result;
+
+    if (duckdb_query(f->connection, sql, &result) != DuckDBSuccess)
+        fail_msg("%s: %s", sql, duckdb_result_error(&result));
+    duckdb_destroy_result(&result);
+}
+
+static void put_rows(const struct catalog_table *table, struct fm_buf *sql)
+{
+    for (uint32_t r = 0; r < CATALOG_ROWS_MAX && table->rows[r][0] != NULL; r++) {
+        fm_buf_printf(sql, "%s(", r > 0 ? ", " : " VALUES ");
+        for (uint32_t c = 0; table->columns[c][0] != NULL; c++) {
+            const char *value = table->rows[r][c];
+            fm_buf_put_str(sql, c > 0 ? ", " : "");
+            if (strcmp(value, "\\N") == 0)
+                fm_buf_put_str(sql, "NULL");
+            else
+                fm_buf_printf(sql, "'%s'", value);
+        }
+        fm_buf_put_str(sql, ")");
+    }
+}
+
+static void oracle_table(struct fixture *f, const struct catalog_table *table)
+{
+    struct fm_buf sql = FM_BUF_INIT(0);
+
+    fm_buf_printf(&sql, "CREATE TABLE %s.%s(", table->domain, table->name);
+    for (uint32_t c = 0; table->columns[c][0] != NULL; c++)
+        fm_buf_printf(&sql, "%s%s %s", c > 0 ? ", " : "", table->columns[c][0],
+                      strcmp(table->columns[c][1], "int16") == 0   ? "SMALLINT"
+                      : strcmp(table->columns[c][1], "int32") == 0 ? "INTEGER"
+                                                                   : table->columns[c][1]);
+    fm_buf_printf(&sql, "); INSERT INTO %s.%s", table->domain, table->name);
+    put_rows(table, &sql);
+    fm_buf_put_u8(&sql, 0);
+    oracle_do(f, (const char *)sql.data);
+    fm_buf_free(&sql);
+}
+
+/* Lines of text, sorted: the rows of an answer as a multiset. */
+struct lines {
+    char **items;
+    size_t count;
+};
+
+static void add_line(struct lines *lines, const struct fm_buf *line)
+{
+    char **items = realloc(lines->items, (lines->count + 1) * sizeof *items);
+
+    assert_non_null(items);
+    lines->items = items;
+    lines->items[lines->count] = fm_strdup_span(fm_buf_span(line));
+    assert_non_null(lines->items[lines->count]);
+    lines->count++;
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void free_lines(struct lines *lines)
+{
+    for (size_t i = 0; i < lines->count; i++)
+        free(lines->items[i]);
+    free(lines->items);
+    *lines = (struct lines){0};
+}
+
+static void put_cell(struct fm_buf *line, const char *text, size_t len)
+{
+    fm_buf_put_str(line, "|");
+    fm_buf_put(line, text, len);
+}
+
+static void oracle_run(struct fixture *f, const char *sql, struct lines *out)
+{
+    duckdb_result result;
+    char text[2000];
+
+    (void)snprintf(text, sizeof text, "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (%s) q", sql);
+    if (duckdb_query(f->connection, text, &result) != DuckDBSuccess)
+        fail_msg("%s: %s", text, duckdb_result_error(&result));
+    for (idx_t row = 0; row < duckdb_row_count(&result); row++) {
+        struct fm_buf line = FM_BUF_INIT(0);
+        for (idx_t column = 0; column < duckdb_column_count(&result); column++) {
+            char *value = duckdb_value_varchar(&result, column, row);
+            put_cell(&line, value != NULL ? value : "NULL", strlen(value != NULL ? value : "NULL"));
+            duckdb_free(value);
+        }
+        add_line(out, &line);
+        fm_buf_free(&line);
+    }
+    duckdb_destroy_result(&result);
+}
+
+/* ---- Slots, as an executor fills them --------------------------------------------------------- */
+
+struct source {
+    struct fm_columns columns;
+    struct fm_buf dictionaries[CATALOG_COLUMNS_MAX];
+    struct fm_buf batch;
+    bool given;
+    struct fm_batch_source reader;
+};
+
+static enum fm_status next_batch(void *context, struct fm_buf *batch, struct fm_error *err)
+{
+    struct source *source = context;
+
+    (void)err;
+    if (source->given || source->batch.len == 0)
+        return FM_NOTFOUND;
+    source->given = true;
+    fm_buf_put_span(batch, fm_buf_span(&source->batch));
+    return fm_buf_status(batch);
+}
+
+/* The distinct values of a text column, sorted. */
+static void make_dictionary(const struct catalog_table *table, uint32_t column,
+                            struct source *source)
+{
+    const char *values[CATALOG_ROWS_MAX];
+    uint32_t offsets[CATALOG_ROWS_MAX + 1] = {0};
+    struct fm_buf text = FM_BUF_INIT(0);
+    uint32_t count = 0;
+    uint32_t kept = 0;
+
+    for (uint32_t r = 0; r < CATALOG_ROWS_MAX && table->rows[r][0] != NULL; r++) {
+        if (strcmp(table->rows[r][column], "\\N") != 0)
+            values[count++] = table->rows[r][column];
+    }
+    qsort(values, count, sizeof values[0], compare_lines);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i > 0 && strcmp(values[i], values[i - 1]) == 0)
+            continue;
+        fm_buf_put_str(&text, values[i]);
+        offsets[++kept] = (uint32_t)text.len;
+    }
+    struct fm_dictionary dictionary = {kept, offsets, text.data};
+    fm_dictionary_encode(&source->dictionaries[column], &dictionary);
+    assert_int_equal(fm_dictionary_view(fm_buf_span(&source->dictionaries[column]),
+                                        &source->columns.items[column].dictionary),
+                     FM_OK);
+    fm_buf_free(&text);
+}
+
+static int32_t days_of(const char *date)
+{
+    static const int before[] = {0, 31, 59, 90};
+    int month = atoi(date + 5);
+
+    return 11323 + before[month - 1] + atoi(date + 8) - 1; /* All dates are early in 2001. */
+}
+
+static void put_value(struct fm_batch_builder *builder, uint32_t column, const struct fm_type *type,
+                      const char *text)
+{
+    int32_t number = type->kind == FM_KIND_DATE ? 0 : atoi(text);
+    int16_t small = (int16_t)number;
+    double real = strtod(text, NULL);
+    enum fm_status status = FM_OK;
+
+    if (strcmp(text, "\\N") == 0)
+        status = fm_batch_put_null(builder, column);
+    else if (type->kind == FM_KIND_VARCHAR)
+        status = fm_batch_put_bytes(builder, column, fm_span_str(text));
+    else if (type->kind == FM_KIND_INT16)
+        status = fm_batch_put_fixed(builder, column, &small);
+    else if (type->kind == FM_KIND_DOUBLE)
+        status = fm_batch_put_fixed(builder, column, &real);
+    else {
+        number = type->kind == FM_KIND_DATE ? days_of(text) : number;
+        status = fm_batch_put_fixed(builder, column, &number);
+    }
+    assert_int_equal(status, FM_OK);
+}
+
+static struct fm_batch_builder *builder_of(const struct fm_columns *columns, const uint32_t *fields,
+                                           uint32_t count, bool outside)
+{
+    const struct fm_type *types[CATALOG_COLUMNS_MAX];
+    const struct fm_dictionary *dictionaries[CATALOG_COLUMNS_MAX] = {0};
+    struct fm_batch_builder *builder = NULL;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct fm_column *column = &columns->items[fields[i]];
+        types[i] = &column->type;
+        if (outside && column->dictionary.count > 0)
+            dictionaries[i] = &column->dictionary;
+    }
+    struct fm_batch_builder_options options = {
+        .types = types, .column_count = count, .encode = true, .dictionaries = dictionaries};
+    assert_int_equal(fm_batch_builder_new(&options, &builder), FM_OK);
+    return builder;
+}
+
+/* Rows of the planned columns that pass the planned predicates. */
+static void make_batch(const struct catalog_table *table, const struct fm_plan_table *plan,
+                       struct source *source)
+{
+    struct fm_batch_builder *all =
+        builder_of(&source->columns, plan->fields, plan->field_count, false);
+    struct fm_batch_builder *some =
+        builder_of(&source->columns, plan->fields, plan->field_count, true);
+    uint32_t ids[CATALOG_COLUMNS_MAX];
+    struct fm_buf bytes = FM_BUF_INIT(0);
+    struct fm_batch batch;
+    uint64_t selection = UINT64_MAX;
+    uint32_t rows = 0;
+
+    for (; rows < CATALOG_ROWS_MAX && table->rows[rows][0] != NULL; rows++) {
+        for (uint32_t i = 0; i < plan->field_count; i++)
+            put_value(all, i, &source->columns.items[plan->fields[i]].type,
+                      table->rows[rows][plan->fields[i]]);
+    }
+    for (uint32_t i = 0; i < plan->field_count; i++)
+        ids[i] = plan->schema->fields[plan->fields[i]].id;
+    assert_int_equal(fm_batch_builder_finish(all, 0, &bytes), FM_OK);
+    assert_int_equal(fm_batch_view_trusted(fm_buf_span(&bytes), &batch), FM_OK);
+    assert_int_equal(fm_predicate_select(&plan->predicates, plan->schema, &batch, ids, NULL, 0,
+                                         rows, false, &selection),
+                     FM_OK);
+    for (uint32_t i = 0; i < plan->field_count; i++)
+        assert_int_equal(fm_batch_put_rows(some, i, &batch, i, NULL, 0, rows, &selection), FM_OK);
+    if (fm_batch_builder_rows(some) > 0)
+        assert_int_equal(fm_batch_builder_finish(some, 0, &source->batch), FM_OK);
+    fm_batch_builder_free(all);
+    fm_batch_builder_free(some);
+    fm_buf_free(&bytes);
+}
+
+static void make_source(const struct fm_plan_table *plan, struct source *source)
+{
+    const struct catalog_table *table = catalog_find(plan->domain, plan->table);
+
+    source->columns.items = calloc(plan->schema->field_count, sizeof *source->columns.items);
+    assert_non_null(source->columns.items);
+    source->columns.count = plan->schema->field_count;
+    for (uint32_t i = 0; i < plan->schema->field_count; i++) {
+        struct fm_column *column = &source->columns.items[i];
+        (void)snprintf(column->name, sizeof column->name, "%s", plan->schema->fields[i].name);
+        assert_int_equal(fm_type_copy(&plan->schema->fields[i].type, &column->type), FM_OK);
+    }
+    for (uint32_t i = 0; i < plan->enum_count; i++)
+        make_dictionary(table, plan->enum_fields[i], source);
+    make_batch(table, plan, source);
+    source->reader = (struct fm_batch_source){source, next_batch};
+}
+
+static void free_source(struct source *source)
+{
+    fm_columns_deinit(&source->columns);
+    for (uint32_t i = 0; i < CATALOG_COLUMNS_MAX; i++)
+        fm_buf_free(&source->dictionaries[i]);
+    fm_buf_free(&source->batch);
+}
+
+static void take_batch(const struct fm_buf *bytes, const struct fm_columns *columns,
+                       struct lines *out)
+{
+    struct fm_batch batch;
+
+    assert_int_equal(fm_batch_view_trusted(fm_buf_span(bytes), &batch), FM_OK);
+    for (uint32_t row = 0; row < batch.rows; row++) {
+        struct fm_buf line = FM_BUF_INIT(0);
+        for (uint32_t c = 0; c < columns->count; c++) {
+            const struct fm_vector_entry *vector = &batch.vectors[c];
+            struct fm_span text = fm_span("NULL", 4);
+            assert_int_equal(columns->items[c].type.kind, FM_KIND_VARCHAR);
+            if (!fm_vector_is_null(&batch, vector, row))
+                text = fm_vector_bytes(
+                    &batch, vector,
+                    columns->items[c].dictionary.count > 0 ? &columns->items[c].dictionary : NULL,
+                    row);
+            put_cell(&line, (const char *)text.data, text.len);
+        }
+        add_line(out, &line);
+        fm_buf_free(&line);
+    }
+}
+
+static void run_plan(struct fixture *f, const char *what, const struct fm_plan *plan,
+                     struct lines *out)
+{
+    struct fm_slot slots[FM_QUERY_TABLES_MAX] = {{0}};
+    struct source *sources = calloc(FM_QUERY_TABLES_MAX, sizeof *sources);
+    struct fm_run_options options = {.single_thread = plan->streams};
+    struct fm_columns columns = {0};
+    struct fm_buf sql = FM_BUF_INIT(0);
+    struct fm_buf batch = FM_BUF_INIT(0);
+
+    assert_non_null(sources);
+    for (uint32_t i = 0; i < plan->table_count; i++) {
+        make_source(&plan->tables[i], &sources[i]);
+        slots[i] = (struct fm_slot){.columns = &sources[i].columns,
+                                    .rows = plan->tables[i].rows,
+                                    .supplied_count = plan->tables[i].field_count,
+                                    .supplied = plan->tables[i].fields,
+                                    .source = &sources[i].reader};
+    }
+    fm_buf_printf(&sql, "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (%.*s) q", (int)plan->sql.len,
+                  (const char *)plan->sql.data);
+    enum fm_status status = fm_worker_set_slots(f->worker, slots, plan->table_count, &f->err);
+    if (status == FM_OK)
+        status = fm_worker_run(f->worker, fm_buf_span(&sql), &options, &columns, &f->err);
+    while (status == FM_OK) {
+        fm_buf_clear(&batch);
+        status = fm_worker_next(f->worker, &batch, &f->err);
+        if (status == FM_OK)
+            take_batch(&batch, &columns, out);
+    }
+    if (status != FM_NOTFOUND)
+        fail_msg("%s\n%.*s: %s", what, (int)sql.len, (const char *)sql.data, f->err.text);
+    fm_columns_deinit(&columns);
+    for (uint32_t i = 0; i < plan->table_count; i++)
+        free_source(&sources[i]);
+    free(sources);
+    fm_buf_free(&sql);
+    fm_buf_free(&batch);
+}
+
+/* ---- The statements ---------------------------------------------------------------------------- */
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    struct fm_engine_options options = {.worker_path = WORKER, .threads = 1, .spare = 1};
+
+    assert_non_null(f);
+    if (fm_engine_open(&options, &f->engine, &f->err) != FM_OK ||
+        fm_worker_lend(f->engine, fm_now_ms() + LONG_MS, &f->worker, &f->err) != FM_OK)
+        fail_msg("%s", f->err.text);
+    assert_int_equal(duckdb_open(NULL, &f->database), DuckDBSuccess);
+    assert_int_equal(duckdb_connect(f->database, &f->connection), DuckDBSuccess);
+    oracle_do(f, "SET integer_division = true");
+    oracle_do(f, "SET default_null_order = 'nulls_last_on_asc_first_on_desc'");
+    oracle_do(f, "SET threads = 1");
+    oracle_do(f, "CREATE SCHEMA flights");
+    oracle_do(f, "CREATE SCHEMA airports");
+    for (size_t i = 0; i < catalog_table_count; i++) {
+        if (catalog_tables[i].rows[0][0] != NULL)
+            oracle_table(f, &catalog_tables[i]);
+    }
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    duckdb_disconnect(&f->connection);
+    duckdb_close(&f->database);
+    fm_worker_free(f->worker);
+    fm_engine_free(f->engine);
+    free(f);
+    return 0;
+}
+
+static void check(struct fixture *f, const char *sql)
+{
+    struct fm_plan plan = {0};
+    struct lines expected = {0};
+    struct lines actual = {0};
+
+    oracle_run(f, sql, &expected);
+    if (fm_plan_make(f->worker, fm_span_str(sql), &catalog_for_plans, &plan, &f->err) != FM_OK)
+        fail_msg("%s: %s", sql, f->err.text);
+    run_plan(f, sql, &plan, &actual);
+    qsort(expected.items, expected.count, sizeof *expected.items, compare_lines);
+    qsort(actual.items, actual.count, sizeof *actual.items, compare_lines);
+    for (size_t i = 0; i < expected.count || i < actual.count; i++) {
+        const char *a = i < expected.count ? expected.items[i] : "(none)";
+        const char *b = i < actual.count ? actual.items[i] : "(none)";
+        if (strcmp(a, b) != 0)
+            fail_msg("%s\n%.*s: row %zu: wanted %s, is %s", sql, (int)plan.sql.len,
+                     (const char *)plan.sql.data, i, a, b);
+    }
+    free_lines(&expected);
+    free_lines(&actual);
+    fm_plan_deinit(&plan);
+}
+
+#define D "flights.delays"
+#define A "airports.airport"
+
+static void answers_stay_the_same(void **state)
+{
+    static const char *const list[] = {
+        "SELECT * FROM " D,
+        "SELECT count(*) FROM " D,
+        "SELECT count(*) FROM " D " WHERE origin = 'SEA'",
+        "SELECT id FROM " D " WHERE delay > 4 AND origin <> 'SEA'",
+        "SELECT id FROM " D " WHERE origin IN ('SEA', 'nope', NULL)",
+        "SELECT id FROM " D " WHERE origin IN ('a', 'b', 'c', 'd', 'SEA', 'ATL')",
+        "SELECT id FROM " D " WHERE origin NOT IN ('a', 'b', 'c', 'd', 'SEA', 'ATL')",
+        "SELECT id FROM " D " WHERE origin NOT IN ('SEA', 'ATL')",
+        "SELECT id FROM " D " WHERE note IS NULL OR note = ''",
+        "SELECT id FROM " D " WHERE note LIKE 'l%' AND date IS NOT NULL",
+        "SELECT id FROM " D " WHERE date BETWEEN '2001-01-02' AND '2001-02-02'",
+        "SELECT id FROM " D " WHERE date > '2001-01-02' AND date < DATE '2001-03-01'",
+        "SELECT id FROM " D " WHERE delay IS NOT DISTINCT FROM 45",
+        "SELECT id FROM " D " WHERE delay IS DISTINCT FROM 45",
+        "SELECT id FROM " D " WHERE NOT (delay > 5 OR origin = 'JFK')",
+        "SELECT id FROM " D " WHERE origin > 'B' AND origin < 'T'",
+        "SELECT id FROM " D " WHERE origin > destination",
+        "SELECT id FROM " D " WHERE origin BETWEEN 'J' AND 'SFO'",
+        "SELECT id FROM " D " WHERE 'SEA' <= origin",
+        "SELECT id FROM " D " WHERE delay > 100000 OR delay < -2",
+        "SELECT id FROM " D " WHERE delay = 45.0 AND id > 6.5",
+        "SELECT origin, count(*), sum(delay), min(note), max(note) FROM " D " GROUP BY origin",
+        "SELECT origin, destination FROM " D " GROUP BY ALL HAVING min(note) > 'a'",
+        "SELECT DISTINCT origin FROM " D,
+        "SELECT DISTINCT ON (origin) origin, id FROM " D " ORDER BY origin, id DESC",
+        "SELECT origin FROM " D " ORDER BY origin DESC LIMIT 3",
+        "SELECT origin FROM " D " ORDER BY origin NULLS FIRST LIMIT 3",
+        "SELECT count(DISTINCT origin), count(origin), min(origin), max(origin) FROM " D,
+        "SELECT sum(CASE WHEN origin = 'SEA' THEN 1 ELSE 2 END) FROM " D,
+        "SELECT count(*) FILTER (WHERE origin = 'SEA') FROM " D,
+        "SELECT origin, count(*) FROM " D " GROUP BY ROLLUP (origin)",
+        "SELECT origin, row_number() OVER (PARTITION BY origin ORDER BY id) FROM " D,
+        "SELECT id, lag(origin) OVER (ORDER BY id) FROM " D " QUALIFY id > 2",
+        "SELECT upper(origin) || '-' || coalesce(note, '?'), typeof(origin) FROM " D,
+        "SELECT hash(x) FROM (SELECT origin AS x FROM " D ") q",
+        "SELECT typeof(x) FROM (SELECT min(origin) AS x FROM " D ") q",
+        "SELECT list(origin ORDER BY id) FROM " D,
+        "SELECT d FROM " D " d",
+        "SELECT d.* EXCLUDE (note) REPLACE (id + 1 AS id) FROM " D " d",
+        "SELECT COLUMNS('^o') FROM " D,
+        "SELECT f.b FROM " D " f(a, b) WHERE f.a > 3",
+        "SELECT flights.delays.id FROM flights.delays WHERE flights.delays.delay > 5",
+        "SELECT a.city, count(*) FROM " D " d JOIN " A " a ON d.origin = a.iata GROUP BY a.city",
+        "SELECT d.id, a.city FROM " D " d LEFT JOIN " A " a ON d.origin = a.iata AND a.state = "
+        "'WA' WHERE d.delay > 0",
+        "SELECT d.id, a.city FROM " D " d RIGHT JOIN " A " a ON d.origin = a.iata",
+        "SELECT d.id, a.city FROM " D " d FULL JOIN " A " a ON d.destination = a.iata",
+        "SELECT iata FROM " A " FULL JOIN (SELECT origin AS iata FROM " D ") q USING (iata)",
+        "SELECT count(*) FROM " D " a, " D " b WHERE a.origin = b.destination",
+        "SELECT x.id FROM " D " x JOIN " D " y USING (id) WHERE y.delay > 5",
+        "SELECT DISTINCT origin FROM " D " INTERSECT SELECT iata FROM " A,
+        "SELECT iata FROM " A " EXCEPT SELECT origin FROM " D,
+        "SELECT origin FROM " D " UNION SELECT iata FROM " A " UNION SELECT 'zzz'",
+        "SELECT origin FROM " D " UNION ALL SELECT hub FROM flights.carrier",
+        "SELECT typeof(origin) FROM (SELECT origin FROM " D " UNION ALL SELECT hub FROM "
+        "flights.carrier) q",
+        "SELECT iata FROM " A " WHERE iata NOT IN (SELECT origin FROM " D " WHERE origin IS NOT "
+        "NULL)",
+        "SELECT iata FROM " A " WHERE iata = ANY (SELECT origin FROM " D ")",
+        "SELECT iata FROM " A " WHERE iata >= ALL (SELECT hub FROM flights.carrier)",
+        "SELECT iata, (SELECT max(delay) FROM " D " WHERE origin = iata AND id > 1) FROM " A,
+        "SELECT iata FROM " A " a WHERE EXISTS (SELECT 1 FROM " D " d WHERE d.origin = a.iata)",
+        "SELECT iata FROM " A " WHERE latitude > (SELECT avg(latitude) FROM " A ")",
+        "SELECT length((SELECT min(origin) FROM " D "))",
+        "SELECT a.iata, q.n FROM " A " a, LATERAL (SELECT count(*) AS n FROM " D " d WHERE "
+        "d.origin = a.iata) q",
+        "WITH c AS (SELECT * FROM " D ") SELECT a.id, b.id FROM c a JOIN c b ON a.origin = "
+        "b.destination WHERE a.delay > 3",
+        "WITH c AS NOT MATERIALIZED (SELECT * FROM " D ") SELECT a.id, b.id FROM c a JOIN c b ON "
+        "a.origin = b.destination",
+        "WITH c(x, y) AS (SELECT origin, id FROM " D ") SELECT x, max(y) FROM c GROUP BY x",
+        "WITH delays AS (SELECT 1 AS id) SELECT a.id, b.id FROM delays a, " D " b",
+        "WITH RECURSIVE r(n) AS (SELECT 'JFK' UNION SELECT destination FROM r JOIN " D " f ON r.n "
+        "= f.origin) SELECT * FROM r",
+        "WITH RECURSIVE r(n) AS (SELECT origin FROM " D " WHERE id = 3 UNION SELECT destination "
+        "FROM r JOIN " D " f ON r.n = f.origin WHERE f.delay > 1) SELECT * FROM r",
+        "SELECT * FROM (WITH RECURSIVE r(n) AS (SELECT 1 UNION SELECT id + 2 FROM r JOIN " D
+        " ON id = n) SELECT n FROM r) q JOIN " A " ON n < 3",
+        "SELECT * FROM " D " PIVOT (count(*) FOR origin IN ('SEA', 'JFK') GROUP BY destination)",
+        "SELECT id, name, value FROM " D " UNPIVOT (value FOR name IN (origin, destination))",
+        "SELECT i, origin FROM range(4) r(i) JOIN " D " ON id = i",
+        "SELECT unnest([origin, destination]) FROM " D,
+        "SELECT * FROM (VALUES ('SEA'), ('zz')) q(origin) LEFT JOIN " D " USING (origin)",
+        "SELECT id FROM " D " ORDER BY id OFFSET 3",
+        "SELECT a.id, b.iata FROM " D " a ASOF JOIN " A " b ON a.origin >= b.iata",
+        "SELECT string_agg(origin, ',' ORDER BY origin, id) FROM " D,
+        "SELECT origin IN ('SEA') AS o, origin IS NULL FROM " D,
+        "SELECT id FROM " D " SEMI JOIN " A " ON origin = iata",
+        "SELECT id FROM " D " ANTI JOIN " A " ON origin = iata",
+        "SELECT 7 / 2, -7 % 3, 1.50, 'it''s', [1, 2], {'k': 1}, DATE '2020-01-01'",
+        "SELECT list_transform([1, 2], lambda x: x + id) FROM " D,
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
+        check(f, list[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(answers_stay_the_same, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
