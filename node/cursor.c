@@ -5,7 +5,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define CURSORS_MAX 256u /* Finished ones that wait for their lease included. */
+#define CURSORS_MAX 256u     /* Finished ones that wait for their lease included. */
+#define END_LEASE_MS 5000    /* After its end was fetched: only for a reply that was lost. */
+#define QUERY_FETCHERS 2u    /* Calls at once; a fetch may wait long, and holds a thread. */
+#define FRAGMENT_FETCHERS 4u /* Those of a feed, and as many whose link was lost. */
+/* Queries wait for fragments of other nodes, so they must leave threads for those. */
+_Static_assert(FM_QUERIES_MAX *QUERY_FETCHERS + 4u < FM_RPC_THREADS, "no nodes wait in a ring");
 
 struct fm_server_cursor {
     struct fm_cursor_options options; /* `opened` points into `opened`. */
@@ -23,14 +28,18 @@ struct fm_server_cursor {
     bool released;        /* The producer and its place are gone. */
     /* Guarded by cursors->lock. */
     uint32_t references;
+    uint32_t fetchers;
     fm_ms used;
     bool doomed;
+    bool finished;  /* As `released`. */
+    bool end_taken; /* Its end was fetched. */
     atomic_bool cancelled;
 };
 
 struct fm_cursors {
     pthread_mutex_t lock;
     uint32_t running[3]; /* By kind. */
+    bool stopping;
     struct fm_server_cursor *slots[CURSORS_MAX];
 };
 
@@ -62,13 +71,16 @@ enum fm_status fm_cursors_enter(struct fm_cursors *cursors, enum fm_cursor_kind 
                                 struct fm_error *err)
 {
     uint32_t max = kind == FM_CURSOR_QUERY ? FM_QUERIES_MAX : FM_FRAGMENTS_MAX;
-    bool full;
+    bool full, stopping;
 
     lock(&cursors->lock);
     full = cursors->running[kind] >= max;
-    if (!full)
+    stopping = cursors->stopping;
+    if (!full && !stopping)
         cursors->running[kind]++;
     unlock(&cursors->lock);
+    if (stopping)
+        return fm_fail(err, FM_UNAVAILABLE, "this node is stopping");
     if (full)
         return fm_fail(err, FM_BUSY, "this node already runs %u %s; try again in a moment", max,
                        kind == FM_CURSOR_QUERY ? "queries" : "fragments for other nodes");
@@ -92,8 +104,12 @@ static void release(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
     if (first)
         cursor->options.producer.free(cursor->options.producer.context);
     unlock(&cursor->life);
-    if (first)
-        fm_cursors_leave(cursors, cursor->options.kind);
+    if (!first)
+        return;
+    fm_cursors_leave(cursors, cursor->options.kind);
+    lock(&cursors->lock);
+    cursor->finished = true;
+    unlock(&cursors->lock);
 }
 
 static void cursor_end(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
@@ -219,10 +235,30 @@ static struct fm_server_cursor *cursor_new(const struct fm_cursor_options *optio
     return cursor;
 }
 
+/* A free slot, or that of the finished cursor that nobody used for the longest time, which the
+ * caller then ends without the lock; CURSORS_MAX when all are at work. The caller holds
+ * cursors->lock. */
+static uint32_t free_slot(struct fm_cursors *cursors, struct fm_server_cursor **evicted)
+{
+    uint32_t oldest = CURSORS_MAX;
+
+    for (uint32_t i = 0; i < CURSORS_MAX; i++) {
+        const struct fm_server_cursor *cursor = cursors->slots[i];
+        if (cursor == NULL)
+            return i;
+        if (cursor->finished && cursor->references == 0 &&
+            (oldest == CURSORS_MAX || cursor->used < cursors->slots[oldest]->used))
+            oldest = i;
+    }
+    if (oldest != CURSORS_MAX)
+        *evicted = doom(cursors, cursors->slots[oldest]);
+    return oldest;
+}
+
 enum fm_status fm_cursor_open(struct fm_cursors *cursors, const struct fm_cursor_options *options,
                               struct fm_error *err)
 {
-    struct fm_server_cursor *cursor = cursor_new(options);
+    struct fm_server_cursor *cursor = cursor_new(options), *evicted = NULL;
     enum fm_status status = FM_BUSY;
 
     if (cursor == NULL) {
@@ -233,13 +269,15 @@ enum fm_status fm_cursor_open(struct fm_cursors *cursors, const struct fm_cursor
     lock(&cursors->lock);
     if (find(cursors, options->kind, &options->query, options->number) != NULL)
         status = FM_CONFLICT;
-    for (uint32_t i = 0; i < CURSORS_MAX && status == FM_BUSY; i++) {
-        if (cursors->slots[i] != NULL)
-            continue;
-        cursors->slots[i] = cursor;
+    uint32_t slot = CURSORS_MAX;
+    if (status == FM_BUSY && !cursors->stopping)
+        slot = free_slot(cursors, &evicted);
+    if (slot != CURSORS_MAX) {
+        cursors->slots[slot] = cursor;
         status = FM_OK;
     }
     unlock(&cursors->lock);
+    cursor_end(cursors, evicted);
     if (status == FM_OK)
         return FM_OK;
     cursor_end(cursors, cursor);
@@ -279,6 +317,10 @@ static void produce(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
     if (fm_now_ms() > cursor->options.deadline) {
         fail(cursors, cursor,
              fm_fail(&cursor->failure, FM_TIMEOUT, "the query's time limit has passed"));
+        return;
+    }
+    if (atomic_load(&cursor->cancelled)) {
+        fail(cursors, cursor, fm_fail(&cursor->failure, FM_CANCELLED, "the query was cancelled"));
         return;
     }
     fm_buf_clear(batch);
@@ -342,6 +384,27 @@ static enum fm_status unknown(struct fm_error *err)
                    "no such query is open here: its lease or time limit may have passed");
 }
 
+static bool begin_fetch(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
+{
+    uint32_t max = cursor->options.kind == FM_CURSOR_QUERY ? QUERY_FETCHERS : FRAGMENT_FETCHERS;
+
+    lock(&cursors->lock);
+    bool begun = cursor->fetchers < max;
+    if (begun)
+        cursor->fetchers++;
+    unlock(&cursors->lock);
+    return begun;
+}
+
+static void end_fetch(struct fm_cursors *cursors, struct fm_server_cursor *cursor, bool end_taken)
+{
+    lock(&cursors->lock);
+    cursor->fetchers--;
+    if (end_taken)
+        cursor->end_taken = true;
+    unlock(&cursors->lock);
+}
+
 enum fm_status fm_cursor_fetch(struct fm_cursors *cursors, enum fm_cursor_kind kind,
                                const struct fm_fetch *fetch, const struct fm_public_key *caller,
                                size_t part_max, struct fm_buf *reply, struct fm_error *err)
@@ -352,6 +415,10 @@ enum fm_status fm_cursor_fetch(struct fm_cursors *cursors, enum fm_cursor_kind k
 
     if (cursor == NULL)
         return unknown(err);
+    if (!begin_fetch(cursors, cursor)) {
+        put(cursors, cursor);
+        return fm_fail(err, FM_BUSY, "several calls fetch from this query already");
+    }
     lock(&cursor->lock);
     enum fm_status status = reach(cursors, cursor, fetch->batch, &part.kind, &bytes, err);
     if (status == FM_OK && fetch->offset >= bytes.len)
@@ -366,6 +433,9 @@ enum fm_status fm_cursor_fetch(struct fm_cursors *cursors, enum fm_cursor_kind k
         status = fm_buf_status(reply);
     }
     unlock(&cursor->lock);
+    end_fetch(cursors, cursor,
+              status == FM_OK && part.kind == FM_PART_END &&
+                  fetch->offset + part.bytes.len == part.total);
     put(cursors, cursor);
     return status;
 }
@@ -414,17 +484,45 @@ void fm_cursor_cancel(struct fm_cursors *cursors, enum fm_cursor_kind kind,
     put(cursors, cursor);
 }
 
+/* The caller holds cursors->lock. */
+static bool is_over(const struct fm_server_cursor *cursor, fm_ms now)
+{
+    fm_ms lease = cursor->end_taken ? END_LEASE_MS : FM_CURSOR_LEASE_MS;
+
+    if (cursor->references != 0)
+        return false;
+    if (cursor->doomed || now > cursor->options.deadline + FM_CURSOR_LEASE_MS)
+        return true;
+    return !cursor->options.is_held && now - cursor->used > lease;
+}
+
 void fm_cursors_reap(struct fm_cursors *cursors, fm_ms now)
 {
     for (uint32_t i = 0; i < CURSORS_MAX; i++) {
         struct fm_server_cursor *ended = NULL;
         lock(&cursors->lock);
         struct fm_server_cursor *cursor = cursors->slots[i];
-        if (cursor != NULL && cursor->references == 0 &&
-            (cursor->doomed || now - cursor->used > FM_CURSOR_LEASE_MS ||
-             now > cursor->options.deadline + FM_CURSOR_LEASE_MS))
+        if (cursor != NULL && is_over(cursor, now))
             ended = doom(cursors, cursor);
         unlock(&cursors->lock);
         cursor_end(cursors, ended);
+    }
+}
+
+void fm_cursors_stop(struct fm_cursors *cursors)
+{
+    lock(&cursors->lock);
+    cursors->stopping = true;
+    unlock(&cursors->lock);
+    for (uint32_t i = 0; i < CURSORS_MAX; i++) {
+        lock(&cursors->lock);
+        struct fm_server_cursor *cursor = cursors->slots[i];
+        if (cursor != NULL)
+            cursor->references++;
+        unlock(&cursors->lock);
+        if (cursor == NULL)
+            continue;
+        cancel(cursor);
+        put(cursors, cursor);
     }
 }

@@ -1,7 +1,7 @@
 /* Answers that are pulled batch by batch: queries by clients, fragments by asking nodes. A cursor
  * keeps the last FM_FETCH_WINDOW batches, so that a fetch whose reply was lost can be repeated; it
  * hashes what it hands out into a tree; it is dropped at its deadline, or FM_CURSOR_LEASE_MS after
- * the last fetch.
+ * the last fetch, sooner once its end was fetched or when room is needed.
  * Threads: any; each cursor is produced by one thread at a time. */
 #ifndef FM_NODE_CURSOR_H
 #define FM_NODE_CURSOR_H
@@ -44,6 +44,7 @@ struct fm_cursor_options {
     struct fm_producer producer;
     struct fm_span opened; /* The reply to its opening, given again to a repeated one; copied. */
     struct fm_hash ticket; /* Fragments: a repeated opening must bring the same one. */
+    bool is_held;          /* Its user is in this process and cancels it at last: no lease. */
 };
 
 FM_MUST_USE enum fm_status fm_cursors_new(struct fm_cursors **out);
@@ -72,7 +73,7 @@ FM_MUST_USE enum fm_status fm_cursor_open(struct fm_cursors *cursors,
 #define FM_FETCH_STOP UINT64_MAX /* As a batch number: end here with what was handed out. */
 
 /* One part of a batch, or of the end, encoded as a fm_part into `reply`. At most `part_max` bytes.
- * */
+ * FM_BUSY: several calls fetch from this cursor already; each of them holds a thread. */
 FM_MUST_USE enum fm_status fm_cursor_fetch(struct fm_cursors *cursors, enum fm_cursor_kind kind,
                                            const struct fm_fetch *fetch,
                                            const struct fm_public_key *caller, size_t part_max,
@@ -88,5 +89,7 @@ void fm_cursor_cancel(struct fm_cursors *cursors, enum fm_cursor_kind kind,
                       const struct fm_request_id *query, uint32_t number,
                       const struct fm_public_key *caller);
 void fm_cursors_reap(struct fm_cursors *cursors, fm_ms now);
+/* Cancel all and let none begin any more: the node stops. */
+void fm_cursors_stop(struct fm_cursors *cursors);
 
 #endif
