@@ -47,7 +47,9 @@ static void put_double(struct fm_buf *out, enum fm_text_style style, double valu
             fm_buf_put_str(out, word);
         return;
     }
-    for (int digits = is_float ? 6 : 15; digits <= 17; digits++) {
+    /* Only subnormal numbers have fewer exact digits than their type. */
+    bool is_normal = is_float ? isnormal((float)value) : isnormal(value);
+    for (int digits = !is_normal ? 1 : is_float ? 6 : 15; digits <= 17; digits++) {
         (void)snprintf(text, sizeof text, "%.*g", digits, value); /* At most 24 characters. */
         if (is_float ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value)
             break;
