@@ -1,4 +1,5 @@
 /* Members and failure detection of one node of gossip/, told everything by hand. */
+#include "tests/support/fail_alloc.h"
 #include "tests/support/node_fixture.h"
 
 #include <setjmp.h>
@@ -45,6 +46,36 @@ static void options_out_of_range_are_invalid(void **state)
     assert_int_equal(gossip_deadline(gossip), FM_MS_NEVER);
     gossip_free(gossip);
     gossip_free(NULL);
+}
+
+/* Each allocation fails once: nothing is left behind, and none is made after gossip_new(). */
+static void memory_is_reserved_at_the_start(void **state)
+{
+    struct node_fixture *f = *state;
+    const struct gossip_options options = {.self = fake_member_id(SELF),
+                                           .member_max = 8,
+                                           .record_max = 8,
+                                           .check_member = fake_member_check};
+    struct gossip *gossip = NULL;
+    enum fm_status status = FM_NOMEM;
+
+    if (!fail_alloc_available())
+        skip();
+    for (size_t n = 0; status != FM_OK; n++) {
+        long before = fail_alloc_live();
+        fail_alloc_after(n);
+        status = gossip_new(&options, 0, &gossip);
+        bool failed = fail_alloc_stop();
+        assert_int_equal(status, failed ? FM_NOMEM : FM_OK);
+        if (failed)
+            assert_int_equal(fail_alloc_live(), before);
+    }
+    gossip_free(gossip);
+    long before = fail_alloc_live();
+    for (uint8_t node = 1; node < 12; node++)
+        node_meet(f, node);
+    node_run(f, 60000, 0xff);
+    assert_int_equal(fail_alloc_live(), before);
 }
 
 static void own_record_must_be_own_and_newer(void **state)
@@ -516,6 +547,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, node_setup, node_teardown)
     const struct CMUnitTest tests[] = {
         TEST(options_out_of_range_are_invalid),
+        TEST(memory_is_reserved_at_the_start),
         TEST(own_record_must_be_own_and_newer),
         TEST(a_member_comes_with_its_record),
         TEST(repeated_envelopes_cost_no_check),
