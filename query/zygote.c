@@ -27,11 +27,11 @@ static void choose_environment(char *out[ENVIRONMENT_MAX])
 {
     static const char *const passed[] = {"LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS",
                                          "TSAN_OPTIONS"};
-    static char fixed[][20] = {"TZ=UTC", "LC_ALL=C.UTF-8", "HOME=/nonexistent"};
+    static const char *const fixed[] = {"TZ=UTC", "LC_ALL=C.UTF-8", "HOME=/nonexistent"};
     size_t count = 0;
 
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed && count + 1 < ENVIRONMENT_MAX; i++)
-        out[count++] = fixed[i];
+        out[count++] = (char *)(uintptr_t)fixed[i]; /* posix_spawn() does not write to it. */
     for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
         for (char **at = environ; *at != NULL && count + 1 < ENVIRONMENT_MAX; at++) {
             size_t len = strlen(passed[i]);

@@ -18,8 +18,8 @@
 #define DATA_SPARE_BYTES (UINT64_C(64) << 20)
 #define FILTER_STEPS_MAX 4096u
 
-/* The address sanitizer maps terabytes, and needs calls that DuckDB does not make. */
-#ifdef __SANITIZE_ADDRESS__
+/* Sanitizers map terabytes, and need calls that DuckDB does not make. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #else
 #define SANITIZED 0
