@@ -300,6 +300,35 @@ static void a_result_must_be_read_first(void **state)
     assert_int_equal(run(f, "SELECT 1", 0, &rows), FM_OK);
 }
 
+static void *lend_often(void *argument)
+{
+    struct fixture mine = {.engine = ((struct fixture *)argument)->engine};
+    uint64_t rows = 0, good = 0;
+
+    for (int i = 0; i < 10; i++) {
+        if (fm_worker_lend(mine.engine, fm_now_ms() + 60000, &mine.worker, &mine.err) == FM_OK &&
+            run(&mine, "SELECT i FROM range(100000) t(i)", 0, &rows) == FM_OK && rows == 100000)
+            good++;
+        fm_worker_free(mine.worker);
+        mine.worker = NULL;
+    }
+    return good == 10 ? argument : NULL;
+}
+
+static void several_threads_lend(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t threads[4];
+    void *result = NULL;
+
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, lend_often, f), 0);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(threads[i], &result), 0);
+        assert_non_null(result);
+    }
+}
+
 static void programs_that_do_not_start(void **state)
 {
     struct fixture *f = *state;
@@ -324,7 +353,7 @@ int main(void)
         TEST(another_thread_cancels),        TEST(a_killed_worker_is_an_error),
         TEST(the_first_process_is_replaced), TEST(nothing_stays_behind),
         TEST(results_of_all_sizes),          TEST(a_result_must_be_read_first),
-        TEST(programs_that_do_not_start),
+        TEST(several_threads_lend),          TEST(programs_that_do_not_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
