@@ -24,10 +24,11 @@ struct fm_feed {
     struct fm_node_cert owner;
     struct fm_buf owner_cert;
     char domain[FM_NAME_MAX + 1];
+    char address[280]; /* Of the owner's node. */
     fm_ms deadline;
     bool is_local;
     bool opened;
-    struct fm_peer *peer;
+    struct fm_peer *peer; /* Opened over it: the ticket is bound to its session. */
     struct fm_buf ticket;
     struct fm_hash fragment_hash;
     struct fm_hash principal_hash;
@@ -43,6 +44,7 @@ struct fm_feed {
     uint64_t bytes;
     uint64_t read; /* Batches given to the user. */
     bool ended;
+    bool stop_asked;
     struct fm_buf receipt_bytes;
     struct fm_receipt receipt;
     /* Fetching ahead; `lock` guards what follows. */
@@ -50,7 +52,11 @@ struct fm_feed {
     pthread_cond_t changed;
     struct slot slots[FM_FEED_AHEAD];
     uint64_t next_fetch;
-    uint64_t end_at; /* Number at which the end came, UINT64_MAX before. */
+    uint64_t end_at;      /* Number at which the end came, UINT64_MAX before. */
+    uint64_t last_number; /* The highest batch that came, and its size. */
+    uint64_t last_bytes;
+    fm_ms renew_at; /* When the owner hears from us though there is no room. */
+    bool is_lost;   /* The owner cannot be reached any more. */
     bool stopping;
     pthread_t threads[FM_FEED_THREADS];
     uint32_t thread_count;
@@ -169,13 +175,16 @@ static enum fm_status open_local(struct fm_feed *feed, const struct fm_feed_opti
 {
     FM_AUTO(fm_buf_free) struct fm_buf reply = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
     struct fm_fragment_ask ask = {
-        .ticket = fm_buf_span(&feed->ticket),
         .principal_cert = options->principal_cert,
         .asker = &feed->server->identity->node,
         .session = NULL,
     };
 
-    enum fm_status status = fm_fragment_open(feed->server, &ask, &reply, err);
+    enum fm_status status = seal_ticket(feed, options, err);
+    if (status != FM_OK)
+        return status;
+    ask.ticket = fm_buf_span(&feed->ticket);
+    status = fm_fragment_open(feed->server, &ask, &reply, err);
     if (status != FM_OK)
         return status;
     feed->opened = true;
@@ -185,38 +194,181 @@ static enum fm_status open_local(struct fm_feed *feed, const struct fm_feed_opti
 static enum fm_status find_owner(struct fm_feed *feed, const struct fm_feed_options *options,
                                  struct fm_error *err)
 {
-    char address[280];
     struct fm_server *server = feed->server;
-    enum fm_status status =
-        fm_registry_cert(server->registry, &options->owner, &feed->owner, &feed->owner_cert);
 
-    if (status != FM_OK)
+    feed->is_local =
+        memcmp(&options->owner, &server->identity->node.node, sizeof options->owner) == 0;
+    if (feed->is_local) { /* The bundle has one certificate of this node: the one in use. */
+        feed->owner = server->identity->node;
+        fm_buf_put_span(&feed->owner_cert, fm_buf_span(&server->identity->cert_bytes));
+        return fm_buf_status(&feed->owner_cert);
+    }
+    if (fm_registry_cert(server->registry, &options->owner, &feed->owner, &feed->owner_cert) !=
+        FM_OK)
         return fm_fail(err, FM_UNAVAILABLE,
                        "domain %s: no valid certificate of the node that owns it is known here",
                        options->domain);
-    feed->is_local =
-        memcmp(&options->owner, &server->identity->node.node, sizeof options->owner) == 0;
-    if (feed->is_local)
-        return FM_OK;
-    status = fm_membership_address(server->membership, &options->owner, address, NULL);
-    if (status != FM_OK)
+    if (fm_membership_address(server->membership, &options->owner, feed->address, NULL) != FM_OK)
         return fm_fail(err, FM_UNAVAILABLE, "domain %s on node %s: the node is not in the mesh now",
                        options->domain, feed->owner.name);
+    return FM_OK;
+}
+
+/* Sessions end and links break while a query runs: each use asks for one that works. */
+static enum fm_status get_peer(struct fm_feed *feed, struct fm_peer **out, struct fm_error *err)
+{
     fm_ms deadline = fm_now_ms() + FM_CONNECT_MS_MAX;
+
     if (deadline > feed->deadline)
         deadline = feed->deadline;
-    status = fm_peer_get(server->peers, &feed->owner, address, deadline, &feed->peer, err);
-    return status == FM_OK ? FM_OK : named(feed, status, err);
+    return fm_peer_get(feed->server->peers, &feed->owner, feed->address, deadline, out, err);
+}
+
+static enum fm_status connect_and_open(struct fm_feed *feed, const struct fm_feed_options *options,
+                                       struct fm_error *err)
+{
+    enum fm_status status = get_peer(feed, &feed->peer, err);
+
+    if (status == FM_OK)
+        status = seal_ticket(feed, options, err);
+    return status == FM_OK ? open_remote(feed, options, err) : status;
+}
+
+static void cancel_at_owner(struct fm_feed *feed)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(64);
+    FM_AUTO(fm_peer_releasep) struct fm_peer *peer = NULL;
+    struct fm_error ignored = {0};
+    fm_ms deadline = fm_now_ms() + 500;
+
+    if (feed->is_local) {
+        fm_cursor_cancel(feed->server->cursors, FM_CURSOR_FRAGMENT, &feed->query, feed->number,
+                         &feed->server->identity->node.sign_key);
+        return;
+    }
+    fm_pack_map(&body, 2);
+    fm_pack_key_bin(&body, 0, feed->query.bytes, sizeof feed->query.bytes);
+    fm_pack_key_uint(&body, 1, feed->number);
+    /* Best effort: the owner's lease ends it otherwise. */
+    enum fm_status status =
+        fm_peer_get(feed->server->peers, &feed->owner, feed->address, deadline, &peer, &ignored);
+    if (status == FM_OK)
+        status = fm_connection_call(fm_peer_connection(peer), FM_METHOD_FRAGMENT_CANCEL,
+                                    &feed->query, fm_buf_span(&body), deadline, NULL, &ignored);
+    if (status != FM_OK)
+        fm_log(&feed->server->log, FM_LOG_DEBUG, "cancel failed", "domain", feed->domain, "reason",
+               ignored.text, NULL);
+}
+
+/* A kept connection may be one to a node that has restarted since: once more over a new one. The
+ * first opening may have got through, so it is cancelled. */
+static enum fm_status open_at_owner(struct fm_feed *feed, const struct fm_feed_options *options,
+                                    struct fm_error *err)
+{
+    enum fm_status status = connect_and_open(feed, options, err);
+
+    if (status != FM_UNAVAILABLE || feed->peer == NULL)
+        return status;
+    fm_peer_release(FM_TAKE(feed->peer));
+    fm_buf_clear(&feed->ticket);
+    cancel_at_owner(feed);
+    return connect_and_open(feed, options, err);
 }
 
 /* ---- Fetching ahead -------------------------------------------------------------------------- */
 
-static void fetch_into(struct fm_feed *feed, uint64_t number, struct slot *slot)
+static enum fm_status fetch_once(struct fm_feed *feed, uint64_t number, enum fm_part_kind *kind,
+                                 struct fm_buf *out, struct fm_error *err)
 {
-    fm_buf_clear(&slot->bytes);
-    slot->status = fm_connection_fetch(fm_peer_connection(feed->peer), FM_METHOD_FRAGMENT_FETCH,
-                                       &feed->query, feed->number, number, feed->deadline,
-                                       &slot->kind, &slot->bytes, &slot->failure);
+    FM_AUTO(fm_peer_releasep) struct fm_peer *peer = NULL;
+    enum fm_status status = get_peer(feed, &peer, err);
+
+    fm_buf_clear(out);
+    if (status == FM_OK)
+        status =
+            fm_connection_fetch(fm_peer_connection(peer), FM_METHOD_FRAGMENT_FETCH, &feed->query,
+                                feed->number, number, feed->deadline, kind, out, err);
+    return status;
+}
+
+/* One batch or the end. The owner keeps what it handed out for a while, so a fetch whose link broke
+ * is repeated once. FM_NOTFOUND, which the owner says of a fragment that it does not know, never
+ * gets out: to the reader it would mean that all rows came. */
+static enum fm_status fetch(struct fm_feed *feed, uint64_t number, enum fm_part_kind *kind,
+                            struct fm_buf *out, struct fm_error *err)
+{
+    enum fm_status status = fetch_once(feed, number, kind, out, err);
+
+    if (status == FM_UNAVAILABLE) {
+        lock(feed);
+        bool stopping = feed->stopping;
+        unlock(feed);
+        if (!stopping)
+            status = fetch_once(feed, number, kind, out, err);
+    }
+    return status == FM_NOTFOUND ? FM_UNAVAILABLE : status;
+}
+
+/* Wait until something changes, at most `ms`; the caller holds the lock. */
+static void wait_a_while(struct fm_feed *feed, fm_ms ms)
+{
+    struct timespec until;
+    fm_ms wake = fm_now_ms() + ms;
+
+    until.tv_sec = wake / 1000;
+    until.tv_nsec = (wake % 1000) * 1000000;
+    (void)pthread_cond_timedwait(&feed->changed, &feed->lock, &until); /* The caller loops. */
+}
+
+/* The reader is busy elsewhere, and the owner would drop a fragment that nobody fetches from:
+ * fetch the last byte of the last batch again. */
+static void renew_lease(struct fm_feed *feed, uint64_t number, uint64_t bytes)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(1024);
+    FM_AUTO(fm_peer_releasep) struct fm_peer *peer = NULL;
+    struct fm_error ignored;
+    struct fm_fetch wanted = {
+        .query = feed->query, .number = feed->number, .batch = number, .offset = bytes - 1};
+
+    fm_fetch_encode(&body, &wanted);
+    enum fm_status status = get_peer(feed, &peer, &ignored);
+    if (status == FM_OK)
+        status =
+            fm_connection_call(fm_peer_connection(peer), FM_METHOD_FRAGMENT_FETCH, &feed->query,
+                               fm_buf_span(&body), fm_now_ms() + FM_CONNECT_MS_MAX, NULL, &ignored);
+    (void)status; /* What is wrong shows at the next batch. */
+}
+
+/* Wait for room, while more is to come; the caller holds the lock. */
+static void wait_for_room(struct fm_feed *feed)
+{
+    feed->renew_at = fm_now_ms() + FM_CURSOR_LEASE_MS / 3;
+    while (!feed->stopping && feed->next_fetch <= feed->end_at &&
+           feed->next_fetch >= feed->read + FM_FEED_AHEAD) {
+        uint64_t number = feed->last_number, bytes = feed->last_bytes;
+        wait_a_while(feed, FM_CURSOR_LEASE_MS / 3);
+        if (fm_now_ms() < feed->renew_at || bytes == 0 || feed->stopping)
+            continue;
+        feed->renew_at = fm_now_ms() + FM_CURSOR_LEASE_MS / 3; /* One thread does it. */
+        unlock(feed);
+        renew_lease(feed, number, bytes);
+        lock(feed);
+    }
+}
+
+static void take_fetched(struct fm_feed *feed, uint64_t number, struct slot *slot)
+{
+    slot->full = true;
+    if (slot->status == FM_OK && slot->kind == FM_PART_BATCH) {
+        if (number >= feed->last_number) {
+            feed->last_number = number;
+            feed->last_bytes = slot->bytes.len;
+        }
+    } else if (number < feed->end_at) {
+        feed->end_at = number;
+        feed->is_lost = slot->status == FM_UNAVAILABLE;
+    }
+    (void)pthread_cond_broadcast(&feed->changed);
 }
 
 static void *fetch_ahead(void *argument)
@@ -225,31 +377,35 @@ static void *fetch_ahead(void *argument)
 
     lock(feed);
     for (;;) {
-        while (!feed->stopping && feed->next_fetch >= feed->read + FM_FEED_AHEAD)
-            (void)pthread_cond_wait(&feed->changed, &feed->lock); /* Only fails on misuse. */
+        wait_for_room(feed);
         if (feed->stopping || feed->next_fetch > feed->end_at)
             break;
         uint64_t number = feed->next_fetch++;
         struct slot *slot = &feed->slots[number % FM_FEED_AHEAD];
         fm_assert(!slot->full);
         unlock(feed);
-        fetch_into(feed, number, slot);
+        slot->status = fetch(feed, number, &slot->kind, &slot->bytes, &slot->failure);
         lock(feed);
-        slot->full = true;
-        if ((slot->status != FM_OK || slot->kind == FM_PART_END) && number < feed->end_at)
-            feed->end_at = number;
-        (void)pthread_cond_broadcast(&feed->changed);
+        take_fetched(feed, number, slot);
     }
     unlock(feed);
     return NULL;
 }
 
-static void stop_threads(struct fm_feed *feed)
+/* Whether the owner can be told of it. */
+static bool set_stopping(struct fm_feed *feed)
 {
     lock(feed);
     feed->stopping = true;
+    bool is_lost = feed->is_lost;
     (void)pthread_cond_broadcast(&feed->changed);
     unlock(feed);
+    return !is_lost;
+}
+
+static void stop_threads(struct fm_feed *feed)
+{
+    (void)set_stopping(feed); /* Nobody is told here. */
     while (feed->thread_count > 0)
         (void)pthread_join(feed->threads[--feed->thread_count], NULL); /* Joined once. */
 }
@@ -263,11 +419,7 @@ static enum fm_status wait_for(struct fm_feed *feed, uint64_t number, struct slo
 
     lock(feed);
     while (!slot->full && status == FM_OK) {
-        struct timespec until;
-        fm_ms wake = fm_now_ms() + 200;
-        until.tv_sec = wake / 1000;
-        until.tv_nsec = (wake % 1000) * 1000000;
-        (void)pthread_cond_timedwait(&feed->changed, &feed->lock, &until); /* Loops anyway. */
+        wait_a_while(feed, 200);
         if (!slot->full && feed->stopping)
             status = fm_fail(err, FM_CANCELLED, "the query was cancelled");
         else if (!slot->full && fm_now_ms() > feed->deadline + 1000)
@@ -310,6 +462,7 @@ static enum fm_status check_head(const struct fm_feed *feed, struct fm_span note
         return fm_fail(err, FM_FORGED, "the receipt's head is not one of this mesh");
     const struct fm_domain_grant *grant = fm_node_cert_domain(&feed->owner, domain);
     if (grant == NULL || grant->epoch != epoch ||
+        memcmp(&mesh, &feed->server->identity->charter.mesh, sizeof mesh) != 0 ||
         fm_head_open(note, &grant->log_key, &head) != FM_OK)
         return fm_fail(err, FM_FORGED, "the head of %s.%s is not signed by its owner", domain,
                        table);
@@ -333,7 +486,9 @@ static enum fm_status check_receipt(struct fm_feed *feed, struct fm_error *err)
     fm_sha256_one(&ticket, fm_buf_span(&feed->ticket));
     fm_sha256_one(&columns, fm_buf_span(&feed->columns_bytes));
     fm_tree_root(&feed->tree, &root);
-    if (!fm_hash_equal(&receipt->ticket, &ticket) ||
+    if (memcmp(&receipt->query, &feed->query, sizeof receipt->query) != 0 ||
+        memcmp(&receipt->owner, &feed->owner.node, sizeof receipt->owner) != 0 ||
+        !fm_hash_equal(&receipt->ticket, &ticket) ||
         !fm_hash_equal(&receipt->fragment, &feed->fragment_hash) ||
         !fm_hash_equal(&receipt->principal, &feed->principal_hash) ||
         !fm_hash_equal(&receipt->columns, &columns) || receipt->table_count != feed->table_count)
@@ -343,6 +498,8 @@ static enum fm_status check_receipt(struct fm_feed *feed, struct fm_error *err)
         return fm_fail(err, FM_FORGED,
                        "the receipt does not match the batches that came (%llu rows, %llu signed)",
                        (unsigned long long)feed->rows, (unsigned long long)receipt->rows);
+    if (receipt->stopped && !feed->stop_asked)
+        return fm_fail(err, FM_FORGED, "the owner ended before its last row, which nobody asked");
     for (uint32_t i = 0; i < receipt->table_count && status == FM_OK; i++)
         status = check_head(feed, receipt->heads[i], err);
     return status;
@@ -368,6 +525,8 @@ static enum fm_status next_local(struct fm_feed *feed, uint64_t number, struct f
     enum fm_status status = fm_cursor_take(feed->server->cursors, FM_CURSOR_FRAGMENT, &fetch,
                                            &feed->server->identity->node.sign_key, &kind, out, err);
 
+    if (status == FM_NOTFOUND)
+        status = FM_UNAVAILABLE; /* Cancelled or past its deadline; no end of the rows. */
     if (status != FM_OK)
         return named(feed, status, err);
     if (kind == FM_PART_BATCH)
@@ -424,14 +583,16 @@ static enum fm_status drain_fetched(struct fm_feed *feed, struct fm_error *err)
 {
     for (uint64_t number = feed->read; number < feed->next_fetch; number++) {
         struct slot *slot = &feed->slots[number % FM_FEED_AHEAD];
-        if (!slot->full || slot->status != FM_OK)
-            return fm_fail(err, slot->full ? slot->status : FM_INTERNAL, "%s",
-                           slot->full ? slot->failure.text : "a fetch did not end");
+        fm_assert(slot->full); /* The threads have ended, each with what it began. */
+        if (slot->status != FM_OK && err != NULL)
+            *err = slot->failure;
+        if (slot->status != FM_OK)
+            return named(feed, slot->status, err);
         if (slot->kind == FM_PART_END)
             return take_end(feed, fm_buf_span(&slot->bytes), err);
         enum fm_status status = check_batch(feed, fm_buf_span(&slot->bytes), err);
         if (status != FM_OK)
-            return status;
+            return named(feed, status, err);
     }
     return FM_OK;
 }
@@ -445,19 +606,20 @@ enum fm_status fm_feed_stop(struct fm_feed *feed, struct fm_error *err)
     if (feed->ended)
         return FM_OK;
     if (feed->is_local) {
+        feed->stop_asked = true;
         status = next_local(feed, FM_FETCH_STOP, &end, err);
         return status == FM_NOTFOUND ? FM_OK : status;
     }
     stop_threads(feed);
     status = drain_fetched(feed, err);
-    if (status == FM_OK)
-        status = fm_connection_fetch(fm_peer_connection(feed->peer), FM_METHOD_FRAGMENT_FETCH,
-                                     &feed->query, feed->number, FM_FETCH_STOP, feed->deadline,
-                                     &kind, &end, err);
-    if (status == FM_OK && kind != FM_PART_END)
-        status = fm_fail(err, FM_MALFORMED, "the owner does not stop");
-    if (status == FM_OK)
-        status = take_end(feed, fm_buf_span(&end), err);
+    if (status == FM_OK) {
+        feed->stop_asked = true;
+        status = fetch(feed, FM_FETCH_STOP, &kind, &end, err);
+        if (status == FM_OK && kind != FM_PART_END)
+            status = fm_fail(err, FM_MALFORMED, "the owner does not stop");
+        status =
+            status == FM_OK ? take_end(feed, fm_buf_span(&end), err) : named(feed, status, err);
+    }
     return status == FM_NOTFOUND ? FM_OK : status;
 }
 
@@ -509,9 +671,7 @@ enum fm_status fm_feed_open(struct fm_server *server, const struct fm_feed_optio
     enum fm_status status = find_owner(feed, options, err);
     if (status != FM_OK)
         return status;
-    status = seal_ticket(feed, options, err);
-    if (status == FM_OK)
-        status = feed->is_local ? open_local(feed, options, err) : open_remote(feed, options, err);
+    status = feed->is_local ? open_local(feed, options, err) : open_at_owner(feed, options, err);
     if (status == FM_OK)
         status = start_threads(feed, err);
     if (status != FM_OK)
@@ -520,46 +680,22 @@ enum fm_status fm_feed_open(struct fm_server *server, const struct fm_feed_optio
     return FM_OK;
 }
 
-static void cancel_at_owner(struct fm_feed *feed)
-{
-    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(1024);
-    struct fm_error ignored;
-
-    if (!feed->opened || feed->ended)
-        return;
-    if (feed->is_local) {
-        fm_cursor_cancel(feed->server->cursors, FM_CURSOR_FRAGMENT, &feed->query, feed->number,
-                         &feed->server->identity->node.sign_key);
-        return;
-    }
-    if (fm_connection_is_broken(fm_peer_connection(feed->peer)))
-        return;
-    fm_fetch_encode(&body, &(struct fm_fetch){.query = feed->query, .number = feed->number});
-    /* Best effort: the owner's lease ends it otherwise. */
-    enum fm_status status =
-        fm_connection_call(fm_peer_connection(feed->peer), FM_METHOD_FRAGMENT_CANCEL, &feed->query,
-                           fm_buf_span(&body), fm_now_ms() + 500, NULL, &ignored);
-    if (status != FM_OK)
-        fm_log(&feed->server->log, FM_LOG_DEBUG, "cancel failed", "domain", feed->domain, "reason",
-               ignored.text, NULL);
-}
-
 void fm_feed_cancel(struct fm_feed *feed)
 {
-    lock(feed);
-    feed->stopping = true;
-    (void)pthread_cond_broadcast(&feed->changed);
-    unlock(feed);
+    (void)set_stopping(feed); /* Remote owners are told by fm_feed_free(): it may take a while. */
     if (feed->is_local)
-        fm_cursor_cancel(feed->server->cursors, FM_CURSOR_FRAGMENT, &feed->query, feed->number,
-                         &feed->server->identity->node.sign_key);
+        cancel_at_owner(feed);
 }
 
 void fm_feed_free(struct fm_feed *feed)
 {
     if (feed == NULL)
         return;
-    cancel_at_owner(feed); /* First: it makes fetches that wait at the owner return. */
+    bool can_tell = set_stopping(feed);
+    /* Before the threads end: it makes fetches that wait at the owner return. A local cursor has
+     * no lease, it goes now. */
+    if (feed->opened && (feed->is_local || (can_tell && !feed->ended)))
+        cancel_at_owner(feed);
     stop_threads(feed);
     for (uint32_t i = 0; i < FM_FEED_AHEAD; i++)
         fm_buf_free(&feed->slots[i].bytes);

@@ -439,12 +439,15 @@ enum fm_status fm_rpc_query_open(struct fm_server *server, const struct fm_calle
         query == NULL ? fm_fail(err, FM_NOMEM, "start a query") : start_query(query, body, err);
     if (query != NULL)
         log_query(query, status, err);
+    if (status == FM_OK) {
+        fm_pack_map(reply, 1);
+        fm_pack_key_bin(reply, 0, query->columns.data, query->columns.len);
+        status = fm_buf_status(reply);
+    }
     if (status != FM_OK) {
         fm_cursors_leave(server->cursors, FM_CURSOR_QUERY);
         return status;
     }
-    fm_pack_map(reply, 1);
-    fm_pack_key_bin(reply, 0, query->columns.data, query->columns.len);
     struct fm_cursor_options options = {
         .kind = FM_CURSOR_QUERY,
         .query = query->id,
@@ -486,16 +489,26 @@ static enum fm_status fetch(struct fm_server *server, enum fm_cursor_kind kind,
                            err);
 }
 
+/* Body: map {0 query id, 1 fragment number (absent: 0)}. */
 static enum fm_status cancel(struct fm_server *server, enum fm_cursor_kind kind,
                              const struct fm_caller *caller, struct fm_span body,
                              struct fm_error *err)
 {
-    struct fm_fetch wanted;
-    enum fm_status status = fm_fetch_decode(body, &wanted);
+    FM_AUTO(fm_doc_freep) struct fm_doc *doc = NULL;
+    struct fm_request_id query;
+    uint32_t number = 0;
 
+    enum fm_status status = fm_doc_parse(body, &doc);
+    if (status == FM_OK)
+        status = fm_map_check(fm_doc_root(doc), 0x3);
+    if (status == FM_OK)
+        status =
+            fm_value_bin_exact(fm_map_get(fm_doc_root(doc), 0), query.bytes, sizeof query.bytes);
+    if (status == FM_OK && fm_map_get(fm_doc_root(doc), 1) != NULL)
+        status = fm_value_u32(fm_map_get(fm_doc_root(doc), 1), UINT32_MAX, &number);
     if (status != FM_OK)
         return fm_fail(err, status, "the cancel does not decode");
-    fm_cursor_cancel(server->cursors, kind, &wanted.query, wanted.number, key_of(caller));
+    fm_cursor_cancel(server->cursors, kind, &query, number, key_of(caller));
     return FM_OK;
 }
 
