@@ -27,6 +27,8 @@ enum fm_status fm_node_request_open(struct fm_span bytes, struct fm_node_request
     struct fm_envelope envelope;
 
     enum fm_status status = fm_envelope_open(bytes, &envelope);
+    if (status == FM_OK && envelope.type != FM_ENV_NODE_REQUEST)
+        status = FM_MALFORMED; /* Another document, not a forged one. */
     if (status == FM_OK)
         status = fm_envelope_verify(&envelope, FM_ENV_NODE_REQUEST, &no_mesh,
                                     &envelope.signatures[0].key);
