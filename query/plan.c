@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The engine prints with parentheses and full words, so its text is longer than the user's. */
+#define REWRITTEN_BYTES_MAX (FM_SQL_BYTES_MAX * 4u)
+
 /* A statement whose tables the engine would read twice is planned again with them shared. */
 #define ROUNDS_MAX 3u
 
@@ -103,7 +106,7 @@ static enum fm_status unparse(struct fm_worker *worker, const struct tree *tree,
 static enum fm_status rewrite(struct fm_worker *worker, struct tree *tree, uint64_t shared,
                               struct fm_buf *out, struct fm_error *err)
 {
-    FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(FM_SQL_BYTES_MAX * 2u);
+    FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
 
     enum fm_status status = tree_point(tree, shared);
     if (status == FM_OK)
@@ -113,6 +116,20 @@ static enum fm_status rewrite(struct fm_worker *worker, struct tree *tree, uint6
         status = tree_share(fm_buf_span(&sql), shared, out);
     }
     return status;
+}
+
+/* What the owner gets: the engine's print of the tree that was checked; the user's own text where
+ * that would be too long to send. Both mean the same: the owner checks whatever comes. */
+static enum fm_status ship(struct fm_worker *worker, const struct tree *tree, struct fm_buf *out,
+                           struct fm_error *err)
+{
+    enum fm_status status = unparse(worker, tree, out, err);
+
+    if (status != FM_LIMIT && (status != FM_OK || out->len <= FM_SQL_BYTES_MAX))
+        return status;
+    fm_buf_clear(out);
+    fm_buf_put_span(out, tree->sql);
+    return fm_buf_status(out);
 }
 
 /* The names and types of a table as the engine plans with them: text stays text. */
@@ -252,7 +269,7 @@ static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
         return status;
     plan->kind = kind_of(plan);
     if (plan->kind == FM_PLAN_SHIP)
-        status = unparse(worker, tree, &plan->shipped, err);
+        status = ship(worker, tree, &plan->shipped, err);
     if (status == FM_OK)
         status = plan_tree(worker, tree, plan, err);
     return status;
@@ -268,8 +285,8 @@ enum fm_status fm_plan_make(struct fm_worker *worker, struct fm_span sql,
     fm_assert(worker != NULL && catalog != NULL && catalog->resolve != NULL && out != NULL);
     if (tree == NULL)
         return FM_NOMEM;
-    plan.sql = FM_BUF_INIT(FM_SQL_BYTES_MAX * 2u);
-    plan.shipped = FM_BUF_INIT(FM_SQL_BYTES_MAX);
+    plan.sql = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
+    plan.shipped = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
     enum fm_status status = check_text(sql, err);
     if (status == FM_OK)
         status = make(worker, sql, catalog, tree, &plan, err);

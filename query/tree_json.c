@@ -26,7 +26,7 @@ static bool is_small_integer(const char *text, size_t len)
         if (text[i] < '0' || text[i] > '9')
             return false;
     }
-    return text[sign] != '0' || len == sign + 1;
+    return text[sign] != '0' || len == 1; /* "-0" may be a real. */
 }
 
 /* Copy one number, wrapped when jansson would not keep it as it is; gives its length. */

@@ -1,0 +1,67 @@
+/* Arbitrary JSON as a syntax tree and as an optimised plan: answers, never crashes. A tree that
+ * passes is printed and rewritten; a plan that passes is printed. The first byte picks. */
+#include "query/plan_read.h"
+#include "query/tree.h"
+#include "tests/support/plan_catalog.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void fuzz_tree(struct fm_span json)
+{
+    struct tree *tree = calloc(1, sizeof *tree);
+    struct fm_error err = {0};
+    struct fm_buf out = FM_BUF_INIT(0);
+
+    if (tree == NULL)
+        abort();
+    if (tree_read(tree, fm_span_str("SELECT 1"), json, &err) == FM_OK) {
+        if (tree_point(tree, 0) != FM_OK || tree_point(tree, UINT64_MAX) != FM_OK ||
+            tree_json_print(tree->root, &out) != FM_OK)
+            abort();
+    } else if (err.text[0] == '\0') {
+        abort(); /* A refusal without a reason. */
+    }
+    tree_deinit(tree);
+    free(tree);
+    fm_buf_free(&out);
+}
+
+static void fuzz_plan(struct fm_span json)
+{
+    struct fm_plan plan = {.kind = FM_PLAN_MERGE, .table_count = 2};
+    struct fm_error err = {0};
+    struct fm_buf out = FM_BUF_INIT(0);
+    uint64_t shared = 0;
+
+    plan.tables = calloc(2, sizeof *plan.tables);
+    if (plan.tables == NULL)
+        abort();
+    plan.tables[0].schema = catalog_schema(catalog_find("flights", "delays"));
+    plan.tables[1].schema = catalog_schema(catalog_find("demo", "types"));
+    if (plan_read(&plan, json, &shared, &err) == FM_OK) {
+        for (uint32_t i = 0; i < plan.table_count; i++) {
+            if (plan.tables[i].field_count == 0)
+                abort();
+        }
+        fm_plan_print(&plan, &out);
+        if (fm_buf_status(&out) != FM_OK)
+            abort();
+    }
+    fm_plan_deinit(&plan);
+    fm_buf_free(&out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0)
+        return 0;
+    struct fm_span json = fm_span(data + 1, size - 1);
+    if (data[0] % 2 == 0)
+        fuzz_tree(json);
+    else
+        fuzz_plan(json);
+    return 0;
+}
