@@ -143,7 +143,7 @@ const struct fm_cli_verb fm_cli_mesh_create = {
             "DIR. The charter's hash is the mesh's id for ever. The authority keys admit\n"
             "nodes and principals: keep them offline.\n"
             "\n"
-            "  --dir DIR             folder for charter, authority and gossip; made if missing\n"
+            "  --dir DIR             where charter and keys go; made if missing\n"
             "  --keys N              authority keys, 1 to 16 (default 1); several are in\n"
             "                        files authority-1, authority-2, ...\n"
             "  --threshold K         how many of them must sign (default 1)\n"
