@@ -11,15 +11,21 @@
 #include <stdio.h>
 
 #define HANDSHAKES_MAX 64u
+#define REPLY_BYTES_MAX (FM_PAYLOAD_BYTES_MAX - 64u) /* Room for what stands around a body. */
 
-struct session { /* One slot; free when `session` and `handshake` are NULL. */
+/* A session's way: HELLO (IKpsk2: admitted) -> FINISH (admitted, confirmed) -> calls (confirmed).
+ * A HELLO of IKpsk2 may be a replay, whose sender cannot use the session: until a sealed frame
+ * opened it counts as a handshake. */
+struct session {
     uint8_t id[16];
     struct fm_handshake *handshake; /* WELCOME was sent, FINISH is awaited. */
-    struct fm_session *session;
+    bool admitted;                  /* What follows from `session` on is set, for good. */
+    bool confirmed;                 /* The caller has shown that it has the keys. */
     fm_ms since;
     fm_ms used;
     uint32_t references; /* Calls in progress. */
     bool doomed;         /* To be freed when the last call ends. */
+    struct fm_session *session;
     struct fm_caller caller;
     struct fm_buf cert;
 };
@@ -36,7 +42,7 @@ struct fm_transport {
     nng_socket socket;
     bool socket_open;
     uint16_t port;
-    pthread_mutex_t lock; /* Guards `sessions` and `pipes`. */
+    pthread_mutex_t lock; /* Guards `sessions`, their fields up to `doomed`, and `pipes`. */
     struct session *sessions[FM_SESSIONS_MAX];
     struct pipe pipes[FM_PIPES_MAX];
     pthread_t threads[FM_RPC_THREADS];
@@ -149,7 +155,8 @@ static void unlock(struct fm_transport *transport)
 }
 
 /* Find by id and hold a reference; NULL when unknown. */
-static struct session *session_get(struct fm_transport *transport, const uint8_t id[16])
+static struct session *session_get(struct fm_transport *transport, const uint8_t id[16],
+                                   bool *admitted)
 {
     struct session *found = NULL;
 
@@ -161,6 +168,7 @@ static struct session *session_get(struct fm_transport *transport, const uint8_t
     if (found != NULL) {
         found->references++;
         found->used = fm_now_ms();
+        *admitted = found->admitted;
     }
     unlock(transport);
     return found;
@@ -193,41 +201,60 @@ static void session_put(struct fm_transport *transport, struct session *session)
     session_free(ended);
 }
 
-static uint32_t free_slot(struct fm_transport *transport, struct session **evicted)
+/* The slot least recently used among sessions that no call uses. UINT32_MAX: none. */
+static uint32_t oldest_slot(const struct fm_transport *transport, bool handshakes_only)
 {
-    uint32_t slot = UINT32_MAX, oldest = UINT32_MAX;
+    uint32_t oldest = UINT32_MAX;
 
-    for (uint32_t i = 0; i < FM_SESSIONS_MAX && slot == UINT32_MAX; i++) {
+    for (uint32_t i = 0; i < FM_SESSIONS_MAX; i++) {
         const struct session *session = transport->sessions[i];
-        if (session == NULL)
-            slot = i;
-        else if (session->references == 0 &&
-                 (oldest == UINT32_MAX || session->used < transport->sessions[oldest]->used))
+        if (session == NULL || session->references != 0 || (handshakes_only && session->confirmed))
+            continue;
+        if (oldest == UINT32_MAX || session->used < transport->sessions[oldest]->used)
             oldest = i;
     }
-    if (slot == UINT32_MAX && oldest != UINT32_MAX) {
-        *evicted = take_out(transport, oldest);
-        slot = oldest;
-    }
-    return slot;
+    return oldest;
 }
 
-/* FM_BUSY when every slot is in use, or too many handshakes are half way. */
+/* FM_BUSY when every slot is in use. Handshakes push out handshakes only, beyond their bound:
+ * strangers can begin any number of them, and must not end what others have. */
 static enum fm_status session_add(struct fm_transport *transport, struct session *session)
 {
     struct session *evicted = NULL;
-    uint32_t handshakes = 0;
+    uint32_t handshakes = 0, slot = UINT32_MAX;
 
     lock(transport);
-    for (uint32_t i = 0; i < FM_SESSIONS_MAX; i++)
-        if (transport->sessions[i] != NULL && transport->sessions[i]->handshake != NULL)
+    for (uint32_t i = 0; i < FM_SESSIONS_MAX; i++) {
+        if (transport->sessions[i] == NULL)
+            slot = i;
+        else if (!transport->sessions[i]->confirmed)
             handshakes++;
-    uint32_t slot = handshakes < HANDSHAKES_MAX ? free_slot(transport, &evicted) : UINT32_MAX;
+    }
+    if (handshakes >= HANDSHAKES_MAX || slot == UINT32_MAX) {
+        slot = oldest_slot(transport, handshakes >= HANDSHAKES_MAX);
+        if (slot != UINT32_MAX)
+            evicted = take_out(transport, slot);
+    }
     if (slot != UINT32_MAX)
         transport->sessions[slot] = session;
     unlock(transport);
     session_free(evicted);
     return slot == UINT32_MAX ? FM_BUSY : FM_OK;
+}
+
+static void session_confirm(struct fm_transport *transport, struct session *session)
+{
+    lock(transport);
+    session->admitted = true;
+    session->confirmed = true;
+    unlock(transport);
+}
+
+static void session_doom(struct fm_transport *transport, struct session *session)
+{
+    lock(transport);
+    session->doomed = true;
+    unlock(transport);
 }
 
 /* ---- Handshake ------------------------------------------------------------------------------- */
@@ -290,6 +317,7 @@ static enum fm_status on_hello(struct fm_transport *transport, struct fm_span by
         status = fm_handshake_step(session->handshake, bytes, out, err);
     if (status == FM_OK && fm_handshake_is_finished(session->handshake)) {
         status = admit(transport, session, session->handshake, err);
+        session->admitted = status == FM_OK; /* Nobody else knows of it yet. */
         fm_handshake_free(FM_TAKE(session->handshake));
     }
     if (status == FM_OK)
@@ -316,45 +344,69 @@ static enum fm_status on_finish(struct fm_transport *transport, struct session *
     if (status == FM_OK)
         status = admit(transport, session, handshake, err);
     fm_handshake_free(handshake);
-    if (status != FM_OK)
+    if (status != FM_OK) {
+        session_doom(transport, session);
         return status;
+    }
+    session_confirm(transport, session);
     fm_reply_encode(&plain, &(struct fm_reply){.status = FM_OK});
     return fm_frame_seal(session->session, session->id, fm_now_ms(), fm_buf_span(&plain), out);
 }
 
 /* ---- Calls ----------------------------------------------------------------------------------- */
 
+/* The text of a failure as UTF-8: what was cut, or came from an engine, may end in half a character
+ * or hold what is none. */
+static struct fm_span error_text(enum fm_status status, const struct fm_error *failure)
+{
+    struct fm_span text = fm_span_str(failure->text);
+
+    while (text.len != 0 && !fm_utf8_valid(text))
+        text.len--;
+    return text.len != 0 ? text : fm_span_str(fm_status_text(status));
+}
+
+static enum fm_status run_call(struct fm_transport *transport, struct session *session,
+                               struct fm_span plain, struct fm_buf *body, struct fm_error *failure)
+{
+    struct fm_call call;
+    enum fm_status status = fm_call_decode(plain, &call);
+
+    if (status != FM_OK)
+        return fm_fail(failure, status, "the call: %s", fm_status_text(status));
+    status = dispatch(transport->server, &session->caller, &call, body, failure);
+    if (status == FM_OK)
+        status = fm_buf_status(body);
+    if (status == FM_OK && body->len > REPLY_BYTES_MAX)
+        status = fm_fail(failure, FM_LIMIT, "the answer is larger than a message");
+    if (status != FM_OK)
+        fm_log(&transport->server->log, FM_LOG_DEBUG, "call failed", "method",
+               fm_method_text(call.method), "status", fm_status_text(status), "reason",
+               failure->text, NULL);
+    return status;
+}
+
+static void pipe_known(struct fm_transport *transport, nng_pipe pipe);
+
+/* A frame that opens is answered sealed, whatever it asks for. */
 static enum fm_status on_sealed(struct fm_transport *transport, struct session *session,
-                                const struct fm_frame *frame, struct fm_span bytes,
+                                const struct fm_frame *frame, struct fm_span bytes, nng_pipe pipe,
                                 struct fm_buf *out, struct fm_error *err)
 {
     FM_AUTO(fm_buf_free) struct fm_buf plain = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
     FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    FM_AUTO(fm_buf_free) struct fm_buf answer = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
     struct fm_error failure = {0};
-    struct fm_call call;
 
-    if (session->session == NULL)
-        return fm_fail(err, FM_MALFORMED, "the handshake is not complete");
     enum fm_status status = fm_frame_open(session->session, frame, bytes, fm_now_ms(), &plain);
-    if (status == FM_OK)
-        status = fm_call_decode(fm_buf_span(&plain), &call);
     if (status != FM_OK)
         return fm_fail(err, status, "the call does not open: %s", fm_status_text(status));
-    status = dispatch(transport->server, &session->caller, &call, &body, &failure);
-    if (status == FM_OK)
-        status = fm_buf_status(&body);
-    if (status == FM_OK && body.len > FM_PAYLOAD_BYTES_MAX)
-        status = fm_fail(&failure, FM_LIMIT, "the answer is larger than a message");
-    if (status != FM_OK)
-        fm_log(&transport->server->log, FM_LOG_DEBUG, "call failed", "method",
-               fm_method_text(call.method), "status", fm_status_text(status), "reason",
-               failure.text, NULL);
+    session_confirm(transport, session);
+    pipe_known(transport, pipe); /* Before the call, which may take its time. */
+    status = run_call(transport, session, fm_buf_span(&plain), &body, &failure);
     struct fm_reply reply = {.status = status, .body = fm_buf_span(&body)};
-    if (status != FM_OK && failure.text[0] == '\0')
-        reply.error = fm_span_str(fm_status_text(status));
-    else if (status != FM_OK)
-        reply.error = fm_span_str(failure.text);
-    FM_AUTO(fm_buf_free) struct fm_buf answer = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    if (status != FM_OK)
+        reply.error = error_text(status, &failure);
     fm_reply_encode(&answer, &reply);
     status = fm_buf_status(&answer);
     if (status == FM_OK)
@@ -363,47 +415,51 @@ static enum fm_status on_sealed(struct fm_transport *transport, struct session *
     return status;
 }
 
-static void refuse(const struct fm_frame *frame, enum fm_status status, const struct fm_error *err,
-                   struct fm_buf *out)
+static enum fm_status on_session_frame(struct fm_transport *transport, const struct fm_frame *frame,
+                                       struct fm_span bytes, nng_pipe pipe, struct fm_buf *out,
+                                       struct fm_error *err)
 {
-    struct fm_frame refusal = {.kind = FM_FRAME_REFUSED};
+    bool admitted = false;
+    struct session *session = session_get(transport, frame->session, &admitted);
+    enum fm_status status;
 
-    memcpy(refusal.session, frame->session, sizeof refusal.session);
-    fm_buf_clear(out);
-    fm_frame_encode(out, &refusal);
-    fm_buf_put_u8(out, (uint8_t)status);
-    fm_buf_put_str(out, err->text[0] != '\0' ? err->text : fm_status_text(status));
+    if (session == NULL)
+        return fm_fail(err, FM_NOTFOUND, "no such session here (any more)");
+    if (frame->kind == FM_FRAME_FINISH) {
+        status = on_finish(transport, session, bytes, out, err);
+        if (status == FM_OK)
+            pipe_known(transport, pipe);
+    } else if (admitted) {
+        status = on_sealed(transport, session, frame, bytes, pipe, out, err);
+    } else {
+        status = fm_fail(err, FM_MALFORMED, "the handshake is not complete");
+    }
+    session_put(transport, session);
+    return status;
 }
 
-static void on_frame(struct fm_transport *transport, struct fm_span bytes, bool *known,
+static void on_frame(struct fm_transport *transport, struct fm_span bytes, nng_pipe pipe,
                      struct fm_buf *out)
 {
     struct fm_error err = {0};
     struct fm_frame frame = {0};
     enum fm_status status = fm_frame_decode(bytes, &frame);
 
-    if (status == FM_OK && frame.kind == FM_FRAME_HELLO) {
+    if (status == FM_OK && frame.kind == FM_FRAME_HELLO)
         status = on_hello(transport, bytes, out, &err);
-    } else if (status == FM_OK &&
-               (frame.kind == FM_FRAME_FINISH || frame.kind == FM_FRAME_SEALED)) {
-        struct session *session = session_get(transport, frame.session);
-        if (session == NULL)
-            status = fm_fail(&err, FM_NOTFOUND, "no such session here (any more)");
-        else if (frame.kind == FM_FRAME_FINISH)
-            status = on_finish(transport, session, bytes, out, &err);
-        else
-            status = on_sealed(transport, session, &frame, bytes, out, &err);
-        *known = status == FM_OK;
-        if (session != NULL)
-            session_put(transport, session);
-    } else if (status == FM_OK) {
+    else if (status == FM_OK && (frame.kind == FM_FRAME_FINISH || frame.kind == FM_FRAME_SEALED))
+        status = on_session_frame(transport, &frame, bytes, pipe, out, &err);
+    else if (status == FM_OK)
         status = fm_fail(&err, FM_MALFORMED, "this frame is not for a listener");
+    if (status == FM_OK)
+        return;
+    bool has_refusal = out->len != 0 && out->data[0] == FM_FRAME_REFUSED;
+    if (!has_refusal) {
+        fm_buf_clear(out);
+        fm_frame_refuse(out, frame.session, status, err.text);
     }
-    bool has_refusal = out->len != 0 && status != FM_OK && out->data[0] == FM_FRAME_REFUSED;
-    if (status != FM_OK && !has_refusal)
-        refuse(&frame, status, &err, out);
-    if (status != FM_OK)
-        fm_log(&transport->server->log, FM_LOG_DEBUG, "frame refused", "reason", err.text, NULL);
+    fm_log(&transport->server->log, FM_LOG_DEBUG, "frame refused", "reason",
+           err.text[0] != '\0' ? err.text : fm_status_text(status), NULL);
 }
 
 /* ---- Pipes ----------------------------------------------------------------------------------- */
@@ -440,7 +496,8 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *context)
             same++;
     }
     /* Loopback is where all of a laptop's programs come from: it has the whole table. */
-    bool is_loopback = (address[0] & 0xff) == 127 && address[1] == 0;
+    bool is_loopback = ((address[0] & 0xff) == 127 && address[1] == 0) ||
+                       (address[0] == 0 && address[1] == UINT64_C(1) << 56); /* ::1 */
     bool full = slot == UINT32_MAX || (!is_loopback && same >= FM_PIPES_PER_ADDRESS_MAX);
     if (event == NNG_PIPE_EV_ADD_PRE && !full) {
         struct pipe *added = &transport->pipes[slot];
@@ -471,9 +528,8 @@ void fm_transport_reap(struct fm_transport *transport, fm_ms now)
         struct session *ended = NULL;
         lock(transport);
         struct session *session = transport->sessions[i];
-        if (session != NULL &&
-            ((session->session == NULL && now - session->since > FM_HANDSHAKE_MS_MAX) ||
-             now - session->since > FM_SESSION_REJECT_MS))
+        if (session != NULL && now - session->since > (session->confirmed ? FM_SESSION_REJECT_MS
+                                                                          : FM_HANDSHAKE_MS_MAX))
             ended = take_out(transport, i);
         unlock(transport);
         session_free(ended);
@@ -501,7 +557,7 @@ static int receive(nng_ctx context, nng_aio *aio, nng_msg **message)
     return code;
 }
 
-static void answer(nng_ctx context, nng_aio *aio, struct fm_span bytes)
+static void answer(nng_ctx context, nng_aio *aio, nng_pipe pipe, struct fm_span bytes)
 {
     nng_msg *message = NULL;
 
@@ -512,8 +568,11 @@ static void answer(nng_ctx context, nng_aio *aio, struct fm_span bytes)
     nng_aio_set_msg(aio, message);
     nng_ctx_send(context, aio);
     nng_aio_wait(aio);
-    if (nng_aio_result(aio) != 0)
+    int code = nng_aio_result(aio);
+    if (code != 0)
         nng_msg_free(nng_aio_get_msg(aio)); /* The caller has gone. */
+    if (code == NNG_ETIMEDOUT)
+        (void)nng_pipe_close(pipe); /* Who asks and does not read holds a thread each time. */
 }
 
 static void *serve(void *argument)
@@ -529,19 +588,17 @@ static void *serve(void *argument)
         return NULL;
     for (;;) {
         nng_msg *message = NULL;
-        bool known = false;
         int code = receive(context, aio, &message);
         if (code == NNG_ECLOSED || code == NNG_ECANCELED)
             break;
         if (code != 0)
             continue;
+        nng_pipe pipe = nng_msg_get_pipe(message);
         fm_buf_clear(&out);
-        on_frame(transport, fm_span(nng_msg_body(message), nng_msg_len(message)), &known, &out);
-        if (known)
-            pipe_known(transport, nng_msg_get_pipe(message));
+        on_frame(transport, fm_span(nng_msg_body(message), nng_msg_len(message)), pipe, &out);
         nng_msg_free(message);
         if (fm_buf_status(&out) == FM_OK && out.len != 0)
-            answer(context, aio, fm_buf_span(&out));
+            answer(context, aio, pipe, fm_buf_span(&out));
     }
     nng_aio_free(aio);
     return NULL;
