@@ -99,11 +99,14 @@ static enum fm_status open_parts(struct fm_server *server, struct fm_error *err)
     return status;
 }
 
-/* Last opened, first closed; what was never opened is NULL. */
+/* Calls end first, as they use all else; then last opened, first closed. What was never opened is
+ * NULL. */
 static void close_parts(struct fm_server *server)
 {
-    fm_membership_close(server->membership);
+    if (server->cursors != NULL)
+        fm_cursors_stop(server->cursors);
     fm_transport_close(server->transport);
+    fm_membership_close(server->membership);
     fm_append_table_free(server->appends);
     fm_cursors_free(server->cursors);
     fm_peers_free(server->peers);
@@ -124,6 +127,7 @@ static void serve_until_signal(struct fm_server *server, int signals)
         fm_cursors_reap(server->cursors, now);
         fm_append_table_reap(server->appends, now);
         fm_transport_reap(server->transport, now);
+        fm_peers_reap(server->peers);
         struct signalfd_siginfo info;
         if (ready > 0 && read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
             fm_log(&server->log, FM_LOG_INFO, "stopping", "signal",

@@ -103,6 +103,22 @@ static struct fm_peer *find(struct fm_peers *peers, const struct fm_node_id *nod
     return found;
 }
 
+void fm_peers_reap(struct fm_peers *peers)
+{
+    for (;;) { /* One at a time: closing takes a while, and needs no lock. */
+        struct fm_peer *ended = NULL;
+        fm_assert(pthread_mutex_lock(&peers->lock) == 0);
+        for (uint32_t i = 0; i < peers->count && ended == NULL; i++)
+            if (peers->kept[i]->references == 1 &&
+                fm_connection_is_broken(peers->kept[i]->connection))
+                forget(peers, i, &ended);
+        fm_assert(pthread_mutex_unlock(&peers->lock) == 0);
+        if (ended == NULL)
+            return;
+        peer_end(ended);
+    }
+}
+
 static void keep(struct fm_peers *peers, struct fm_peer *peer)
 {
     fm_assert(pthread_mutex_lock(&peers->lock) == 0);

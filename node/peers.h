@@ -21,6 +21,9 @@ FM_MUST_USE enum fm_status fm_peer_get(struct fm_peers *peers, const struct fm_n
 FM_MUST_USE enum fm_status fm_peer_dial(struct fm_peers *peers, const char *address, fm_ms deadline,
                                         struct fm_peer **out, struct fm_error *err);
 struct fm_connection *fm_peer_connection(const struct fm_peer *peer);
+/* Close what is broken or old and in nobody's use: a broken link is dialled for ever by nng, and
+ * the other side would see strangers. Called about once a second. */
+void fm_peers_reap(struct fm_peers *peers);
 void fm_peer_release(struct fm_peer *peer); /* NULL is fine. */
 FM_DEFINE_FREEP(fm_peer_releasep, struct fm_peer, fm_peer_release)
 
