@@ -304,8 +304,8 @@ static void silence_ends_at_the_deadline(void **state)
     uint64_t rows = 0;
 
     fm_ms start = fm_now_ms();
-    assert_int_equal(ask(f, "silence", 200, &rows), FM_TIMEOUT);
-    assert_in_range(fm_now_ms() - start, 150, 5000);
+    assert_int_equal(ask(f, "silence", 1000, &rows), FM_TIMEOUT);
+    assert_in_range(fm_now_ms() - start, 500, 20000);
 }
 
 int main(int argc, char **argv)

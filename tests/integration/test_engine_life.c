@@ -95,7 +95,7 @@ static void a_deadline_ends_a_query(void **state)
     lend(f, 300);
     fm_ms start = fm_now_ms();
     assert_int_equal(run(f, ENDLESS, 0, &rows), FM_TIMEOUT);
-    assert_in_range(fm_now_ms() - start, 200, 5000);
+    assert_in_range(fm_now_ms() - start, 200, 20000);
     assert_int_equal(run(f, "SELECT 1", 0, &rows), FM_TIMEOUT); /* The loan is over. */
     struct fm_worker *late = NULL;
     assert_int_equal(fm_worker_lend(f->engine, fm_now_ms(), &late, &f->err), FM_TIMEOUT);
@@ -113,7 +113,7 @@ static void a_deaf_query_is_killed(void **state)
     assert_int_equal(
         run(f, "SELECT levenshtein(repeat('ab', 100000), repeat('cd', 100000))", 0, &rows),
         FM_TIMEOUT);
-    assert_in_range(fm_now_ms() - start, 200, 8000);
+    assert_in_range(fm_now_ms() - start, 200, 20000);
     assert_works(f);
 }
 
@@ -134,7 +134,7 @@ static void another_thread_cancels(void **state)
     assert_int_equal(pthread_create(&thread, NULL, cancel_soon, f->worker), 0);
     fm_ms start = fm_now_ms();
     assert_int_equal(run(f, ENDLESS, 0, &rows), FM_CANCELLED);
-    assert_in_range(fm_now_ms() - start, 100, 5000);
+    assert_in_range(fm_now_ms() - start, 100, 20000);
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(run(f, "SELECT 1", 0, &rows), FM_CANCELLED);
     /* Before anything was asked. */
