@@ -9,6 +9,8 @@
 
 #define JOBS_MAX 256u
 #define FETCH_MS 3000
+#define VISIT_MS                                                                                   \
+    30000 /* However many records a peer lists: gossip asks again for what is missing. */
 
 struct fm_fetcher {
     struct fm_server *server;
@@ -56,6 +58,12 @@ void fm_fetcher_push(struct fm_fetcher *fetcher, const struct fm_fetch_job *job)
 
 /* ---- One job --------------------------------------------------------------------------------- */
 
+struct visit { /* To one peer; it may answer each call as slowly as it can, but not for ever. */
+    struct fm_server *server;
+    struct fm_peer *peer;
+    fm_ms deadline;
+};
+
 static enum fm_status dial(struct fm_server *server, const struct fm_fetch_job *job,
                            struct fm_peer **peer, struct fm_error *err)
 {
@@ -67,21 +75,25 @@ static enum fm_status dial(struct fm_server *server, const struct fm_fetch_job *
     return fm_peer_dial(server->peers, job->address, deadline, peer, err);
 }
 
-static enum fm_status call(struct fm_peer *peer, enum fm_method method, const struct fm_buf *body,
-                           struct fm_buf *reply, struct fm_error *err)
+static enum fm_status call(const struct visit *visit, enum fm_method method,
+                           const struct fm_buf *body, struct fm_buf *reply, struct fm_error *err)
 {
     struct fm_request_id id;
+    fm_ms deadline = fm_now_ms() + FETCH_MS;
 
+    if (fm_now_ms() >= visit->deadline)
+        return fm_fail(err, FM_TIMEOUT, "the visit took too long");
     fm_random(id.bytes, sizeof id.bytes);
     if (fm_buf_status(body) != FM_OK)
         return fm_buf_status(body);
-    return fm_connection_call(fm_peer_connection(peer), method, &id, fm_buf_span(body),
-                              fm_now_ms() + FETCH_MS, reply, err);
+    return fm_connection_call(fm_peer_connection(visit->peer), method, &id, fm_buf_span(body),
+                              deadline, reply, err);
 }
 
-static enum fm_status get_record(struct fm_server *server, struct fm_peer *peer,
-                                 const struct gossip_record_key *key, struct fm_error *err)
+static enum fm_status get_record(const struct visit *visit, const struct gossip_record_key *key,
+                                 struct fm_error *err)
 {
+    struct fm_server *server = visit->server;
     FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(1024);
     FM_AUTO(fm_buf_free) struct fm_buf reply = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
     FM_AUTO(fm_doc_freep) struct fm_doc *doc = NULL;
@@ -90,7 +102,7 @@ static enum fm_status get_record(struct fm_server *server, struct fm_peer *peer,
     bool is_new;
 
     fm_record_key_encode(&body, key);
-    enum fm_status status = call(peer, FM_METHOD_RECORD_GET, &body, &reply, err);
+    enum fm_status status = call(visit, FM_METHOD_RECORD_GET, &body, &reply, err);
     if (status == FM_OK)
         status = fm_doc_parse(fm_buf_span(&reply), &doc);
     if (status == FM_OK)
@@ -137,9 +149,10 @@ static enum fm_status record_decode(const struct fm_value *item, struct gossip_r
 }
 
 /* Certificates come before contracts, whose signers they prove: two passes. */
-static enum fm_status take_records(struct fm_server *server, struct fm_peer *peer,
-                                   const struct fm_value *records, struct fm_error *err)
+static enum fm_status take_records(const struct visit *visit, const struct fm_value *records,
+                                   struct fm_error *err)
 {
+    struct fm_server *server = visit->server;
     uint32_t count;
     enum fm_status status = fm_value_array(records, FM_RECORDS_LISTED_MAX, &count);
 
@@ -153,7 +166,10 @@ static enum fm_status take_records(struct fm_server *server, struct fm_peer *pee
             if (is_cert != (pass == 0) || is_known(server, &record))
                 continue;
             /* One bad record must not keep the others away. */
-            if (get_record(server, peer, &record.key, err) != FM_OK)
+            enum fm_status got = get_record(visit, &record.key, err);
+            if (got == FM_TIMEOUT || got == FM_UNAVAILABLE)
+                status = got;
+            else if (got != FM_OK)
                 fm_log(&server->log, FM_LOG_WARN, "record refused", "reason", err->text, NULL);
         }
     }
@@ -175,9 +191,8 @@ static enum fm_status take_members(struct fm_server *server, const struct fm_val
 }
 
 /* One page of both lists; `*more` while there is another one. */
-static enum fm_status compare_page(struct fm_server *server, struct fm_peer *peer,
-                                   uint32_t *records, uint32_t *members, bool *more,
-                                   struct fm_error *err)
+static enum fm_status compare_page(const struct visit *visit, uint32_t *records, uint32_t *members,
+                                   bool *more, struct fm_error *err)
 {
     FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(1024);
     FM_AUTO(fm_buf_free) struct fm_buf reply = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
@@ -187,7 +202,7 @@ static enum fm_status compare_page(struct fm_server *server, struct fm_peer *pee
     fm_pack_map(&body, 2);
     fm_pack_key_uint(&body, 0, *records);
     fm_pack_key_uint(&body, 1, *members);
-    enum fm_status status = call(peer, FM_METHOD_RECORD_LIST, &body, &reply, err);
+    enum fm_status status = call(visit, FM_METHOD_RECORD_LIST, &body, &reply, err);
     if (status == FM_OK)
         status = fm_doc_parse(fm_buf_span(&reply), &doc);
     if (status != FM_OK)
@@ -199,9 +214,9 @@ static enum fm_status compare_page(struct fm_server *server, struct fm_peer *pee
     if (status == FM_OK)
         status = fm_value_u32(fm_map_get(root, 3), FM_MEMBERS_MAX, &member_all);
     if (status == FM_OK)
-        status = take_records(server, peer, fm_map_get(root, 0), err);
+        status = take_records(visit, fm_map_get(root, 0), err);
     if (status == FM_OK)
-        status = take_members(server, fm_map_get(root, 1));
+        status = take_members(visit->server, fm_map_get(root, 1));
     if (status != FM_OK)
         return status;
     *records += FM_RECORDS_LISTED_MAX;
@@ -210,14 +225,14 @@ static enum fm_status compare_page(struct fm_server *server, struct fm_peer *pee
     return FM_OK;
 }
 
-static enum fm_status compare(struct fm_server *server, struct fm_peer *peer, struct fm_error *err)
+static enum fm_status compare(const struct visit *visit, struct fm_error *err)
 {
     uint32_t records = 0, members = 0;
     enum fm_status status = FM_OK;
     bool more = true;
 
     while (more && status == FM_OK)
-        status = compare_page(server, peer, &records, &members, &more, err);
+        status = compare_page(visit, &records, &members, &more, err);
     return status;
 }
 
@@ -231,9 +246,10 @@ static void work(struct fm_server *server, const struct fm_fetch_job *job)
         return;
     }
     enum fm_status status = dial(server, job, &peer, &err);
+    struct visit visit = {.server = server, .peer = peer, .deadline = fm_now_ms() + VISIT_MS};
     if (status == FM_OK)
-        status = job->kind == FM_FETCH_RECORD ? get_record(server, peer, &job->key, &err)
-                                              : compare(server, peer, &err);
+        status = job->kind == FM_FETCH_RECORD ? get_record(&visit, &job->key, &err)
+                                              : compare(&visit, &err);
     if (status != FM_OK)
         fm_log(&server->log, FM_LOG_DEBUG, "fetch failed", "address", job->address, "reason",
                err.text, NULL);
