@@ -207,12 +207,16 @@ static void print_ack(const struct plan *plan, const struct folkmoot_ack *ack, b
 {
     FM_AUTO(fm_buf_free) struct fm_buf recorded = FM_BUF_INIT(0);
 
+    const char *kept = ack->is_durable ? "synced to disk" : "in memory only";
     fm_text_timestamp(&recorded, ack->recorded_us, ' ');
-    (void)printf("%s: %" PRIu64 " rows%s in %" PRId64 ".%02" PRId64 " s (%" PRIu64 " rows/s), %s\n",
-                 plan->table, ack->rows, was_done ? " had been appended before; found" : "",
-                 spent / 1000, spent % 1000 / 10,
-                 spent == 0 ? ack->rows : ack->rows * 1000 / (uint64_t)spent,
-                 ack->is_durable ? "synced to disk" : "in memory only");
+    if (was_done)
+        (void)printf("%s: nothing to do, these %" PRIu64 " rows were appended before, %s\n",
+                     plan->table, ack->rows, kept);
+    else
+        (void)printf("%s: %" PRIu64 " rows in %" PRId64 ".%02" PRId64 " s (%" PRIu64
+                     " rows/s), %s\n",
+                     plan->table, ack->rows, spent / 1000, spent % 1000 / 10,
+                     spent == 0 ? ack->rows : ack->rows * 1000 / (uint64_t)spent, kept);
     (void)printf("log %" PRIu64 " facts, root %s, recorded %.*s UTC\n", ack->size, ack->root,
                  (int)recorded.len, (const char *)recorded.data);
 }
