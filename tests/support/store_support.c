@@ -24,8 +24,8 @@ void store_dir_make(char out[STORE_DIR_MAX])
     const char *parent = getenv("TMPDIR");
     char dir[STORE_DIR_MAX];
 
-    assert_true(snprintf(dir, sizeof dir, "%s/fm-store-XXXXXX",
-                         parent != NULL ? parent : "/tmp") < (int)sizeof dir - 8);
+    assert_true(snprintf(dir, sizeof dir, "%s/fm-store-XXXXXX", parent != NULL ? parent : "/tmp") <
+                (int)sizeof dir - 8);
     assert_non_null(mkdtemp(dir));
     assert_true(snprintf(out, STORE_DIR_MAX, "%.*s/data", (int)sizeof dir - 8, dir) > 0);
     assert_int_equal(fm_core_init(NULL), FM_OK);
@@ -182,9 +182,8 @@ static void put_row(struct fm_batch_builder *builder, uint32_t column, uint32_t 
                                 : fm_batch_put_fixed(builder, column, &row->score);
         break;
     case 5:
-        status = row->mood > 2
-                     ? fm_batch_put_null(builder, column)
-                     : fm_batch_put_bytes(builder, column, fm_span_str(moods[row->mood]));
+        status = row->mood > 2 ? fm_batch_put_null(builder, column)
+                               : fm_batch_put_bytes(builder, column, fm_span_str(moods[row->mood]));
         break;
     default:
         status = fm_batch_put_bytes(builder, column, fm_span_str("extra"));
@@ -197,8 +196,7 @@ void rows_batch(const struct fm_schema *schema, const struct row *rows, uint32_t
                 struct fm_buf *out)
 {
     const struct fm_type *types[5];
-    struct fm_batch_builder_options options = {
-        .types = types, .column_count = 5, .encode = encode};
+    struct fm_batch_builder_options options = {.types = types, .column_count = 5, .encode = encode};
     struct fm_batch_builder *builder = NULL;
 
     for (uint32_t i = 0; i < 5; i++)
@@ -327,8 +325,8 @@ static void take_batch(const struct fm_buf *bytes, const struct fm_columns *colu
     out->batches++;
 }
 
-enum fm_status rows_drain(struct fm_snapshot *snapshot, struct fm_scan *scan,
-                          struct row_list *out, struct fm_error *err)
+enum fm_status rows_drain(struct fm_snapshot *snapshot, struct fm_scan *scan, struct row_list *out,
+                          struct fm_error *err)
 {
     struct fm_columns columns = {0};
     struct fm_buf bytes = FM_BUF_INIT(0);

@@ -59,8 +59,8 @@ void row_list_free(struct row_list *list);
 enum fm_status rows_scan(struct fm_snapshot *snapshot, const struct fm_scan_options *extra,
                          struct row_list *out, struct fm_error *err);
 /* The same with a scan that is there already. */
-enum fm_status rows_drain(struct fm_snapshot *snapshot, struct fm_scan *scan,
-                          struct row_list *out, struct fm_error *err);
+enum fm_status rows_drain(struct fm_snapshot *snapshot, struct fm_scan *scan, struct row_list *out,
+                          struct fm_error *err);
 /* All rows of the latest state. */
 void rows_read(struct fm_store *store, struct row_list *out);
 void rows_assert_equal(const struct row *a, const struct row *b, size_t count);

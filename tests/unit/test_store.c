@@ -1,5 +1,5 @@
-/* The store as its users see it: what was acknowledged is there, in order, once, with the right root;
- * what was refused left nothing. */
+/* The store as its users see it: what was acknowledged is there, in order, once, with the right
+ * root; what was refused left nothing. */
 #include "tests/support/store_support.h"
 
 #include <fcntl.h>
@@ -307,9 +307,9 @@ static void test_repeated_append_is_acknowledged_once(void **state)
                          FM_OK);
         for (int round = 0; round < 2; round++) {
             memset(&again, 0, sizeof again);
-            assert_int_equal(rows_append_with(f->store, f->schema, f->rows, count, &options,
-                                              &again, &f->err),
-                             FM_OK);
+            assert_int_equal(
+                rows_append_with(f->store, f->schema, f->rows, count, &options, &again, &f->err),
+                FM_OK);
             assert_int_equal(again.first_sequence, before);
             assert_int_equal(again.rows, count);
             assert_int_equal(again.size, first.size);
@@ -320,12 +320,11 @@ static void test_repeated_append_is_acknowledged_once(void **state)
         }
     }
     options.producer_sequence = 3;
-    assert_int_equal(
-        rows_append_with(f->store, f->schema, f->rows, 1, &options, &again, &f->err),
-        FM_CONFLICT);
+    assert_int_equal(rows_append_with(f->store, f->schema, f->rows, 1, &options, &again, &f->err),
+                     FM_CONFLICT);
     options.producer_id[0] = 1; /* Another producer counts for itself. */
-    assert_int_equal(
-        rows_append_with(f->store, f->schema, f->rows, 1, &options, &again, &f->err), FM_OK);
+    assert_int_equal(rows_append_with(f->store, f->schema, f->rows, 1, &options, &again, &f->err),
+                     FM_OK);
 }
 
 static struct fm_append *begin(struct fixture *f, const struct fm_append_options *options)
@@ -388,15 +387,15 @@ static void test_expected_size(void **state)
     assert_int_equal(
         rows_append_with(f->store, f->schema, f->rows, 3, &options, &appended, &f->err), FM_OK);
     for (size_t count = 1; count <= 2500; count += 2499) {
-        assert_int_equal(rows_append_with(f->store, f->schema, f->rows + 3, count, &options,
-                                          &appended, &f->err),
-                         FM_CONFLICT);
+        assert_int_equal(
+            rows_append_with(f->store, f->schema, f->rows + 3, count, &options, &appended, &f->err),
+            FM_CONFLICT);
         assert_holds(f, 3, NULL);
     }
     options.expected_size = 3;
-    assert_int_equal(rows_append_with(f->store, f->schema, f->rows + 3, 2500, &options, &appended,
-                                      &f->err),
-                     FM_OK);
+    assert_int_equal(
+        rows_append_with(f->store, f->schema, f->rows + 3, 2500, &options, &appended, &f->err),
+        FM_OK);
     reopen(f);
     assert_holds(f, 2503, NULL);
 }
@@ -549,14 +548,13 @@ static void test_free_space_floor(void **state)
     options.free_bytes_min = UINT64_MAX / 2;
     assert_int_equal(fm_store_open(&options, &f->store, &f->err), FM_OK);
     assert_int_equal(
-        rows_append_with(f->store, f->schema, f->rows + 4, 1, &none, &appended, &f->err),
-        FM_LIMIT);
+        rows_append_with(f->store, f->schema, f->rows + 4, 1, &none, &appended, &f->err), FM_LIMIT);
     assert_non_null(strstr(f->err.text, "free space"));
     assert_holds(f, 4, NULL);
 }
 
-/* When the slots cannot be written nobody knows what is stored: every later write is refused until the
- * store is opened again, and then it holds together. */
+/* When the slots cannot be written nobody knows what is stored: every later write is refused until
+ * the store is opened again, and then it holds together. */
 static void test_failed_sync_poisons(void **state)
 {
     struct fixture *f = *state;
@@ -585,8 +583,8 @@ static void test_failed_sync_poisons(void **state)
     assert_int_equal(dup2(kept, found), found);
     assert_int_equal(
         rows_append_with(f->store, f->schema, f->rows + 4, 1, &none, &appended, &f->err), FM_IO);
-    assert_int_equal(
-        fm_store_put_record(f->store, fm_span_str("k"), fm_span_str("v"), &f->err), FM_IO);
+    assert_int_equal(fm_store_put_record(f->store, fm_span_str("k"), fm_span_str("v"), &f->err),
+                     FM_IO);
     assert_holds(f, 4, NULL);
     (void)close(kept);
     (void)close(null);
@@ -724,17 +722,17 @@ static void test_records(void **state)
         assert_int_equal(fm_store_get_record(f->store, fm_span_str("ab/1"), &value), FM_OK);
         assert_true(fm_span_equal(fm_buf_span(&value), fm_span_str("value")));
         assert_int_equal(fm_store_get_record(f->store, fm_span_str("ab"), &value), FM_NOTFOUND);
-        assert_int_equal(
-            fm_store_each_record(f->store, fm_span_str("ab/"), count_record, &count), FM_OK);
+        assert_int_equal(fm_store_each_record(f->store, fm_span_str("ab/"), count_record, &count),
+                         FM_OK);
         assert_int_equal(count, 2);
-        assert_int_equal(
-            fm_store_each_record(f->store, fm_span(NULL, 0), count_record, &count), FM_OK);
+        assert_int_equal(fm_store_each_record(f->store, fm_span(NULL, 0), count_record, &count),
+                         FM_OK);
         assert_int_equal(count, 5);
         assert_int_equal(fm_store_each_record(f->store, fm_span(NULL, 0), stop_at_once, NULL),
                          FM_CANCELLED);
     }
-    assert_int_equal(
-        fm_store_put_record(f->store, fm_span(NULL, 0), fm_span_str("value"), &f->err), FM_LIMIT);
+    assert_int_equal(fm_store_put_record(f->store, fm_span(NULL, 0), fm_span_str("value"), &f->err),
+                     FM_LIMIT);
     fm_buf_free(&value);
 }
 
