@@ -326,7 +326,7 @@ static void renew_lease(struct fm_feed *feed, uint64_t number, uint64_t bytes)
 {
     FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(1024);
     FM_AUTO(fm_peer_releasep) struct fm_peer *peer = NULL;
-    struct fm_error ignored;
+    struct fm_error ignored = {0};
     struct fm_fetch wanted = {
         .query = feed->query, .number = feed->number, .batch = number, .offset = bytes - 1};
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #define ENTRIES_MAX 65536u
+#define ENTRIES_PER_WRITER_MAX 512u /* A node can sign any number of contracts of its domains. */
 
 struct entry {
     struct gossip_record record;
@@ -194,6 +195,17 @@ static enum fm_status parse(struct fm_registry *registry, enum gossip_record_kin
 
 /* ---- Keeping --------------------------------------------------------------------------------- */
 
+static bool has_room(const struct fm_registry *registry, const struct gossip_record_key *key)
+{
+    uint32_t same = 0;
+
+    for (uint32_t i = 0; i < registry->count; i++)
+        if (memcmp(&registry->entries[i]->record.key.writer, &key->writer, sizeof key->writer) == 0)
+            same++;
+    return find(registry, key) != NULL ||
+           (registry->count < ENTRIES_MAX && same < ENTRIES_PER_WRITER_MAX);
+}
+
 static enum fm_status insert(struct fm_registry *registry, struct entry *entry)
 {
     struct entry *old = find(registry, &entry->record.key);
@@ -205,8 +217,6 @@ static enum fm_status insert(struct fm_registry *registry, struct entry *entry)
         entry_free(old);
         return FM_OK;
     }
-    if (registry->count >= ENTRIES_MAX)
-        return FM_LIMIT;
     if (registry->count == registry->cap) {
         uint32_t cap = registry->cap == 0 ? 64 : registry->cap * 2;
         struct entry **entries = realloc(registry->entries, cap * sizeof *entries);
@@ -253,6 +263,8 @@ enum fm_status fm_registry_put(struct fm_registry *registry, enum gossip_record_
                        (unsigned long long)entry->record.version,
                        kind == GOSSIP_RECORD_CONTRACT ? "contract" : "certificate");
     }
+    if (!has_room(registry, &entry->record.key))
+        return fm_fail(err, FM_LIMIT, "too many records of one node, or in all");
     store_key(&entry->record.key, &key);
     status = fm_buf_status(&key);
     if (status == FM_OK)
@@ -297,14 +309,17 @@ static enum fm_status load_one(void *context, struct fm_span key, struct fm_span
 {
     struct fm_registry *registry = context;
     struct entry *entry = NULL;
-    struct fm_error ignored;
 
     if (key.len < 9)
         return FM_OK;
     /* What does not verify any more is left out; the mesh will bring what is valid. */
-    if (parse(registry, (enum gossip_record_kind)key.data[8], value, &entry, &ignored) != FM_OK)
+    if (parse(registry, (enum gossip_record_kind)key.data[8], value, &entry, NULL) != FM_OK)
         return FM_OK;
-    enum fm_status status = insert(registry, entry);
+    enum fm_status status = FM_OK;
+    if (has_room(registry, &entry->record.key))
+        status = insert(registry, entry);
+    else
+        entry_free(entry);
     if (status != FM_OK)
         entry_free(entry);
     return status;
