@@ -1,6 +1,7 @@
 /* JSON between the engine and jansson. The engine writes numbers that jansson cannot hold (2^64 - 1
  * for "no position", halves of hugeints, Infinity); they are kept as an object {"fm_raw": "text"},
  * which no tree of the engine contains, and printed back as they were.
+ * jansson's types are shown here, against the rule, because several files walk the same tree.
  * Threads: one per tree. Errors: FM_MALFORMED, FM_LIMIT past bytes or depth, FM_NOMEM. */
 #ifndef FM_QUERY_TREE_JSON_H
 #define FM_QUERY_TREE_JSON_H

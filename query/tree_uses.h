@@ -6,6 +6,7 @@
  * DuckDB 1.5.6 casts an ENUM to text wherever it meets text or another ENUM, and orders it by its
  * codes, which follow the bytes of the text; what differs is, among others, hash(), lists, COLLATE,
  * JSON, and a recursive CTE whose first part gives the type.
+ * jansson's objects are its sets of names.
  * Threads: one per object. Running out of memory forbids everything. */
 #ifndef FM_QUERY_TREE_USES_H
 #define FM_QUERY_TREE_USES_H

@@ -23,7 +23,7 @@ struct fixture {
     duckdb_connection connection;
 };
 
-/* ---- The oracle -------------------------------------------------------------------------------- */
+/* ---- The oracle ---- */
 
 static void oracle_do(struct fixture *f, const char *sql)
 {
@@ -124,7 +124,7 @@ static void oracle_run(struct fixture *f, const char *sql, struct lines *out)
     duckdb_destroy_result(&result);
 }
 
-/* ---- Slots, as an executor fills them --------------------------------------------------------- */
+/* ---- Slots, as an executor fills them ---- */
 
 struct source {
     struct fm_columns columns;
@@ -350,7 +350,7 @@ static void run_plan(struct fixture *f, const char *what, const struct fm_plan *
     fm_buf_free(&batch);
 }
 
-/* ---- The statements ---------------------------------------------------------------------------- */
+/* ---- The statements ---- */
 
 static int setup(void **state)
 {
@@ -415,105 +415,106 @@ static void check(struct fixture *f, const char *sql)
 #define D "flights.delays"
 #define A "airports.airport"
 
+static const char *const statements[] = {
+    "SELECT * FROM " D,
+    "SELECT count(*) FROM " D,
+    "SELECT count(*) FROM " D " WHERE origin = 'SEA'",
+    "SELECT id FROM " D " WHERE delay > 4 AND origin <> 'SEA'",
+    "SELECT id FROM " D " WHERE origin IN ('SEA', 'nope', NULL)",
+    "SELECT id FROM " D " WHERE origin IN ('a', 'b', 'c', 'd', 'SEA', 'ATL')",
+    "SELECT id FROM " D " WHERE origin NOT IN ('a', 'b', 'c', 'd', 'SEA', 'ATL')",
+    "SELECT id FROM " D " WHERE origin NOT IN ('SEA', 'ATL')",
+    "SELECT id FROM " D " WHERE note IS NULL OR note = ''",
+    "SELECT id FROM " D " WHERE note LIKE 'l%' AND date IS NOT NULL",
+    "SELECT id FROM " D " WHERE date BETWEEN '2001-01-02' AND '2001-02-02'",
+    "SELECT id FROM " D " WHERE date > '2001-01-02' AND date < DATE '2001-03-01'",
+    "SELECT id FROM " D " WHERE delay IS NOT DISTINCT FROM 45",
+    "SELECT id FROM " D " WHERE delay IS DISTINCT FROM 45",
+    "SELECT id FROM " D " WHERE NOT (delay > 5 OR origin = 'JFK')",
+    "SELECT id FROM " D " WHERE origin > 'B' AND origin < 'T'",
+    "SELECT id FROM " D " WHERE origin > destination",
+    "SELECT id FROM " D " WHERE origin BETWEEN 'J' AND 'SFO'",
+    "SELECT id FROM " D " WHERE 'SEA' <= origin",
+    "SELECT id FROM " D " WHERE delay > 100000 OR delay < -2",
+    "SELECT id FROM " D " WHERE delay = 45.0 AND id > 6.5",
+    "SELECT origin, count(*), sum(delay), min(note), max(note) FROM " D " GROUP BY origin",
+    "SELECT origin, destination FROM " D " GROUP BY ALL HAVING min(note) > 'a'",
+    "SELECT DISTINCT origin FROM " D,
+    "SELECT DISTINCT ON (origin) origin, id FROM " D " ORDER BY origin, id DESC",
+    "SELECT origin FROM " D " ORDER BY origin DESC LIMIT 3",
+    "SELECT origin FROM " D " ORDER BY origin NULLS FIRST LIMIT 3",
+    "SELECT count(DISTINCT origin), count(origin), min(origin), max(origin) FROM " D,
+    "SELECT sum(CASE WHEN origin = 'SEA' THEN 1 ELSE 2 END) FROM " D,
+    "SELECT count(*) FILTER (WHERE origin = 'SEA') FROM " D,
+    "SELECT origin, count(*) FROM " D " GROUP BY ROLLUP (origin)",
+    "SELECT origin, row_number() OVER (PARTITION BY origin ORDER BY id) FROM " D,
+    "SELECT id, lag(origin) OVER (ORDER BY id) FROM " D " QUALIFY id > 2",
+    "SELECT upper(origin) || '-' || coalesce(note, '?'), typeof(origin) FROM " D,
+    "SELECT hash(x) FROM (SELECT origin AS x FROM " D ") q",
+    "SELECT typeof(x) FROM (SELECT min(origin) AS x FROM " D ") q",
+    "SELECT list(origin ORDER BY id) FROM " D,
+    "SELECT d FROM " D " d",
+    "SELECT d.* EXCLUDE (note) REPLACE (id + 1 AS id) FROM " D " d",
+    "SELECT COLUMNS('^o') FROM " D,
+    "SELECT f.b FROM " D " f(a, b) WHERE f.a > 3",
+    "SELECT flights.delays.id FROM flights.delays WHERE flights.delays.delay > 5",
+    "SELECT a.city, count(*) FROM " D " d JOIN " A " a ON d.origin = a.iata GROUP BY a.city",
+    "SELECT d.id, a.city FROM " D " d LEFT JOIN " A " a ON d.origin = a.iata AND a.state = "
+    "'WA' WHERE d.delay > 0",
+    "SELECT d.id, a.city FROM " D " d RIGHT JOIN " A " a ON d.origin = a.iata",
+    "SELECT d.id, a.city FROM " D " d FULL JOIN " A " a ON d.destination = a.iata",
+    "SELECT iata FROM " A " FULL JOIN (SELECT origin AS iata FROM " D ") q USING (iata)",
+    "SELECT count(*) FROM " D " a, " D " b WHERE a.origin = b.destination",
+    "SELECT x.id FROM " D " x JOIN " D " y USING (id) WHERE y.delay > 5",
+    "SELECT DISTINCT origin FROM " D " INTERSECT SELECT iata FROM " A,
+    "SELECT iata FROM " A " EXCEPT SELECT origin FROM " D,
+    "SELECT origin FROM " D " UNION SELECT iata FROM " A " UNION SELECT 'zzz'",
+    "SELECT origin FROM " D " UNION ALL SELECT hub FROM flights.carrier",
+    "SELECT typeof(origin) FROM (SELECT origin FROM " D " UNION ALL SELECT hub FROM "
+    "flights.carrier) q",
+    "SELECT iata FROM " A " WHERE iata NOT IN (SELECT origin FROM " D " WHERE origin IS NOT "
+    "NULL)",
+    "SELECT iata FROM " A " WHERE iata = ANY (SELECT origin FROM " D ")",
+    "SELECT iata FROM " A " WHERE iata >= ALL (SELECT hub FROM flights.carrier)",
+    "SELECT iata, (SELECT max(delay) FROM " D " WHERE origin = iata AND id > 1) FROM " A,
+    "SELECT iata FROM " A " a WHERE EXISTS (SELECT 1 FROM " D " d WHERE d.origin = a.iata)",
+    "SELECT iata FROM " A " WHERE latitude > (SELECT avg(latitude) FROM " A ")",
+    "SELECT length((SELECT min(origin) FROM " D "))",
+    "SELECT a.iata, q.n FROM " A " a, LATERAL (SELECT count(*) AS n FROM " D " d WHERE "
+    "d.origin = a.iata) q",
+    "WITH c AS (SELECT * FROM " D ") SELECT a.id, b.id FROM c a JOIN c b ON a.origin = "
+    "b.destination WHERE a.delay > 3",
+    "WITH c AS NOT MATERIALIZED (SELECT * FROM " D ") SELECT a.id, b.id FROM c a JOIN c b ON "
+    "a.origin = b.destination",
+    "WITH c(x, y) AS (SELECT origin, id FROM " D ") SELECT x, max(y) FROM c GROUP BY x",
+    "WITH delays AS (SELECT 1 AS id) SELECT a.id, b.id FROM delays a, " D " b",
+    "WITH RECURSIVE r(n) AS (SELECT 'JFK' UNION SELECT destination FROM r JOIN " D " f ON r.n "
+    "= f.origin) SELECT * FROM r",
+    "WITH RECURSIVE r(n) AS (SELECT origin FROM " D " WHERE id = 3 UNION SELECT destination "
+    "FROM r JOIN " D " f ON r.n = f.origin WHERE f.delay > 1) SELECT * FROM r",
+    "SELECT * FROM (WITH RECURSIVE r(n) AS (SELECT 1 UNION SELECT id + 2 FROM r JOIN " D
+    " ON id = n) SELECT n FROM r) q JOIN " A " ON n < 3",
+    "SELECT * FROM " D " PIVOT (count(*) FOR origin IN ('SEA', 'JFK') GROUP BY destination)",
+    "SELECT id, name, value FROM " D " UNPIVOT (value FOR name IN (origin, destination))",
+    "SELECT i, origin FROM range(4) r(i) JOIN " D " ON id = i",
+    "SELECT unnest([origin, destination]) FROM " D,
+    "SELECT * FROM (VALUES ('SEA'), ('zz')) q(origin) LEFT JOIN " D " USING (origin)",
+    "SELECT id FROM " D " ORDER BY id OFFSET 3",
+    "SELECT a.id, b.iata FROM " D " a ASOF JOIN " A " b ON a.origin >= b.iata",
+    "SELECT string_agg(origin, ',' ORDER BY origin, id) FROM " D,
+    "SELECT origin IN ('SEA') AS o, origin IS NULL FROM " D,
+    "SELECT id FROM " D " SEMI JOIN " A " ON origin = iata",
+    "SELECT id FROM " D " ANTI JOIN " A " ON origin = iata",
+    "SELECT 7 / 2, -7 % 3, 1.50, 'it''s', [1, 2], {'k': 1}, DATE '2020-01-01'",
+    "SELECT list_transform([1, 2], lambda x: x + id) FROM " D,
+};
+
 static void answers_stay_the_same(void **state)
 {
-    static const char *const list[] = {
-        "SELECT * FROM " D,
-        "SELECT count(*) FROM " D,
-        "SELECT count(*) FROM " D " WHERE origin = 'SEA'",
-        "SELECT id FROM " D " WHERE delay > 4 AND origin <> 'SEA'",
-        "SELECT id FROM " D " WHERE origin IN ('SEA', 'nope', NULL)",
-        "SELECT id FROM " D " WHERE origin IN ('a', 'b', 'c', 'd', 'SEA', 'ATL')",
-        "SELECT id FROM " D " WHERE origin NOT IN ('a', 'b', 'c', 'd', 'SEA', 'ATL')",
-        "SELECT id FROM " D " WHERE origin NOT IN ('SEA', 'ATL')",
-        "SELECT id FROM " D " WHERE note IS NULL OR note = ''",
-        "SELECT id FROM " D " WHERE note LIKE 'l%' AND date IS NOT NULL",
-        "SELECT id FROM " D " WHERE date BETWEEN '2001-01-02' AND '2001-02-02'",
-        "SELECT id FROM " D " WHERE date > '2001-01-02' AND date < DATE '2001-03-01'",
-        "SELECT id FROM " D " WHERE delay IS NOT DISTINCT FROM 45",
-        "SELECT id FROM " D " WHERE delay IS DISTINCT FROM 45",
-        "SELECT id FROM " D " WHERE NOT (delay > 5 OR origin = 'JFK')",
-        "SELECT id FROM " D " WHERE origin > 'B' AND origin < 'T'",
-        "SELECT id FROM " D " WHERE origin > destination",
-        "SELECT id FROM " D " WHERE origin BETWEEN 'J' AND 'SFO'",
-        "SELECT id FROM " D " WHERE 'SEA' <= origin",
-        "SELECT id FROM " D " WHERE delay > 100000 OR delay < -2",
-        "SELECT id FROM " D " WHERE delay = 45.0 AND id > 6.5",
-        "SELECT origin, count(*), sum(delay), min(note), max(note) FROM " D " GROUP BY origin",
-        "SELECT origin, destination FROM " D " GROUP BY ALL HAVING min(note) > 'a'",
-        "SELECT DISTINCT origin FROM " D,
-        "SELECT DISTINCT ON (origin) origin, id FROM " D " ORDER BY origin, id DESC",
-        "SELECT origin FROM " D " ORDER BY origin DESC LIMIT 3",
-        "SELECT origin FROM " D " ORDER BY origin NULLS FIRST LIMIT 3",
-        "SELECT count(DISTINCT origin), count(origin), min(origin), max(origin) FROM " D,
-        "SELECT sum(CASE WHEN origin = 'SEA' THEN 1 ELSE 2 END) FROM " D,
-        "SELECT count(*) FILTER (WHERE origin = 'SEA') FROM " D,
-        "SELECT origin, count(*) FROM " D " GROUP BY ROLLUP (origin)",
-        "SELECT origin, row_number() OVER (PARTITION BY origin ORDER BY id) FROM " D,
-        "SELECT id, lag(origin) OVER (ORDER BY id) FROM " D " QUALIFY id > 2",
-        "SELECT upper(origin) || '-' || coalesce(note, '?'), typeof(origin) FROM " D,
-        "SELECT hash(x) FROM (SELECT origin AS x FROM " D ") q",
-        "SELECT typeof(x) FROM (SELECT min(origin) AS x FROM " D ") q",
-        "SELECT list(origin ORDER BY id) FROM " D,
-        "SELECT d FROM " D " d",
-        "SELECT d.* EXCLUDE (note) REPLACE (id + 1 AS id) FROM " D " d",
-        "SELECT COLUMNS('^o') FROM " D,
-        "SELECT f.b FROM " D " f(a, b) WHERE f.a > 3",
-        "SELECT flights.delays.id FROM flights.delays WHERE flights.delays.delay > 5",
-        "SELECT a.city, count(*) FROM " D " d JOIN " A " a ON d.origin = a.iata GROUP BY a.city",
-        "SELECT d.id, a.city FROM " D " d LEFT JOIN " A " a ON d.origin = a.iata AND a.state = "
-        "'WA' WHERE d.delay > 0",
-        "SELECT d.id, a.city FROM " D " d RIGHT JOIN " A " a ON d.origin = a.iata",
-        "SELECT d.id, a.city FROM " D " d FULL JOIN " A " a ON d.destination = a.iata",
-        "SELECT iata FROM " A " FULL JOIN (SELECT origin AS iata FROM " D ") q USING (iata)",
-        "SELECT count(*) FROM " D " a, " D " b WHERE a.origin = b.destination",
-        "SELECT x.id FROM " D " x JOIN " D " y USING (id) WHERE y.delay > 5",
-        "SELECT DISTINCT origin FROM " D " INTERSECT SELECT iata FROM " A,
-        "SELECT iata FROM " A " EXCEPT SELECT origin FROM " D,
-        "SELECT origin FROM " D " UNION SELECT iata FROM " A " UNION SELECT 'zzz'",
-        "SELECT origin FROM " D " UNION ALL SELECT hub FROM flights.carrier",
-        "SELECT typeof(origin) FROM (SELECT origin FROM " D " UNION ALL SELECT hub FROM "
-        "flights.carrier) q",
-        "SELECT iata FROM " A " WHERE iata NOT IN (SELECT origin FROM " D " WHERE origin IS NOT "
-        "NULL)",
-        "SELECT iata FROM " A " WHERE iata = ANY (SELECT origin FROM " D ")",
-        "SELECT iata FROM " A " WHERE iata >= ALL (SELECT hub FROM flights.carrier)",
-        "SELECT iata, (SELECT max(delay) FROM " D " WHERE origin = iata AND id > 1) FROM " A,
-        "SELECT iata FROM " A " a WHERE EXISTS (SELECT 1 FROM " D " d WHERE d.origin = a.iata)",
-        "SELECT iata FROM " A " WHERE latitude > (SELECT avg(latitude) FROM " A ")",
-        "SELECT length((SELECT min(origin) FROM " D "))",
-        "SELECT a.iata, q.n FROM " A " a, LATERAL (SELECT count(*) AS n FROM " D " d WHERE "
-        "d.origin = a.iata) q",
-        "WITH c AS (SELECT * FROM " D ") SELECT a.id, b.id FROM c a JOIN c b ON a.origin = "
-        "b.destination WHERE a.delay > 3",
-        "WITH c AS NOT MATERIALIZED (SELECT * FROM " D ") SELECT a.id, b.id FROM c a JOIN c b ON "
-        "a.origin = b.destination",
-        "WITH c(x, y) AS (SELECT origin, id FROM " D ") SELECT x, max(y) FROM c GROUP BY x",
-        "WITH delays AS (SELECT 1 AS id) SELECT a.id, b.id FROM delays a, " D " b",
-        "WITH RECURSIVE r(n) AS (SELECT 'JFK' UNION SELECT destination FROM r JOIN " D " f ON r.n "
-        "= f.origin) SELECT * FROM r",
-        "WITH RECURSIVE r(n) AS (SELECT origin FROM " D " WHERE id = 3 UNION SELECT destination "
-        "FROM r JOIN " D " f ON r.n = f.origin WHERE f.delay > 1) SELECT * FROM r",
-        "SELECT * FROM (WITH RECURSIVE r(n) AS (SELECT 1 UNION SELECT id + 2 FROM r JOIN " D
-        " ON id = n) SELECT n FROM r) q JOIN " A " ON n < 3",
-        "SELECT * FROM " D " PIVOT (count(*) FOR origin IN ('SEA', 'JFK') GROUP BY destination)",
-        "SELECT id, name, value FROM " D " UNPIVOT (value FOR name IN (origin, destination))",
-        "SELECT i, origin FROM range(4) r(i) JOIN " D " ON id = i",
-        "SELECT unnest([origin, destination]) FROM " D,
-        "SELECT * FROM (VALUES ('SEA'), ('zz')) q(origin) LEFT JOIN " D " USING (origin)",
-        "SELECT id FROM " D " ORDER BY id OFFSET 3",
-        "SELECT a.id, b.iata FROM " D " a ASOF JOIN " A " b ON a.origin >= b.iata",
-        "SELECT string_agg(origin, ',' ORDER BY origin, id) FROM " D,
-        "SELECT origin IN ('SEA') AS o, origin IS NULL FROM " D,
-        "SELECT id FROM " D " SEMI JOIN " A " ON origin = iata",
-        "SELECT id FROM " D " ANTI JOIN " A " ON origin = iata",
-        "SELECT 7 / 2, -7 % 3, 1.50, 'it''s', [1, 2], {'k': 1}, DATE '2020-01-01'",
-        "SELECT list_transform([1, 2], lambda x: x + id) FROM " D,
-    };
     struct fixture *f = *state;
 
-    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
-        check(f, list[i]);
+    for (size_t i = 0; i < sizeof statements / sizeof statements[0]; i++)
+        check(f, statements[i]);
 }
 
 int main(void)
