@@ -176,16 +176,20 @@ enum fm_status fm_answer_reader_open(const char *path, struct fm_answer_reader *
 enum fm_status fm_answer_reader_rewind(struct fm_answer_reader *reader, struct fm_error *err)
 {
     uint8_t magic[FM_ANSWER_MAGIC_BYTES];
+    size_t equal = 0;
 
     rewind(reader->file);
     reader->batches = 0;
     reader->at_bundle = false;
-    if (fread(magic, 1, sizeof magic, reader->file) == sizeof magic &&
-        memcmp(magic, FM_ANSWER_MAGIC, sizeof magic) == 0)
-        return FM_OK;
+    size_t got = fread(magic, 1, sizeof magic, reader->file);
     if (ferror(reader->file))
         return fm_fail_errno(err, FM_IO, errno, "read %s", reader->name);
-    return fm_fail(err, FM_MALFORMED,
+    for (size_t i = 0; i < got; i++)
+        equal += magic[i] == (uint8_t)FM_ANSWER_MAGIC[i];
+    if (equal == sizeof magic)
+        return FM_OK;
+    /* A damaged beginning is told from another kind of file. */
+    return fm_fail(err, equal >= sizeof magic / 2 ? FM_MALFORMED : FM_INVALID,
                    "%s does not begin as a saved answer does; expected a file of folkmoot query "
                    "--save",
                    reader->name);

@@ -30,10 +30,10 @@ FM_DEFINE_FREEP(fm_answer_writer_freep, struct fm_answer_writer, fm_answer_write
 
 struct fm_answer_reader;
 
-/* FM_NOTFOUND, FM_IO; FM_MALFORMED: not an answer file. `name` stands in messages. */
+/* FM_NOTFOUND, FM_IO; FM_INVALID: another kind of file; FM_MALFORMED: damaged from the start. */
 FM_MUST_USE enum fm_status fm_answer_reader_open(const char *path, struct fm_answer_reader **out,
                                                  struct fm_error *err);
-/* The same from a descriptor at its first byte, which the reader then owns. */
+/* The same from a descriptor, which the reader then owns. `name` stands in messages. */
 FM_MUST_USE enum fm_status fm_answer_reader_from(int fd, const char *name,
                                                  struct fm_answer_reader **out,
                                                  struct fm_error *err);

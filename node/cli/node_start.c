@@ -7,6 +7,7 @@
 struct flags {
     const char *dir;
     const char *config;
+    const char *data;
     const char *listen;
     const char *advertise;
     const char *memory;
@@ -38,6 +39,7 @@ static enum fm_status apply_flags(const struct flags *flags, struct fm_node_conf
         const char *key;
         const char *value;
     } texts[] = {
+        {"data", "data", flags->data},
         {"listen", "listen", flags->listen},
         {"advertise", "advertise", flags->advertise},
         {"memory", "memory_mib", flags->memory},
@@ -99,6 +101,7 @@ static enum fm_status run(int argc, char **argv, struct fm_error *err)
     const struct fm_cli_option options[] = {
         {"dir", FM_CLI_TEXT, &flags.dir, 0, 0},
         {"config", FM_CLI_TEXT, &flags.config, 0, 0},
+        {"data", FM_CLI_TEXT, &flags.data, 0, 0},
         {"listen", FM_CLI_TEXT, &flags.listen, 0, 0},
         {"advertise", FM_CLI_TEXT, &flags.advertise, 0, 0},
         {"seed", FM_CLI_LIST, &flags.seeds, 0, 0},
@@ -128,6 +131,7 @@ const struct fm_cli_verb fm_cli_node_start = {
             "\n"
             "  --dir DIR               the node's folder, after node join\n"
             "  --config FILE           read FILE instead of DIR/node.yaml\n"
+            "  --data DIR              folder of the store (default: DIR/data)\n"
             "  --listen HOST:PORT      where to listen (default 127.0.0.1:7410)\n"
             "  --advertise HOST:PORT   what others are told (default: as --listen)\n"
             "  --seed HOST:PORT        a node to join; may be repeated\n"

@@ -208,7 +208,7 @@ static void cut_and_longer_files_are_refused(void **state)
 {
     struct fixture *f = *state;
 
-    for (size_t len = 0; len < f->file.len; len += 1 + len / 64) {
+    for (size_t len = 4; len < f->file.len; len += 1 + len / 64) {
         put_file(f, fm_span(f->file.data, len));
         if (verify(f) != FOLKMOOT_FORGED)
             fail_msg("cut to %zu: %s", len, f->err.text);
@@ -217,6 +217,17 @@ static void cut_and_longer_files_are_refused(void **state)
     put_file(f, fm_buf_span(&f->file));
     assert_int_equal(verify(f), FOLKMOOT_FORGED);
     assert_non_null(strstr(f->err.text, "follows the end"));
+}
+
+static void other_files_are_no_answers(void **state)
+{
+    struct fixture *f = *state;
+
+    put_file(f, fm_span("", 0));
+    assert_int_equal(verify(f), FOLKMOOT_INVALID);
+    put_file(f, fm_span_str("iata,name\nSEA,Seattle\n"));
+    assert_int_equal(verify(f), FOLKMOOT_INVALID);
+    assert_non_null(strstr(f->err.text, "does not begin as"));
 }
 
 /* Batches that fit their hashes but not the answer's signed columns. */
@@ -276,10 +287,10 @@ static void unfinished_file_leaves_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(batches_and_bundle_come_back),   TEST(honest_answer_is_verified),
-        TEST(each_changed_byte_is_noticed),   TEST(cut_and_longer_files_are_refused),
-        TEST(columns_must_fit_the_batches),   TEST(trust_comes_from_the_callers_charter),
-        TEST(unfinished_file_leaves_nothing),
+        TEST(batches_and_bundle_come_back),         TEST(honest_answer_is_verified),
+        TEST(each_changed_byte_is_noticed),         TEST(cut_and_longer_files_are_refused),
+        TEST(other_files_are_no_answers),           TEST(columns_must_fit_the_batches),
+        TEST(trust_comes_from_the_callers_charter), TEST(unfinished_file_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
