@@ -1,0 +1,240 @@
+/* A child appends by a known schedule and acknowledges over a pipe; the parent kills it at random
+ * moments. Every acknowledged fact is there once, no other is half there, and roots match. */
+#include "tests/support/store_support.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define ROUNDS 12
+#define ROWS_MAX 400000u
+
+/* What the child tells after each commit. */
+struct ack {
+    uint64_t size;
+    struct fm_hash root;
+};
+
+struct fixture {
+    char dir[STORE_DIR_MAX];
+    struct fm_schema *schema;
+    struct row *rows;
+    struct ack last;
+    struct random random;
+};
+
+static int setup_with(void **state, unsigned flags)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    struct fm_store *store;
+    struct fm_error err;
+
+    assert_non_null(f);
+    store_dir_make(f->dir);
+    f->schema = rows_schema(flags);
+    f->rows = calloc(ROWS_MAX, sizeof *f->rows);
+    assert_non_null(f->rows);
+    for (uint64_t i = 0; i < ROWS_MAX; i++) {
+        f->rows[i] = row_make(i);
+        if ((flags & ROWS_KEYED) != 0)
+            f->rows[i].id = (int64_t)(i * 7919 % 5000);
+    }
+    f->random.state = 20;
+    store = store_open_good(f->dir);
+    assert_int_equal(fm_store_define(store, f->schema, 1, &err), FM_OK);
+    fm_store_close(store);
+    *state = f;
+    return 0;
+}
+
+static int setup(void **state)
+{
+    return setup_with(state, 0);
+}
+
+static int setup_keyed(void **state)
+{
+    return setup_with(state, ROWS_KEYED);
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    fm_schema_free(f->schema);
+    free(f->rows);
+    store_dir_remove(f->dir);
+    free(f);
+    return 0;
+}
+
+/* Rows of the append that begins with fact `size`: small and large in turn, the same in every
+ * life. */
+static size_t rows_at(uint64_t size)
+{
+    uint64_t mixed = (size + 1) * UINT64_C(0x9e3779b97f4a7c15) >> 40;
+
+    return mixed % 4 == 0 ? 2100 + mixed % 9000 : 1 + mixed % 50;
+}
+
+/* The child: never returns. Its appends carry the size as the producer's sequence. */
+static void append_for_ever(const struct fixture *f, int pipe_fd)
+{
+    struct fm_store *store = store_open_good(f->dir);
+    struct fm_table_info info = rows_info(store);
+    uint64_t size = info.size;
+
+    for (;;) {
+        size_t count = rows_at(size);
+        struct fm_append_options options = {.has_producer = true,
+                                            .producer_sequence = size + 1,
+                                            .has_expected = true,
+                                            .expected_size = size};
+        struct fm_appended appended;
+        struct fm_error err;
+        struct ack ack;
+
+        if (size + count > ROWS_MAX)
+            _exit(0);
+        if (rows_append_with(store, f->schema, f->rows + size, count, &options, &appended, &err) !=
+            FM_OK)
+            _exit(2);
+        ack = (struct ack){.size = appended.size, .root = appended.root};
+        if (write(pipe_fd, &ack, sizeof ack) != (ssize_t)sizeof ack)
+            _exit(3);
+        size = appended.size;
+    }
+}
+
+static void sleep_us(long microseconds)
+{
+    struct timespec time = {.tv_sec = microseconds / 1000000,
+                            .tv_nsec = microseconds % 1000000 * 1000};
+
+    (void)nanosleep(&time, NULL); /* Sooner is fine too. */
+}
+
+/* One life of the child, of random length. */
+static void live_and_die(struct fixture *f)
+{
+    struct ack ack;
+    int ends[2];
+    int status;
+    pid_t child;
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void)close(ends[0]);
+        append_for_ever(f, ends[1]);
+    }
+    (void)close(ends[1]);
+    /* Time for the store to open, then anywhere in its work. */
+    sleep_us(20000 + (long)random_below(&f->random, 250000));
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status))
+        assert_int_equal(WEXITSTATUS(status), 0);
+    while (read(ends[0], &ack, sizeof ack) == (ssize_t)sizeof ack)
+        f->last = ack;
+    (void)close(ends[0]);
+}
+
+static void check_rows(const struct fixture *f, struct fm_store *store, uint64_t size)
+{
+    struct row_list read = {0};
+    struct fm_snapshot *snapshot = NULL;
+    struct fm_error err;
+    size_t at = 0;
+
+    assert_int_equal(fm_snapshot_open(store, &snapshot, &err), FM_OK);
+    if (rows_scan(snapshot, NULL, &read, &err) != FM_OK)
+        fail_msg("scan: %s", err.text);
+    fm_snapshot_free(snapshot);
+    if (f->schema->key_count == 0) {
+        assert_int_equal(read.count, size);
+        rows_assert_equal(read.rows, f->rows, (size_t)size);
+    } else {
+        /* Ids come again every 5000 rows: the last 5000 are the latest. */
+        uint64_t from = size < 5000 ? 0 : size - 5000;
+
+        assert_int_equal(read.count, size - from);
+        for (uint64_t i = from; i < size; i++)
+            rows_assert_equal(&read.rows[at++], &f->rows[i], 1);
+    }
+    row_list_free(&read);
+}
+
+/* After a death: everything acknowledged, and beyond it at most the one append that was under way,
+ * whole. The acknowledged root is that of the same prefix: the append under way is repeated, and
+ * its answer is the same whether it was stored or not. */
+static void check_survivor(struct fixture *f)
+{
+    struct fm_store *store = store_open_good(f->dir);
+    struct fm_table_info info = rows_info(store);
+    struct fm_append_options options = {.has_producer = true};
+    struct fm_appended again;
+    struct fm_error err;
+
+    assert_true(info.size >= f->last.size);
+    if (info.size != f->last.size)
+        assert_int_equal(info.size, f->last.size + rows_at(f->last.size));
+    else if (f->last.size > 0)
+        assert_true(fm_hash_equal(&info.root, &f->last.root));
+    check_rows(f, store, info.size);
+    /* A retry of the append that ends there gets its acknowledgement, not a second copy. */
+    if (info.size > 0) {
+        uint64_t began = 0;
+
+        while (began + rows_at(began) < info.size)
+            began += rows_at(began);
+        options.producer_sequence = began + 1;
+        assert_int_equal(rows_append_with(store, f->schema, f->rows + began, rows_at(began),
+                                          &options, &again, &err),
+                         FM_OK);
+        assert_int_equal(again.size, info.size);
+        assert_true(fm_hash_equal(&again.root, &info.root));
+    }
+    f->last = (struct ack){.size = info.size, .root = info.root};
+    fm_schema_free(info.schema);
+    fm_store_close(store);
+}
+
+static void kill_and_look(struct fixture *f)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        live_and_die(f);
+        check_survivor(f);
+    }
+    print_message("%llu facts survived %d deaths\n", (unsigned long long)f->last.size, ROUNDS);
+    assert_true(f->last.size > 0);
+}
+
+static void test_killed_at_any_moment(void **state)
+{
+    kill_and_look(*state);
+}
+
+static void test_killed_with_keys(void **state)
+{
+    kill_and_look(*state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_killed_at_any_moment, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_killed_with_keys, setup_keyed, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
