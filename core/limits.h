@@ -64,6 +64,7 @@
 
 /* Queries */
 #define FM_SQL_BYTES_MAX (96u << 10) /* A ticket carries it twice, in one message. */
+#define FM_ENGINE_SQL_BYTES_MAX (4 * FM_SQL_BYTES_MAX) /* After the planner's rewriting. */
 #define FM_QUERY_TABLES_MAX 64u
 #define FM_QUERIES_MAX 8u             /* Running at once at the asked node. */
 #define FM_FRAGMENTS_MAX 16u          /* Running at once for other nodes. */

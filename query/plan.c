@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* The engine prints with parentheses and full words, so its text is longer than the user's. */
-#define REWRITTEN_BYTES_MAX (FM_SQL_BYTES_MAX * 4u)
+#define REWRITTEN_BYTES_MAX FM_ENGINE_SQL_BYTES_MAX
 
 /* A statement whose tables the engine would read twice is planned again with them shared. */
 #define ROUNDS_MAX 3u

@@ -358,9 +358,9 @@ static enum fm_status exchange_text(struct fm_worker *worker, enum channel_kind 
 
 static enum fm_status check_sql(struct fm_span sql, struct fm_error *err)
 {
-    if (sql.len > FM_SQL_BYTES_MAX)
+    if (sql.len > FM_ENGINE_SQL_BYTES_MAX)
         return fm_fail(err, FM_LIMIT, "the statement has %zu bytes, at most %u are possible",
-                       sql.len, FM_SQL_BYTES_MAX);
+                       sql.len, FM_ENGINE_SQL_BYTES_MAX);
     return FM_OK;
 }
 
