@@ -195,7 +195,7 @@ static enum fm_status dial(struct fm_connection *connection, const char *address
     return FM_OK;
 }
 
-/* ---- Handshake --------------------------------------------------------------------------------- */
+/* ---- Handshake ------------------------------------------------------------------------------- */
 
 static enum fm_status accept_peer(struct fm_connection *connection,
                                   const struct fm_handshake *handshake,
@@ -375,7 +375,7 @@ bool fm_connection_is_broken(const struct fm_connection *connection)
     return atomic_load(&connection->broken) || fm_session_is_old(connection->session, fm_now_ms());
 }
 
-/* ---- Calls ---------------------------------------------------------------------------------------- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 enum fm_status fm_connection_call(struct fm_connection *connection, enum fm_method method,
                                   const struct fm_request_id *id, struct fm_span body,

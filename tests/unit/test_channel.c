@@ -51,7 +51,7 @@ static void errors_are_text(void **state)
     assert_true(fm_utf8_valid(fm_span_str(err.text)));
 }
 
-/* ---- Slots ------------------------------------------------------------------------------------ */
+/* ---- Slots ----------------------------------------------------------------------------------- */
 
 static const uint32_t dictionary_offsets[] = {0, 1, 3};
 
