@@ -12,7 +12,8 @@ struct snapshot_table {
     bool *has_asked;                        /* By position: a NULL above is an answer. */
 };
 
-struct fm_snapshot {
+struct fm_snapshot { /* Scans hold references too. */
+    atomic_uint references;
     struct fm_store *store;
     struct rocks_snapshot *rocks;
     pthread_mutex_t lock; /* Dictionaries. */
@@ -20,6 +21,7 @@ struct fm_snapshot {
     struct snapshot_table *tables;
 };
 
+struct fm_snapshot *snapshot_retain(struct fm_snapshot *snapshot);
 struct snapshot_table *snapshot_find(struct fm_snapshot *snapshot, const char *domain,
                                      const char *table);
 /* The dictionary of a column, the same for the snapshot's whole life; NULL in `*out`: none. It

@@ -107,7 +107,7 @@ enum fm_status fm_scan_open(struct fm_snapshot *snapshot, const struct fm_scan_o
     if (table == NULL)
         return fm_fail(err, FM_NOTFOUND, "there is no table %s.%s", options->domain,
                        options->table);
-    scan->snapshot = snapshot;
+    scan->snapshot = snapshot_retain(snapshot);
     scan->state = state_retain(table->state);
     scan->batch_bytes = options->batch_bytes != 0 ? options->batch_bytes : FM_BATCH_WIRE_BYTES;
     scan->rows_left = options->row_limit != 0 ? options->row_limit : UINT64_MAX;
@@ -137,6 +137,7 @@ void fm_scan_free(struct fm_scan *scan)
     superseded_release(scan->superseded);
     fm_predicate_list_deinit(&scan->predicates);
     state_release(scan->state);
+    fm_snapshot_free(scan->snapshot);
     free(scan->columns);
     free(scan->outputs);
     free(scan->own_skip);

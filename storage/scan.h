@@ -25,7 +25,7 @@ struct scan_column {
 };
 
 struct fm_scan {
-    struct fm_snapshot *snapshot; /* Borrowed. */
+    struct fm_snapshot *snapshot; /* Retained. */
     struct table_state *state;
     struct fm_predicate_list predicates; /* Copied. */
     uint32_t output_count;

@@ -30,6 +30,7 @@ enum fm_status fm_snapshot_open(struct fm_store *store, struct fm_snapshot **out
     (void)err; /* Only memory can be lacking. */
     if (snapshot == NULL)
         return FM_NOMEM;
+    atomic_init(&snapshot->references, 1);
     snapshot->store = store;
     if (pthread_mutex_init(&snapshot->lock, NULL) != 0) {
         free(FM_TAKE(snapshot));
@@ -42,9 +43,15 @@ enum fm_status fm_snapshot_open(struct fm_store *store, struct fm_snapshot **out
     return FM_OK;
 }
 
+struct fm_snapshot *snapshot_retain(struct fm_snapshot *snapshot)
+{
+    atomic_fetch_add(&snapshot->references, 1);
+    return snapshot;
+}
+
 void fm_snapshot_free(struct fm_snapshot *snapshot)
 {
-    if (snapshot == NULL)
+    if (snapshot == NULL || atomic_fetch_sub(&snapshot->references, 1) != 1)
         return;
     for (uint32_t i = 0; i < snapshot->count; i++) {
         struct snapshot_table *table = &snapshot->tables[i];
