@@ -50,6 +50,8 @@ struct fm_span fm_text_table_at(const struct fm_text_table *table, uint32_t code
     fm_assert(code < table->count);
     uint32_t from = fm_load32(table->offsets.data + (size_t)code * 4);
     uint32_t to = fm_load32(table->offsets.data + (size_t)code * 4 + 4);
+    if (from == to)
+        return fm_span("", 0); /* There may be no text at all. */
     return fm_span(table->text.data + from, to - from);
 }
 

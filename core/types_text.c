@@ -240,8 +240,13 @@ static enum fm_status take_label(struct parser *p, char **out)
             i++;
     }
     label[len] = '\0';
+    enum fm_status status = next(p);
+    if (status != FM_OK) {
+        free(label);
+        return status;
+    }
     *out = label;
-    return next(p);
+    return FM_OK;
 }
 
 /* Room for one more child and label, doubled as they come: nothing counts them beforehand. */

@@ -173,6 +173,7 @@ static void mistakes_are_named_with_their_place(void **state)
     assert_refused("enum(a)", FM_MALFORMED, "single quotes");
     assert_refused("enum('a','a')", FM_MALFORMED, "twice");
     assert_refused("enum('a", FM_MALFORMED, "closing quote");
+    assert_refused("struct(a 'x", FM_MALFORMED, "closing quote");
     assert_refused("int32[3]", FM_MALFORMED, "no fixed size");
     assert_refused("timestamp with", FM_MALFORMED, "time");
     assert_refused("time with time zone", FM_MALFORMED, "the end");
