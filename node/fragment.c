@@ -2,14 +2,18 @@
 
 #include "core/assert.h"
 #include "core/codec.h"
+#include "node/recode.h"
 #include "node/run.h"
 #include "node/server.h"
 
 #include <inttypes.h>
 
+#define COLUMNS_BYTES_MAX (FM_PAYLOAD_BYTES_MAX / 2)
+
 /* A fragment at work: what the receipt will say, and what makes the rows. */
 struct fragment {
     struct fm_server *server;
+    fm_ms deadline;
     struct fm_ticket ticket;
     struct fm_buf ticket_bytes;
     struct fm_fragment plan;
@@ -20,8 +24,10 @@ struct fragment {
     struct fm_buf heads; /* One after the other; `head_at` where each begins. */
     size_t head_at[FM_QUERY_TABLES_MAX + 1];
     struct fm_snapshot *snapshot;
-    struct fm_scan *scan;     /* FM_FRAGMENT_SCAN. */
-    struct fm_table_run *run; /* FM_FRAGMENT_SQL. */
+    struct fm_scan *scan;      /* FM_FRAGMENT_SCAN. */
+    struct fm_table_run *run;  /* FM_FRAGMENT_SQL. */
+    struct fm_columns columns; /* Of the batches as they are made. */
+    struct fm_recode *recode;
 };
 
 static void fragment_free(void *context)
@@ -30,6 +36,8 @@ static void fragment_free(void *context)
 
     if (fragment == NULL)
         return;
+    fm_recode_free(fragment->recode);
+    fm_columns_deinit(&fragment->columns);
     fm_table_run_free(fragment->run);
     fm_scan_free(fragment->scan);
     fm_snapshot_free(fragment->snapshot);
@@ -69,11 +77,20 @@ static enum fm_status check_ticket(struct fm_server *server, const struct fm_fra
     if (ask->session != NULL &&
         memcmp(ticket->session.bytes, ask->session, sizeof ticket->session.bytes) != 0)
         return fm_fail(err, FM_REFUSED, "the ticket is for another session");
-    if (ticket->deadline < fm_now_us())
+    if (ticket->deadline < fm_now_us() - FM_CLOCK_SKEW_US)
         return fm_fail(err, FM_TIMEOUT, "the ticket's deadline has passed");
     fm_sha256_one(&fragment->ticket_hash, fm_buf_span(&fragment->ticket_bytes));
     fm_sha256_one(&fragment->fragment_hash, ticket->fragment);
     return FM_OK;
+}
+
+/* The two clocks may differ: the ticket's deadline with the tolerance, but never longer than the
+ * user allowed. */
+static fm_ms deadline_of(const struct fm_ticket *ticket, const struct fm_request *request)
+{
+    fm_ms left = (ticket->deadline - fm_now_us() + FM_CLOCK_SKEW_US) / 1000;
+
+    return fm_now_ms() + (left < request->limit_ms ? left : request->limit_ms);
 }
 
 /* The user behind the ticket: the right is the user's and the asking node's together; until
@@ -109,9 +126,10 @@ static enum fm_status check_principal(struct fm_server *server, const struct fm_
         memcmp(&request.audience, &ticket->asker, sizeof request.audience) != 0 ||
         !fm_hash_equal(&sql, &ticket->sql_hash))
         return fm_fail(err, FM_REFUSED, "the request in the ticket is for another query or node");
-    if (request.time + (fm_us)request.limit_ms * 1000 + FM_CLOCK_SKEW_US < fm_now_us() ||
-        request.time > fm_now_us() + FM_CLOCK_SKEW_US)
+    if (request.time > fm_now_us() + FM_CLOCK_SKEW_US ||
+        request.time + (fm_us)request.limit_ms * 1000 + FM_CLOCK_SKEW_US < fm_now_us())
         return fm_fail(err, FM_REFUSED, "the request in the ticket is too old or from the future");
+    fragment->deadline = deadline_of(ticket, &request);
     fm_sha256_one(&fragment->principal_hash, ask->principal_cert);
     return FM_OK;
 }
@@ -121,9 +139,11 @@ static enum fm_status check_principal(struct fm_server *server, const struct fm_
 static enum fm_status add_head(struct fragment *fragment, uint32_t i, struct fm_error *err)
 {
     const struct fm_table_ref *ref = &fragment->plan.tables[i];
+    char base[FM_NAME_MAX + 1];
     struct fm_table_info info = {0};
     struct fm_hash schema;
 
+    fm_table_base_name(ref->table, base); /* A log has one head, however it is read. */
     enum fm_status status = fm_snapshot_table(fragment->snapshot, ref->domain, ref->table, &info);
     if (status != FM_OK)
         return fm_fail(err, FM_NOTFOUND, "table %s.%s does not exist or is not visible to you",
@@ -134,7 +154,7 @@ static enum fm_status add_head(struct fragment *fragment, uint32_t i, struct fm_
                          ref->domain, ref->table);
     fragment->head_at[i] = fragment->heads.len;
     if (status == FM_OK)
-        status = fm_server_head(fragment->server, ref->domain, ref->table, info.epoch, info.size,
+        status = fm_server_head(fragment->server, ref->domain, base, info.epoch, info.size,
                                 &info.root, &fragment->heads);
     fragment->head_at[i + 1] = fragment->heads.len;
     fm_schema_free(info.schema);
@@ -158,21 +178,26 @@ static enum fm_status field_positions(const struct fm_fragment *plan,
     return FM_OK;
 }
 
-static enum fm_status encode_wanted(const struct fm_columns *all, const uint32_t *positions,
-                                    uint32_t count, struct fm_buf *out)
+/* Keep the columns wanted of all; the dictionaries that they view stay with `out`. */
+static enum fm_status take_wanted(struct fm_columns *all, const uint32_t *positions, uint32_t count,
+                                  struct fm_columns *out)
 {
-    FM_AUTO(fm_mem_freep) struct fm_column *items = calloc(count + 1, sizeof *items);
-
-    if (items == NULL)
+    out->items = calloc(count + 1u, sizeof *out->items);
+    if (out->items == NULL)
         return FM_NOMEM;
-    for (uint32_t i = 0; i < count; i++)
-        items[i] = all->items[positions[i]];
-    fm_columns_encode(out, &(struct fm_columns){.count = count, .items = items});
-    return fm_buf_status(out);
+    for (uint32_t i = 0; i < count; i++) {
+        out->items[i] = all->items[positions[i]];
+        out->items[i].type = (struct fm_type){0};
+        out->count = i + 1;
+        enum fm_status status = fm_type_copy(&all->items[positions[i]].type, &out->items[i].type);
+        if (status != FM_OK)
+            return status;
+    }
+    out->storage = FM_TAKE(all->storage);
+    return FM_OK;
 }
 
-static enum fm_status start_scan(struct fragment *fragment, struct fm_buf *columns, uint64_t *rows,
-                                 struct fm_error *err)
+static enum fm_status start_scan(struct fragment *fragment, uint64_t *rows, struct fm_error *err)
 {
     const struct fm_table_ref *ref = &fragment->plan.tables[0];
     struct fm_predicate_list predicates = {0};
@@ -195,7 +220,7 @@ static enum fm_status start_scan(struct fragment *fragment, struct fm_buf *colum
     if (status == FM_OK)
         status = fm_snapshot_columns(fragment->snapshot, ref->domain, ref->table, &all);
     if (status == FM_OK)
-        status = encode_wanted(&all, positions, fragment->plan.field_count, columns);
+        status = take_wanted(&all, positions, fragment->plan.field_count, &fragment->columns);
     struct fm_scan_options options = {
         .domain = ref->domain,
         .table = ref->table,
@@ -217,28 +242,19 @@ static enum fm_status start_scan(struct fragment *fragment, struct fm_buf *colum
 /* ---- SQL ------------------------------------------------------------------------------------- */
 
 /* The owner plans for itself; every table of its plan must be one that the ticket names. */
-static enum fm_status start_sql(struct fragment *fragment, struct fm_buf *columns, uint64_t *rows,
-                                struct fm_error *err)
+static enum fm_status start_sql(struct fragment *fragment, uint64_t *rows, struct fm_error *err)
 {
-    fm_ms left = (fragment->ticket.deadline - fm_now_us()) / 1000;
-    struct fm_columns result = {0};
     struct fm_table_run_options options = {
         .server = fragment->server,
         .snapshot = fragment->snapshot,
         .sql = fragment->plan.sql,
         .tables = fragment->plan.tables,
         .table_count = fragment->plan.table_count,
-        .deadline = fm_now_ms() + left,
+        .deadline = fragment->deadline,
     };
 
     *rows = 0;
-    enum fm_status status = fm_table_run_open(&options, &fragment->run, &result, err);
-    if (status == FM_OK) {
-        fm_columns_encode(columns, &result);
-        status = fm_buf_status(columns);
-    }
-    fm_columns_deinit(&result);
-    return status;
+    return fm_table_run_open(&options, &fragment->run, &fragment->columns, err);
 }
 
 /* ---- As a producer --------------------------------------------------------------------------- */
@@ -246,10 +262,13 @@ static enum fm_status start_sql(struct fragment *fragment, struct fm_buf *column
 static enum fm_status fragment_next(void *context, struct fm_buf *batch, struct fm_error *err)
 {
     struct fragment *fragment = context;
+    enum fm_status status = fragment->scan != NULL ? fm_scan_next(fragment->scan, batch, err)
+                                                   : fm_table_run_next(fragment->run, batch, err);
 
-    if (fragment->scan != NULL)
-        return fm_scan_next(fragment->scan, batch, err);
-    return fm_table_run_next(fragment->run, batch, err);
+    if (status != FM_OK)
+        return status;
+    status = fm_recode_batch(fragment->recode, batch);
+    return status == FM_OK ? FM_OK : fm_fail(err, FM_INTERNAL, "rebuild a batch");
 }
 
 static void fragment_cancel(void *context)
@@ -302,7 +321,7 @@ static enum fm_status fragment_finish(void *context, const struct fm_cursor_tota
 
 static enum fm_status start(struct fragment *fragment, struct fm_buf *reply, struct fm_error *err)
 {
-    FM_AUTO(fm_buf_free) struct fm_buf columns = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
+    FM_AUTO(fm_buf_free) struct fm_buf columns = FM_BUF_INIT(COLUMNS_BYTES_MAX);
     uint64_t rows = 0;
 
     enum fm_status status = fm_fragment_decode(fragment->ticket.fragment, &fragment->plan);
@@ -313,25 +332,18 @@ static enum fm_status start(struct fragment *fragment, struct fm_buf *reply, str
         status = add_head(fragment, i, err);
     if (status != FM_OK)
         return status;
-    if (fragment->plan.kind == FM_FRAGMENT_SCAN)
-        status = start_scan(fragment, &columns, &rows, err);
-    else
-        status = start_sql(fragment, &columns, &rows, err);
+    status = fragment->plan.kind == FM_FRAGMENT_SCAN ? start_scan(fragment, &rows, err)
+                                                     : start_sql(fragment, &rows, err);
     if (status != FM_OK)
         return status;
+    status = fm_recode_columns(&fragment->columns, COLUMNS_BYTES_MAX, &columns, &fragment->recode);
+    if (status != FM_OK)
+        return fm_fail(err, status, "announce the columns: %s", fm_status_text(status));
     fm_sha256_one(&fragment->columns_hash, fm_buf_span(&columns));
     fm_pack_map(reply, 2);
     fm_pack_key_bin(reply, 0, columns.data, columns.len);
     fm_pack_key_uint(reply, 1, rows);
     return fm_buf_status(reply);
-}
-
-static fm_ms deadline_of(const struct fm_ticket *ticket)
-{
-    fm_us left = (ticket->deadline - fm_now_us()) / 1000;
-    if (left > FM_QUERY_MS_MAX)
-        left = FM_QUERY_MS_MAX;
-    return fm_now_ms() + left;
 }
 
 enum fm_status fm_fragment_open(struct fm_server *server, const struct fm_fragment_ask *ask,
@@ -367,9 +379,10 @@ enum fm_status fm_fragment_open(struct fm_server *server, const struct fm_fragme
         .query = fragment->ticket.query,
         .number = fragment->ticket.number,
         .caller = ask->asker->sign_key,
-        .deadline = deadline_of(&fragment->ticket),
+        .deadline = fragment->deadline,
         .opened = fm_buf_span(reply),
         .ticket = fragment->ticket_hash,
+        .is_held = ask->session == NULL,
     };
     options.producer = (struct fm_producer){
         .context = FM_TAKE(fragment),

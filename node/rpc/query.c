@@ -3,10 +3,13 @@
 #include "core/assert.h"
 #include "core/codec.h"
 #include "node/feed.h"
+#include "node/recode.h"
 #include "node/server.h"
 #include "query/plan.h"
 
 #include <stdatomic.h>
+
+#define COLUMNS_BYTES_MAX (FM_PAYLOAD_BYTES_MAX / 2)
 
 struct query {
     struct fm_server *server;
@@ -19,7 +22,9 @@ struct query {
     struct fm_hash sql_hash;
     struct fm_plan plan;
     struct fm_buf plan_text;
-    struct fm_buf columns;
+    struct fm_buf columns;    /* As announced. */
+    struct fm_columns result; /* FM_PLAN_MERGE: as the worker makes them. */
+    struct fm_recode *recode;
     struct fm_worker *worker; /* FM_PLAN_MERGE, while it runs. */
     uint32_t feed_count;
     struct fm_feed *feeds[FM_QUERY_TABLES_MAX];
@@ -32,6 +37,8 @@ static void query_free(void *context)
 
     if (query == NULL)
         return;
+    fm_recode_free(query->recode);
+    fm_columns_deinit(&query->result);
     fm_worker_free(query->worker);
     for (uint32_t i = 0; i < query->feed_count; i++)
         fm_feed_free(query->feeds[i]);
@@ -232,7 +239,6 @@ static enum fm_status start_merge(struct query *query, struct fm_error *err)
     uint32_t count = query->plan.table_count;
     FM_AUTO(fm_mem_freep) struct fm_slot *slots = calloc(count + 1, sizeof *slots);
     FM_AUTO(fm_mem_freep) struct fm_columns *columns = calloc(count + 1, sizeof *columns);
-    struct fm_columns result = {0};
     struct fm_run_options options = {
         .single_thread = query->plan.streams,
         .rows_max = query->server->config.query_rows_max,
@@ -246,16 +252,16 @@ static enum fm_status start_merge(struct query *query, struct fm_error *err)
     if (status == FM_OK)
         status = set_slots(query, slots, columns, err);
     if (status == FM_OK)
-        status =
-            fm_worker_run(query->worker, fm_buf_span(&query->plan.sql), &options, &result, err);
+        status = fm_worker_run(query->worker, fm_buf_span(&query->plan.sql), &options,
+                               &query->result, err);
     for (uint32_t i = 0; i < count; i++)
         free(columns[i].items);
-    if (status == FM_OK) {
-        fm_columns_encode(&query->columns, &result);
-        status = fm_buf_status(&query->columns);
-    }
-    fm_columns_deinit(&result);
-    return status;
+    if (status != FM_OK)
+        return status;
+    status = fm_recode_columns(&query->result, COLUMNS_BYTES_MAX, &query->columns, &query->recode);
+    if (status != FM_OK)
+        return fm_fail(err, status, "announce the columns: %s", fm_status_text(status));
+    return FM_OK;
 }
 
 static enum fm_status start_shipped(struct query *query, struct fm_error *err)
@@ -276,7 +282,11 @@ static enum fm_status query_next(void *context, struct fm_buf *batch, struct fm_
 
     if (query->plan.kind == FM_PLAN_SHIP)
         return fm_feed_next(query->feeds[0], batch, err);
-    return fm_worker_next(query->worker, batch, err);
+    enum fm_status status = fm_worker_next(query->worker, batch, err);
+    if (status != FM_OK)
+        return status;
+    status = fm_recode_batch(query->recode, batch);
+    return status == FM_OK ? FM_OK : fm_fail(err, FM_INTERNAL, "rebuild a batch");
 }
 
 static void query_cancel(void *context)
