@@ -23,7 +23,6 @@ struct pending {
     struct fm_buf part; /* Of a batch that comes in several messages. */
     fm_ms used;
     bool busy; /* A call works on it. */
-    bool doomed;
 };
 
 struct fm_append_table {
@@ -270,7 +269,7 @@ enum fm_status fm_rpc_append_begin(struct fm_server *server, const struct fm_cal
     FM_AUTO(pending_freep) struct pending *pending = NULL;
     struct fm_append_begin begin;
     struct fm_table_info info = {0};
-    struct fm_appended first;
+    struct fm_appended first = {0};
     bool done = false;
 
     enum fm_status status = fm_append_begin_decode(body, &begin);
@@ -360,8 +359,10 @@ enum fm_status fm_rpc_append_rows(struct fm_server *server, const struct fm_call
     status = take(server->appends, rows.append, caller, &pending, err);
     if (status != FM_OK)
         return status;
-    /* A repeated call whose reply was lost is answered again. */
-    bool is_repeat = rows.number < pending->tree.size;
+    /* A repeated call whose reply was lost is answered again; the commit compares the hashes. */
+    bool is_repeat =
+        rows.number < pending->tree.size ||
+        (rows.number == pending->tree.size && rows.offset + rows.part.len <= pending->part.len);
     if (!is_repeat)
         status = add_part(pending, &rows, err);
     if (status == FM_OK) {
@@ -407,7 +408,9 @@ enum fm_status fm_rpc_append_commit(struct fm_server *server, const struct fm_ca
     if (status != FM_OK)
         return status;
     take_out(server->appends, pending);
-    status = commit(server, pending, &asked, reply, err);
+    status = may_append(server, caller, pending->domain, pending->table, err);
+    if (status == FM_OK) /* The certificate may be another than at the beginning. */
+        status = commit(server, pending, &asked, reply, err);
     fm_log(&server->log, status == FM_OK ? FM_LOG_INFO : FM_LOG_WARN, "append", "domain",
            pending->domain, "table", pending->table, "principal", caller->principal.name, "status",
            fm_status_text(status), "reason", status == FM_OK ? "" : err->text, NULL);
