@@ -1,5 +1,6 @@
-/* A peer's batch. What the check accepts can be read in full through the accessors (under a sanitizer
- * that sees each byte), passes through a builder row for row, and that gives a good batch again. */
+/* A peer's batch. What the check accepts can be read in full through the accessors (under a
+ * sanitizer that sees each byte), passes through a builder row for row, and that gives a good batch
+ * again. */
 #include "core/batch.h"
 
 #include "core/assert.h"

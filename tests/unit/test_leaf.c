@@ -1,5 +1,5 @@
-/* Leaves: the vectors (made apart from the program), headers both ways, and that hashing many rows is
- * hashing each one. */
+/* Leaves: the vectors (made apart from the program), headers both ways, and that hashing many rows
+ * is hashing each one. */
 #include "core/leaf.h"
 
 #include "core/codec.h"
@@ -89,8 +89,8 @@ static void close_rows(struct fixture *f, struct fm_batch_builder *builder)
 
 /* ---- Vectors ---- */
 
-/* (delay int16 id 9) (passenger varchar id 4, personal) (airport varchar id 300) (note varchar id 5,
- * secret) (list(int8) id 2); rows: 0 all present, 1 all null. */
+/* (delay int16 id 9) (passenger varchar id 4, personal) (airport varchar id 300)
+ * (note varchar id 5, secret) (list(int8) id 2); rows: 0 all present, 1 all null. */
 static void vector_rows(struct fixture *f, bool with_classified)
 {
     static const uint8_t list[] = {2, 1, 7, 0};
