@@ -7,11 +7,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define REAP_MS 1000
+#define DESCRIPTORS_WANTED 65536u
 #define FILE_LOG_KEY "log"
 
 enum fm_status fm_server_head(struct fm_server *server, const char *domain, const char *table,
@@ -154,6 +156,21 @@ static enum fm_status block_signals(int *out, struct fm_error *err)
     return FM_OK;
 }
 
+/* Connections that never greet hold a descriptor for ten seconds each before the transport sees
+ * them; with the usual 1,024, a thousand of them would keep the store from opening its files. */
+static void raise_limits(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    rlim_t wanted = limit.rlim_max < DESCRIPTORS_WANTED ? limit.rlim_max : DESCRIPTORS_WANTED;
+    if (limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = wanted;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* The node runs with less, too. */
+}
+
 enum fm_status fm_node_run(const struct fm_node_config *config, struct fm_error *err)
 {
     FM_AUTO(fm_mem_freep) struct fm_server *server = calloc(1, sizeof *server);
@@ -163,6 +180,7 @@ enum fm_status fm_node_run(const struct fm_node_config *config, struct fm_error 
         return fm_fail(err, FM_NOMEM, "start the node");
     server->config = *config;
     server->log = (struct fm_log){.level = config->log_level, .format = config->log_format};
+    raise_limits();
     enum fm_status status = block_signals(&signals, err);
     if (status == FM_OK)
         status = open_parts(server, err);

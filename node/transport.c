@@ -477,36 +477,74 @@ static void pipe_address(nng_pipe pipe, uint64_t out[2])
         memcpy(out, address.s_in6.sa_addr, 16);
 }
 
+static void pipe_remove(struct fm_transport *transport, uint32_t id)
+{
+    lock(transport);
+    for (uint32_t i = 0; i < FM_PIPES_MAX; i++)
+        if (transport->pipes[i].id == id)
+            transport->pipes[i].id = 0;
+    unlock(transport);
+}
+
+/* Loopback is where all of a laptop's programs come from: it has the whole table. */
+static bool has_own_bound(const uint64_t address[2])
+{
+    bool is_loopback = ((address[0] & 0xff) == 127 && address[1] == 0) ||
+                       (address[0] == 0 && address[1] == UINT64_C(1) << 56); /* ::1 */
+    return !is_loopback;
+}
+
+/* Where there is no room, the pipe that has been silent for the longest time goes, of the same
+ * address when its bound is reached: strangers only push out strangers. Gives the id to close: of
+ * that one, of the new one (all others are in use), or 0. */
+static uint32_t pipe_add(struct fm_transport *transport, uint32_t id, const uint64_t address[2])
+{
+    struct pipe added = {.id = id, .since = fm_now_ms()}, *free_place = NULL;
+    struct pipe *silent = NULL, *silent_same = NULL;
+    uint32_t same = 0;
+
+    memcpy(added.address, address, sizeof added.address);
+    lock(transport);
+    for (uint32_t i = 0; i < FM_PIPES_MAX; i++) {
+        struct pipe *other = &transport->pipes[i];
+        if (other->id == 0) {
+            free_place = other;
+            continue;
+        }
+        bool is_same = memcmp(other->address, address, sizeof other->address) == 0;
+        same += is_same;
+        if (other->known)
+            continue;
+        if (silent == NULL || other->since < silent->since)
+            silent = other;
+        if (is_same && (silent_same == NULL || other->since < silent_same->since))
+            silent_same = other;
+    }
+    struct pipe *place = free_place != NULL ? free_place : silent;
+    if (has_own_bound(address) && same >= FM_PIPES_PER_ADDRESS_MAX)
+        place = silent_same;
+    uint32_t victim = place != NULL ? place->id : id;
+    if (place != NULL)
+        *place = added;
+    unlock(transport);
+    return victim;
+}
+
 /* On nng's threads. */
 static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *context)
 {
     struct fm_transport *transport = context;
-    uint32_t id = (uint32_t)nng_pipe_id(pipe), same = 0, slot = UINT32_MAX;
+    uint32_t id = (uint32_t)nng_pipe_id(pipe);
     uint64_t address[2];
 
+    if (event != NNG_PIPE_EV_ADD_PRE) {
+        pipe_remove(transport, id);
+        return;
+    }
     pipe_address(pipe, address);
-    lock(transport);
-    for (uint32_t i = 0; i < FM_PIPES_MAX; i++) {
-        struct pipe *known = &transport->pipes[i];
-        if (event == NNG_PIPE_EV_REM_POST && known->id == id)
-            known->id = 0;
-        else if (known->id == 0)
-            slot = i;
-        else if (memcmp(known->address, address, sizeof address) == 0)
-            same++;
-    }
-    /* Loopback is where all of a laptop's programs come from: it has the whole table. */
-    bool is_loopback = ((address[0] & 0xff) == 127 && address[1] == 0) ||
-                       (address[0] == 0 && address[1] == UINT64_C(1) << 56); /* ::1 */
-    bool full = slot == UINT32_MAX || (!is_loopback && same >= FM_PIPES_PER_ADDRESS_MAX);
-    if (event == NNG_PIPE_EV_ADD_PRE && !full) {
-        struct pipe *added = &transport->pipes[slot];
-        *added = (struct pipe){.id = id, .since = fm_now_ms()};
-        memcpy(added->address, address, sizeof address);
-    }
-    unlock(transport);
-    if (event == NNG_PIPE_EV_ADD_PRE && full)
-        (void)nng_pipe_close(pipe); /* Refused; it may be closed already. */
+    uint32_t victim = pipe_add(transport, id, address);
+    if (victim != 0)
+        (void)nng_pipe_close((nng_pipe){.id = victim}); /* It may be closed already. */
 }
 
 static void pipe_known(struct fm_transport *transport, nng_pipe pipe)
