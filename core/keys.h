@@ -27,8 +27,8 @@ void fm_key_free(struct fm_key *key); /* Wipes. */
 FM_DEFINE_FREEP(fm_key_freep, struct fm_key, fm_key_free)
 
 enum fm_key_kind fm_key_kind(const struct fm_key *key);
-/* The public half; for FM_KEY_GOSSIP the key's id: SHA-256("folkmoot/v1 gossip key id\0" || key).
- * */
+/* The public half; for FM_KEY_GOSSIP the key's id: SHA-256("folkmoot/v1 gossip key id\0" ||
+ * key). */
 const struct fm_public_key *fm_key_public(const struct fm_key *key);
 bool fm_public_key_equal(const struct fm_public_key *a, const struct fm_public_key *b);
 

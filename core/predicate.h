@@ -60,8 +60,8 @@ FM_MUST_USE enum fm_status fm_predicate_select(const struct fm_predicate_list *l
                                                uint32_t first, uint32_t count, bool skip_absent,
                                                uint64_t *selection);
 
-/* May any row of a run with these bounds (canonical bytes; min.len == 0: unknown) satisfy `term`?
- * */
+/* May any row of a run with these bounds (canonical bytes; min.len == 0: unknown) satisfy
+ * `term`? */
 bool fm_predicate_may_match(const struct fm_predicate *term, const struct fm_type *type,
                             struct fm_span min, struct fm_span max, uint32_t rows,
                             uint32_t null_count);

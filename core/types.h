@@ -30,8 +30,8 @@
 
 #include "core/bytes.h"
 
-/* X(NAME, number on disk and wire (never reused), text, width in memory; 0 by decimal or offsets)
- * */
+/* X(NAME, number on disk and wire (never reused), text, width in memory; 0 by decimal or
+ * offsets) */
 #define FM_KIND_MAP(X)                                                                             \
     X(BOOLEAN, 1, "boolean", 1)                                                                    \
     X(INT8, 2, "int8", 1)                                                                          \
@@ -95,8 +95,8 @@ FM_MUST_USE enum fm_status fm_type_parse(struct fm_span text, struct fm_type *ou
                                          struct fm_error *err);
 FM_MUST_USE enum fm_status fm_type_copy(const struct fm_type *type, struct fm_type *out);
 void fm_type_deinit(struct fm_type *type); /* A zeroed type is fine. */
-/* For who builds a type by hand: zeroed children and labels, owned by `type`, which has none yet.
- * */
+/* For who builds a type by hand: zeroed children and labels, owned by `type`, which has none
+ * yet. */
 FM_MUST_USE enum fm_status fm_type_reserve(struct fm_type *type, uint32_t children,
                                            uint32_t labels);
 /* Check all rules of the struct above, and that names are UTF-8 and differ (a struct's fields also

@@ -108,8 +108,8 @@ void gossip_tick(struct gossip *gossip, fm_ms now);
 /* Time of the next useful gossip_tick(). */
 fm_ms gossip_deadline(const struct gossip *gossip);
 /* A record whose body this node holds and has verified (own or fetched). Higher versions win; the
- * same version with another hash is FM_CONFLICT (evidence: the caller keeps both). FM_LIMIT: full.
- * */
+ * same version with another hash is FM_CONFLICT (evidence: the caller keeps both). FM_LIMIT:
+ * full. */
 FM_MUST_USE enum fm_status gossip_put_record(struct gossip *gossip, fm_ms now,
                                              const struct gossip_record *record);
 /* A MEMBER envelope learnt over a session or from disk. */

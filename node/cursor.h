@@ -64,8 +64,8 @@ FM_MUST_USE enum fm_status fm_cursor_repeated(struct fm_cursors *cursors, enum f
                                               const struct fm_public_key *caller,
                                               const struct fm_hash *ticket, struct fm_buf *opened);
 
-/* Take the producer over (also on failure). The place of fm_cursors_enter() becomes the cursor's.
- * */
+/* Take the producer over (also on failure). The place of fm_cursors_enter() becomes the
+ * cursor's. */
 FM_MUST_USE enum fm_status fm_cursor_open(struct fm_cursors *cursors,
                                           const struct fm_cursor_options *options,
                                           struct fm_error *err);

@@ -37,8 +37,8 @@ FM_DEFINE_FREEP(fm_feed_freep, struct fm_feed, fm_feed_free)
 const struct fm_columns *fm_feed_columns(const struct fm_feed *feed);
 uint64_t fm_feed_rows_estimate(const struct fm_feed *feed);
 
-/* Append the next checked batch to an empty buffer; FM_NOTFOUND: all came, and the receipt holds.
- * */
+/* Append the next checked batch to an empty buffer; FM_NOTFOUND: all came, and the receipt
+ * holds. */
 FM_MUST_USE enum fm_status fm_feed_next(struct fm_feed *feed, struct fm_buf *batch,
                                         struct fm_error *err);
 /* Stop reading: the owner is asked for a receipt over what it handed out. FM_OK also after the

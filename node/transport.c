@@ -4,6 +4,7 @@
 #include "core/session.h"
 #include "node/server.h"
 
+#include <malloc.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <pthread.h>
@@ -42,6 +43,7 @@ struct fm_transport {
     nng_socket socket;
     bool socket_open;
     uint16_t port;
+    bool closed_some;     /* Silent pipes, at the last reaping: the reaper's. */
     pthread_mutex_t lock; /* Guards `sessions`, their fields up to `doomed`, and `pipes`. */
     struct session *sessions[FM_SESSIONS_MAX];
     struct pipe pipes[FM_PIPES_MAX];
@@ -580,6 +582,11 @@ void fm_transport_reap(struct fm_transport *transport, fm_ms now)
     unlock(transport);
     for (uint32_t i = 0; i < silent_count; i++)
         (void)nng_pipe_close((nng_pipe){.id = silent[i]}); /* It may be gone already. */
+    /* By now nng has freed what those of the last time had sent, 160 MiB at worst; the C library
+     * would keep it for ever. */
+    if (transport->closed_some)
+        (void)malloc_trim(0); /* Says whether there was any. */
+    transport->closed_some = silent_count != 0;
 }
 
 /* ---- Threads --------------------------------------------------------------------------------- */

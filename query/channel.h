@@ -2,8 +2,8 @@
  * machine and one build, so it has no versions.
  *
  * A frame is a header of 16 bytes (u32 magic "FMC1", u16 kind, u16 0, u32 bytes of payload, u32 a
- * number whose meaning depends on the kind) and its payload; at most one descriptor travels with the
- * header. Integers are little endian. Three sockets carry frames:
+ * number whose meaning depends on the kind) and its payload; at most one descriptor travels with
+ * the header. Integers are little endian. Three sockets carry frames:
  *   zygote   host asks the zygote to fork and to wait
  *   control  host commands one worker, which answers; during a run batches flow to the host
  *   scan     the worker asks for rows of a slot's source, the host answers
@@ -119,13 +119,13 @@ struct channel_reader {
 
 void channel_reader_init(struct channel_reader *reader, int fd);
 void channel_reader_deinit(struct channel_reader *reader); /* Does not close `fd`. */
-/* Take what is there. FM_OK: a frame is complete and stays readable until the next call. FM_BUSY: it
- * is not yet. FM_NOTFOUND: end of the stream. */
+/* Take what is there. FM_OK: a frame is complete and stays readable until the next call. FM_BUSY:
+ * it is not yet. FM_NOTFOUND: end of the stream. */
 FM_MUST_USE enum fm_status channel_reader_step(struct channel_reader *reader);
 /* Block until a frame is complete. FM_TIMEOUT. */
 FM_MUST_USE enum fm_status channel_reader_wait(struct channel_reader *reader, fm_ms deadline);
 
-/* ---- Payloads --------------------------------------------------------------------------------- */
+/* ---- Payloads -------------------------------------------------------------------------------- */
 
 struct channel_hello {
     uint32_t threads;      /* 1..64. */

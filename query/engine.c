@@ -54,7 +54,7 @@ static enum fm_status choose(struct fm_engine *engine, const struct fm_engine_op
                                 : FM_OK;
 }
 
-/* ---- The zygote, which may have to be started again ------------------------------------------- */
+/* ---- The zygote, which may have to be started again ------------------------------------------ */
 
 enum fm_status engine_fork(struct fm_engine *engine, const int descriptors[3],
                            struct fm_worker *worker, struct fm_error *err)
@@ -119,7 +119,7 @@ void engine_last_words(struct fm_engine *engine, char *out, size_t size)
         memmove(out, line + 1, strlen(line + 1) + 1);
 }
 
-/* ---- Spares ----------------------------------------------------------------------------------- */
+/* ---- Spares ---------------------------------------------------------------------------------- */
 
 static struct fm_worker *pop_spare(struct fm_engine *engine)
 {
@@ -233,7 +233,7 @@ void fm_engine_free(struct fm_engine *engine)
     free(engine);
 }
 
-/* ---- Loans ------------------------------------------------------------------------------------ */
+/* ---- Loans ----------------------------------------------------------------------------------- */
 
 static enum fm_status count_loan(struct fm_engine *engine, struct fm_worker **spare,
                                  struct fm_error *err)

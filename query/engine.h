@@ -68,8 +68,8 @@ struct fm_mapped_segment {
     const struct fm_mapped_column *columns; /* One per supplied column, in their order. */
 };
 
-/* Memory files that the worker maps read-only: nothing is copied. The descriptors are duplicated.
- * */
+/* Memory files that the worker maps read-only: nothing is copied. The descriptors are
+ * duplicated. */
 struct fm_arena {
     int fd;
     uint64_t bytes;

@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
-/* ---- The zygote ------------------------------------------------------------------------------- */
+/* ---- The zygote ------------------------------------------------------------------------------ */
 
 struct zygote {
     pid_t pid;           /* 0: none. */
@@ -24,14 +24,14 @@ struct zygote {
 FM_MUST_USE enum fm_status zygote_start(struct zygote *zygote, const char *path,
                                         const struct channel_hello *hello, struct fm_error *err);
 void zygote_stop(struct zygote *zygote); /* Ends its workers too. */
-/* Fork a worker onto three descriptors. A failure other than FM_UNAVAILABLE means that the zygote is
- * of no more use. */
+/* Fork a worker onto three descriptors. A failure other than FM_UNAVAILABLE means that the zygote
+ * is of no more use. */
 FM_MUST_USE enum fm_status zygote_fork(struct zygote *zygote, const int descriptors[3], pid_t *out,
                                        struct fm_error *err);
 /* Reap a worker that has ended; its wait status. */
 FM_MUST_USE enum fm_status zygote_wait(struct zygote *zygote, pid_t pid, int *out);
 
-/* ---- The pool --------------------------------------------------------------------------------- */
+/* ---- The pool -------------------------------------------------------------------------------- */
 
 struct fm_engine {
     char *path;
@@ -54,7 +54,7 @@ int engine_reap(struct fm_engine *engine, uint64_t generation, pid_t pid);
 /* The last line that the zygote or a worker wrote to stderr, for errors; may be empty. */
 void engine_last_words(struct fm_engine *engine, char *out, size_t size);
 
-/* ---- One worker ------------------------------------------------------------------------------- */
+/* ---- One worker ------------------------------------------------------------------------------ */
 
 enum worker_state { WORKER_IDLE, WORKER_STREAMING, WORKER_FINISHED };
 

@@ -18,7 +18,7 @@ enum fm_status reopen_read_only(int fd, int *out, struct fm_error *err)
     return FM_OK;
 }
 
-/* ---- Declaring -------------------------------------------------------------------------------- */
+/* ---- Declaring ------------------------------------------------------------------------------- */
 
 static enum fm_status check_slot(const struct fm_slot *slot, struct fm_error *err)
 {
@@ -139,7 +139,7 @@ enum fm_status fm_worker_set_slots(struct fm_worker *worker, const struct fm_slo
     return status;
 }
 
-/* ---- Serving sources -------------------------------------------------------------------------- */
+/* ---- Serving sources ------------------------------------------------------------------------- */
 
 static enum fm_status answer(struct fm_worker *worker, enum channel_kind kind, uint32_t number,
                              struct fm_span payload, int passed)

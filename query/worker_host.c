@@ -19,7 +19,7 @@
 #define KILL_AFTER_MS 500
 #define EXIT_MS_MAX 2000
 
-/* ---- Birth and death -------------------------------------------------------------------------- */
+/* ---- Birth and death ------------------------------------------------------------------------- */
 
 static enum fm_status make_memory(struct fm_worker *worker, int *out, struct fm_error *err)
 {
@@ -142,7 +142,7 @@ void worker_end(struct fm_worker *worker)
     free(worker);
 }
 
-/* ---- Why a worker is of no more use ----------------------------------------------------------- */
+/* ---- Why a worker is of no more use ---------------------------------------------------------- */
 
 static enum fm_status end_with(struct fm_worker *worker, enum fm_status status)
 {
@@ -186,7 +186,7 @@ static enum fm_status explain_death(struct fm_worker *worker, struct fm_error *e
                    status, words[0] != '\0' ? ": " : "", words);
 }
 
-/* ---- Deadline and cancel ---------------------------------------------------------------------- */
+/* ---- Deadline and cancel --------------------------------------------------------------------- */
 
 void fm_worker_cancel(struct fm_worker *worker)
 {
@@ -258,7 +258,7 @@ static void wait_for_news(struct fm_worker *worker)
     (void)poll(polled, 3, wait_ms(worker));
 }
 
-/* ---- Commands and answers --------------------------------------------------------------------- */
+/* ---- Commands and answers -------------------------------------------------------------------- */
 
 enum fm_status worker_check_idle(struct fm_worker *worker, struct fm_error *err)
 {
@@ -383,7 +383,7 @@ enum fm_status fm_worker_plan(struct fm_worker *worker, struct fm_span sql, stru
     return exchange_text(worker, CHANNEL_PLAN, sql, plan, err);
 }
 
-/* ---- Results ---------------------------------------------------------------------------------- */
+/* ---- Results --------------------------------------------------------------------------------- */
 
 enum fm_status worker_expect(struct fm_worker *worker, struct fm_columns *columns)
 {

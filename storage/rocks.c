@@ -90,6 +90,11 @@ static rocksdb_options_t *make_options(struct rocks *rocks, size_t family, bool 
     rocksdb_options_set_keep_log_file_num(options, 2);
     rocksdb_options_set_max_open_files(options, 512);
     rocksdb_options_set_compression(options, rocksdb_lz4_compression);
+    if (family == ROCKS_KEYS) {
+        /* Most keys of an append are new: say so without walking the memtable. */
+        rocksdb_options_set_memtable_whole_key_filtering(options, 1);
+        rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, 0.1);
+    }
     if (family == ROCKS_SEGMENTS) {
         /* Column values are compressed by block already; compactions need not rewrite them. */
         rocksdb_options_set_compression(options, rocksdb_no_compression);

@@ -1,5 +1,5 @@
-/* Queries: the asked node plans, hands out tickets, pulls fragments, merges, and signs the answer.
- * */
+/* Queries: the asked node plans, hands out tickets, pulls fragments, merges, and signs the
+ * answer. */
 #include "core/assert.h"
 #include "core/codec.h"
 #include "node/feed.h"

@@ -13,8 +13,8 @@ FM_MUST_USE enum fm_status ducktype_from(const struct fm_type *type,
                                          const struct fm_dictionary *dictionary,
                                          duckdb_logical_type *out);
 
-/* An ENUM becomes FM_KIND_ENUM with its values in their order. SQLNULL: int32. TIMESTAMP_S, _MS and _NS:
- * timestamp. FM_UNSUPPORTED names the type and the cast to write. */
+/* An ENUM becomes FM_KIND_ENUM with its values in their order. SQLNULL: int32. TIMESTAMP_S, _MS
+ * and _NS: timestamp. FM_UNSUPPORTED names the type and the cast to write. */
 FM_MUST_USE enum fm_status ducktype_to(duckdb_logical_type type, struct fm_type *out,
                                        struct fm_error *err);
 

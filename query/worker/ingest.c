@@ -15,7 +15,7 @@ struct inspection {
     uint32_t fault;
 };
 
-/* ---- Telling a fault -------------------------------------------------------------------------- */
+/* ---- Telling a fault ------------------------------------------------------------------------- */
 
 /* Cut at a character's border and end with a NUL; true when there was a value. */
 static bool fault_value(struct ingest *ingest, uint32_t fault, uint64_t row, struct fm_buf *out)
@@ -82,7 +82,7 @@ static enum fm_status tell(struct inspection *inspection, struct fm_error *err)
     return tell_field(ingest, &ingest->schema->fields[fault - 1], inspection->fault_row, text, err);
 }
 
-/* ---- The stream ------------------------------------------------------------------------------- */
+/* ---- The stream ------------------------------------------------------------------------------ */
 
 /* Sorted, faulty rows come first, in any order: the first of the file is found when a good row
  * or the end comes. In file order the first one is the first. Faulty rows are never delivered:

@@ -30,8 +30,8 @@ struct ingest {
 
 void ingest_deinit(struct ingest *ingest);
 
-/* Look at the file: its columns, compared with the schema's, and its rows where it tells. FM_INVALID
- * lists what does not fit. */
+/* Look at the file: its columns, compared with the schema's, and its rows where it tells.
+ * FM_INVALID lists what does not fit. */
 FM_MUST_USE enum fm_status ingest_look(struct ingest *ingest, int input, struct fm_error *err);
 /* Append a call that reads the file, for FROM. */
 void ingest_put_source(struct fm_buf *out, const struct ingest *ingest);

@@ -34,7 +34,7 @@ static enum fm_status add_column(struct ingest *ingest, struct fm_span name, duc
     return FM_OK;
 }
 
-/* ---- CSV -------------------------------------------------------------------------------------- */
+/* ---- CSV ------------------------------------------------------------------------------------- */
 
 static enum fm_status read_start(int input, struct fm_buf *out)
 {
@@ -113,7 +113,7 @@ static enum fm_status look_at_csv(struct ingest *ingest, int input, struct fm_er
     return FM_OK;
 }
 
-/* ---- Parquet ---------------------------------------------------------------------------------- */
+/* ---- Parquet --------------------------------------------------------------------------------- */
 
 static enum fm_status count_rows(struct ingest *ingest, struct fm_error *err)
 {
@@ -151,7 +151,7 @@ static enum fm_status look_at_parquet(struct ingest *ingest, struct fm_error *er
     return status == FM_OK ? count_rows(ingest, err) : status;
 }
 
-/* ---- What does not fit ------------------------------------------------------------------------ */
+/* ---- What does not fit ----------------------------------------------------------------------- */
 
 /* "a, b, c", cut when it gets long. */
 static void put_item(struct fm_buf *out, const char *name, uint32_t *count)
@@ -245,7 +245,7 @@ enum fm_status ingest_look(struct ingest *ingest, int input, struct fm_error *er
     return status == FM_OK ? match_columns(ingest, err) : status;
 }
 
-/* ---- Reading ---------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static void put_csv(struct fm_buf *out, const struct ingest *ingest)
 {
@@ -259,7 +259,8 @@ static void put_csv(struct fm_buf *out, const struct ingest *ingest)
         ducktype_quote(out, fm_span_str(ingest->columns[i].name), '\'');
         fm_buf_put_str(out, ": 'VARCHAR'");
     }
-    /* Without `new_line`: DuckDB 1.5.6 finds both forms by itself, and with it reads no row at all. */
+    /* Without `new_line`: DuckDB 1.5.6 finds both forms by itself, and with it reads no row at
+     * all. */
     fm_buf_put_str(out, "})");
 }
 

@@ -49,9 +49,10 @@ static bool may_round(duckdb_type from, enum fm_kind to)
     return false;
 }
 
-/* ---- raw -------------------------------------------------------------------------------------- */
+/* ---- raw ------------------------------------------------------------------------------------- */
 
-/* JSON text of the shape that json_transform() makes: every value as text, what is nested as JSON. */
+/* JSON text of the shape that json_transform() makes: every value as text, what is nested as
+ * JSON. */
 static void put_json_shape(struct fm_buf *out, const struct ingest *ingest)
 {
     FM_AUTO(fm_buf_free) struct fm_buf shape = FM_BUF_INIT(0);
@@ -129,7 +130,7 @@ static void put_raw_layer(struct fm_buf *out, const struct ingest *ingest)
         fm_buf_put_u8(out, ')');
 }
 
-/* ---- cast ------------------------------------------------------------------------------------- */
+/* ---- cast ------------------------------------------------------------------------------------ */
 
 /* True when the file's value is the field's value, without a cast. */
 static bool is_same(const struct ingest *ingest, uint32_t i)
@@ -182,7 +183,7 @@ static void put_cast_layer(struct fm_buf *out, const struct ingest *ingest)
     fm_buf_put_u8(out, ')');
 }
 
-/* ---- faults ----------------------------------------------------------------------------------- */
+/* ---- faults ---------------------------------------------------------------------------------- */
 
 /* Text with a point or an exponent becomes an integer by rounding. */
 static void put_rounding(struct fm_buf *out, const struct ingest *ingest, uint32_t i)

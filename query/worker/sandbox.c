@@ -38,8 +38,8 @@ struct sandbox {
     struct filter reads;
 };
 
-/* What DuckDB's threads and libc's allocator need, and the sockets. set_robust_list and rseq: a thread
- * may have been created but not yet begun when the filter comes. */
+/* What DuckDB's threads and libc's allocator need, and the sockets. set_robust_list and rseq: a
+ * thread may have been created but not yet begun when the filter comes. */
 static const int allowed[] = {
     SCMP_SYS(futex),
     SCMP_SYS(recvmsg),
@@ -177,8 +177,8 @@ static int export_program(scmp_filter_ctx context, struct filter *out)
     return 0;
 }
 
-/* tgkill: of this process only, which is how abort() ends it. The filter was made before the process
- * had its number. */
+/* tgkill: of this process only, which is how abort() ends it. The filter was made before the
+ * process had its number. */
 static void put_own_steps(struct filter *filter)
 {
     uint32_t pid = (uint32_t)getpid(), arch = seccomp_arch_native();

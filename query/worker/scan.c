@@ -4,8 +4,8 @@
 
 #include <stdatomic.h>
 
-/* A segment is handed out in parts, so that a table of one segment still feeds several threads. 30,720
- * rows: 15 blocks of a full segment. */
+/* A segment is handed out in parts, so that a table of one segment still feeds several threads.
+ * 30,720 rows: 15 blocks of a full segment. */
 #define PARTS 4u
 #define PART_ROWS (FM_SEGMENT_ROWS / PARTS)
 #define THREADS_MAX 64u

@@ -19,8 +19,8 @@ struct scan_slot {
 /* Register the function on the zygote's connection. */
 FM_MUST_USE enum fm_status scan_register(struct worker *worker, struct fm_error *err);
 
-/* Replace all slots by those of a SLOTS frame, then take the ARENA frames from the control socket. On
- * failure there are no slots. */
+/* Replace all slots by those of a SLOTS frame, then take the ARENA frames from the control socket.
+ * On failure there are no slots. */
 FM_MUST_USE enum fm_status scan_set_slots(struct worker *worker, struct fm_error *err);
 
 /* Before a statement runs: forget failures, and which sources were read. */

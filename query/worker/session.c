@@ -75,7 +75,7 @@ enum fm_status worker_await_release(struct worker *worker)
     return FM_OK;
 }
 
-/* ---- Start ------------------------------------------------------------------------------------ */
+/* ---- Start ----------------------------------------------------------------------------------- */
 
 /* Raises DuckDB's interrupt for as long as the host asks for it: one that comes before a statement
  * began would be forgotten. */
@@ -162,7 +162,7 @@ static enum fm_status lock(struct worker *worker, bool ingest, int input, struct
     return status;
 }
 
-/* ---- Commands --------------------------------------------------------------------------------- */
+/* ---- Commands -------------------------------------------------------------------------------- */
 
 /* DuckDB's JSON of a statement that did not parse or bind. */
 static bool is_error_json(const struct fm_buf *json)

@@ -188,7 +188,7 @@ enum fm_status stream_result(struct worker *worker, duckdb_prepared_statement st
     return status;
 }
 
-/* ---- Columns ---------------------------------------------------------------------------------- */
+/* ---- Columns --------------------------------------------------------------------------------- */
 
 static bool labels_are(const struct fm_type *type, const struct fm_dictionary *dictionary)
 {

@@ -54,8 +54,8 @@ FM_MUST_USE enum fm_status worker_duck_error(const struct worker *worker, const 
 FM_MUST_USE enum fm_status worker_prepare(struct worker *worker, const char *sql,
                                           duckdb_prepared_statement *out, struct fm_error *err);
 
-/* The first value of the first row of `sql`, whose parameter is `text`, appended to `out`. Nothing is
- * appended for a NULL. */
+/* The first value of the first row of `sql`, whose parameter is `text`, appended to `out`. Nothing
+ * is appended for a NULL. */
 FM_MUST_USE enum fm_status worker_text(struct worker *worker, const char *sql, struct fm_span text,
                                        struct fm_buf *out, struct fm_error *err);
 

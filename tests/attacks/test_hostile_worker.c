@@ -1,6 +1,6 @@
 /* A worker that an attacker has taken over. This program is also that worker: the engine starts it
- * as its own worker program, and the SQL text names the lie to tell. Each lie is found out, costs the
- * worker its life, and never the host's. */
+ * as its own worker program, and the SQL text names the lie to tell. Each lie is found out, costs
+ * the worker its life, and never the host's. */
 #include "query/channel.h"
 #include "query/engine.h"
 
@@ -17,7 +17,7 @@
 
 #define ZYGOTE_FD 3
 
-/* ---- The worker ------------------------------------------------------------------------------- */
+/* ---- The worker ------------------------------------------------------------------------------ */
 
 struct liar {
     struct channel_reader control;
@@ -206,7 +206,7 @@ static int zygote(void)
     _exit(0);
 }
 
-/* ---- The host --------------------------------------------------------------------------------- */
+/* ---- The host -------------------------------------------------------------------------------- */
 
 struct fixture {
     struct fm_engine *engine;

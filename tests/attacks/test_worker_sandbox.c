@@ -116,7 +116,7 @@ static void sql_reaches_no_file(void **state)
     assert_int_equal(run(f, "SELECT getenv('HOME')"), FM_INVALID);
 }
 
-/* ---- The process ------------------------------------------------------------------------------ */
+/* ---- The process ----------------------------------------------------------------------------- */
 
 static void status_line(const char *path, const char *name, char *out, size_t size)
 {
@@ -195,7 +195,7 @@ static void no_descriptor_of_the_host(void **state)
     assert_int_equal(count, 5);
 }
 
-/* ---- The filter, call by call ----------------------------------------------------------------- */
+/* ---- The filter, call by call ---------------------------------------------------------------- */
 
 enum outcome { ALLOWED = 10, EPERM_ANSWERED = 11, OTHER_ERROR = 12 };
 

@@ -65,7 +65,7 @@ static void lend(struct fixture *f)
             fail_msg("%s: %s: %s", #call, fm_status_text(status_), (f)->err.text);                 \
     } while (0)
 
-/* ---- Running ---------------------------------------------------------------------------------- */
+/* ---- Running --------------------------------------------------------------------------------- */
 
 struct answer {
     struct fm_columns columns;
@@ -138,7 +138,7 @@ static void expect_failure(struct fixture *f, const char *sql, enum fm_status ex
         fail_msg("%s: no '%s' in: %s", sql, part, f->err.text);
 }
 
-/* ---- A table: flights with a dictionary ------------------------------------------------------- */
+/* ---- A table: flights with a dictionary ------------------------------------------------------ */
 
 #define SEGMENT_ROWS 61440u
 #define ORIGINS 5u
@@ -308,7 +308,7 @@ static void table_deinit(struct table *t)
     fm_columns_deinit(&t->columns);
 }
 
-/* ---- Tests ------------------------------------------------------------------------------------ */
+/* ---- Tests ----------------------------------------------------------------------------------- */
 
 /* A statement becomes a tree and text again; one that does not parse says where. */
 static void parse_and_unparse(void **state)

@@ -93,7 +93,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- Random values ---------------------------------------------------------------------------- */
+/* ---- Random values --------------------------------------------------------------------------- */
 
 static uint64_t next_random(struct fixture *f)
 {
@@ -259,7 +259,7 @@ static void fill_batch(struct fixture *f, uint32_t first, uint32_t count, bool e
     fm_buf_free(&value);
 }
 
-/* ---- Comparing -------------------------------------------------------------------------------- */
+/* ---- Comparing ------------------------------------------------------------------------------- */
 
 static void value_of(const struct fm_batch *batch, uint32_t column, const struct fm_type *type,
                      uint32_t row, struct fm_buf *out)
@@ -406,7 +406,7 @@ static void mapped(void **state)
     }
 }
 
-/* ---- Types that only results have ------------------------------------------------------------- */
+/* ---- Types that only results have ------------------------------------------------------------ */
 
 static void expect_column(struct fixture *f, const char *sql, const char *type, const char *hex)
 {

@@ -165,7 +165,7 @@ static void assert_value(struct fixture *f, uint32_t column, uint32_t row, const
     assert_string_equal(text, hex);
 }
 
-/* ---- CSV -------------------------------------------------------------------------------------- */
+/* ---- CSV ------------------------------------------------------------------------------------- */
 
 static void csv_values(void **state)
 {
@@ -259,7 +259,7 @@ static void csv_long(void **state)
     fm_buf_free(&text);
 }
 
-/* ---- NDJSON ----------------------------------------------------------------------------------- */
+/* ---- NDJSON ---------------------------------------------------------------------------------- */
 
 static void ndjson_values(void **state)
 {
@@ -300,7 +300,7 @@ static void ndjson_faults(void **state)
     expect_fault(f, FM_FORMAT_NDJSON, "PAR1\x01\xff\x02", "");
 }
 
-/* ---- Parquet ---------------------------------------------------------------------------------- */
+/* ---- Parquet --------------------------------------------------------------------------------- */
 
 static void use_flights(struct fixture *f)
 {

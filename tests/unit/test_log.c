@@ -144,7 +144,8 @@ static void json_values_come_back(void **state)
 }
 
 /* Every byte, and every pair of a delimiter and a byte: one line, whose only line end is its last
- * byte, without a control that a terminal obeys, and readable as JSON with the same five members. */
+ * byte, without a control that a terminal obeys, and readable as JSON with the same five
+ * members. */
 static void no_bytes_forge_a_line(void **state)
 {
     static const char before[] = "\"\\\n =\xc2\xe2";

@@ -172,8 +172,10 @@ static void a_false_signature_beside_a_true_one_is_refused(void **state)
 {
     struct fixture *f = *state;
     struct fm_head head;
-    char *line = strstr((const char *)f->note.data, "\n\n") + 2;
-    size_t len = f->note.len - (size_t)((uint8_t *)line - f->note.data);
+    uint8_t *line = memmem(f->note.data, f->note.len, "\n\n", 2);
+    assert_non_null(line);
+    line += 2;
+    size_t len = f->note.len - (size_t)(line - f->note.data);
 
     fm_buf_put_span(&f->edited, fm_buf_span(&f->note));
     fm_buf_put(&f->edited, line, len);
