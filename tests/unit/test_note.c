@@ -371,8 +371,10 @@ static void a_head_signed_under_another_name_is_refused(void **state)
 {
     struct fixture *f = *state;
     struct fm_head head;
-    const char *end = strstr((const char *)f->note.data, "\n\n") + 1;
-    struct fm_span text = fm_span(f->note.data, (size_t)((const uint8_t *)end - f->note.data));
+    const uint8_t *end = memmem(f->note.data, f->note.len, "\n\n", 2);
+
+    assert_non_null(end);
+    struct fm_span text = fm_span(f->note.data, (size_t)(end - f->note.data) + 1);
 
     assert_int_equal(fm_note_seal(text, "another-name", f->key, &f->edited), FM_OK);
     assert_int_equal(fm_head_open(fm_buf_span(&f->edited), fm_key_public(f->key), &head),
