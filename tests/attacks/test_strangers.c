@@ -3,8 +3,7 @@
  * as before. */
 #include "core/limits.h"
 #include "core/session.h"
-#include "tests/support/live_mesh.h"
-#include "tests/support/raw_peer.h"
+#include "tests/support/live_world.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,95 +14,21 @@
 
 #include <cmocka.h>
 
-#define EMPTY_MAP "\x80" /* msgpack. */
-
-struct fixture {
-    struct live_mesh *mesh;
-    struct live_node *node;
-    struct fm_identity *alpha; /* The node's. */
-    struct fm_identity *mole;  /* A node of the mesh that does not run. */
-    struct fm_identity *reader;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-
-    assert_non_null(f);
-    assert_int_equal(fm_core_init(NULL), FM_OK);
-    f->mesh = live_mesh_new();
-    f->node = live_make_node(f->mesh, "alpha");
-    live_start(f->mesh, f->node);
-    (void)live_make_node(f->mesh, "mole");
-    live_make_principal(f->mesh, "reader", (const char *const[]){"reader", NULL});
-    f->alpha = live_identity(f->mesh, "alpha", FM_PAYLOAD_NODE);
-    f->mole = live_identity(f->mesh, "mole", FM_PAYLOAD_NODE);
-    f->reader = live_identity(f->mesh, "reader", FM_PAYLOAD_PRINCIPAL);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-
-    live_mesh_free(f->mesh);
-    fm_identity_free(f->alpha);
-    fm_identity_free(f->mole);
-    fm_identity_free(f->reader);
-    free(f);
-    return 0;
-}
-
-static struct raw_identity as_principal(const struct fixture *f)
-{
-    return (struct raw_identity){
-        .pattern = FM_NOISE_XX,
-        .kind = FM_PAYLOAD_PRINCIPAL,
-        .cert = fm_buf_span(&f->reader->cert_bytes),
-        .session_key = f->reader->session_key,
-        .sign_key = f->reader->sign_key,
-        .mesh = f->reader->charter.mesh,
-        .node = f->alpha->node.node,
-    };
-}
-
-static struct raw_identity as_node(const struct fixture *f, enum fm_noise_pattern pattern)
-{
-    return (struct raw_identity){
-        .pattern = pattern,
-        .kind = FM_PAYLOAD_NODE,
-        .cert = fm_buf_span(&f->mole->cert_bytes),
-        .session_key = f->mole->session_key,
-        .sign_key = f->mole->sign_key,
-        .gossip_key = f->mole->gossip_key,
-        .peer = &f->alpha->node.session_key,
-        .mesh = f->mole->charter.mesh,
-        .node = f->alpha->node.node,
-    };
-}
-
-static void assert_serves(struct fixture *f)
-{
-    assert_true(live_runs(f->node));
-    free(live_output(f->mesh, "reader", f->node, (const char *const[]){"members", NULL}));
-}
-
 static enum fm_status ask_members(struct raw_session *session)
 {
-    struct fm_request request = raw_request(session, FM_METHOD_MEMBERS, fm_span_str(EMPTY_MAP));
+    struct fm_request request = raw_request(session, FM_METHOD_MEMBERS, live_empty_map());
 
     return raw_ask(session, &request, NULL);
 }
 
 /* One frame over a new connection, which must be refused in clear with a text. */
-static enum fm_status refused(const struct fixture *f, struct fm_span frame, char *text)
+static enum fm_status refused(const struct live_world *w, struct fm_span frame, char *text)
 {
     FM_AUTO(fm_buf_free) struct fm_buf answer = FM_BUF_INIT(0);
     struct fm_error err = {0};
     enum fm_status why = FM_OK;
     struct fm_frame decoded;
-    int fd = raw_open(f->node->port);
+    int fd = raw_open(w->node->port);
 
     assert_int_equal(raw_exchange(fd, frame, &answer), RAW_MESSAGE);
     (void)close(fd);
@@ -117,8 +42,7 @@ static enum fm_status refused(const struct fixture *f, struct fm_span frame, cha
     return why;
 }
 
-static void hello_of(const struct fixture *f, const struct raw_identity *identity,
-                     struct fm_buf *out)
+static void hello_of(const struct raw_identity *identity, struct fm_buf *out)
 {
     FM_AUTO(fm_handshake_freep) struct fm_handshake *handshake = NULL;
     struct fm_handshake_options options = {
@@ -131,7 +55,6 @@ static void hello_of(const struct fixture *f, const struct raw_identity *identit
         .cert = identity->cert,
     };
 
-    (void)f;
     assert_int_equal(fm_handshake_new(&options, &handshake), FM_OK);
     assert_int_equal(fm_handshake_start(handshake, out), FM_OK);
 }
@@ -147,29 +70,29 @@ static void what_is_not_nng_is_hung_up_on(void **state)
         "\x00SP\x01\x00\x30\x00\x00", /* Another version of SP. */
         "\xff\xff\xff\xff\xff\xff\xff\xff",
     };
-    struct fixture *f = *state;
+    struct live_world *w = *state;
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        int fd = raw_dial(f->node->port);
+        int fd = raw_dial(w->node->port);
         assert_true(fd >= 0);
         raw_bytes(fd, texts[i], i == 2 ? 8 : strlen(texts[i]));
         assert_int_equal(raw_wait_closed(fd, 2000), RAW_CLOSED);
         (void)close(fd);
     }
     /* A REP socket on the other side, which a REP may not talk to. */
-    int fd = raw_dial(f->node->port);
+    int fd = raw_dial(w->node->port);
     raw_bytes(fd, "\x00SP\x00\x00\x31\x00\x00", 8);
     assert_int_equal(raw_wait_closed(fd, 2000), RAW_CLOSED);
     (void)close(fd);
-    assert_serves(f);
+    live_assert_serves(w);
 }
 
 /* Random frames of every kind and length are answered by a refusal each, never by anything else. */
 static void random_frames_are_refused(void **state)
 {
     FM_AUTO(fm_buf_free) struct fm_buf answer = FM_BUF_INIT(0);
-    struct fixture *f = *state;
-    int fd = raw_open(f->node->port);
+    struct live_world *w = *state;
+    int fd = raw_open(w->node->port);
     uint8_t bytes[600];
 
     for (unsigned i = 0; i < 400; i++) {
@@ -185,7 +108,7 @@ static void random_frames_are_refused(void **state)
         enum raw_result result = raw_exchange(fd, fm_span(bytes, len), &answer);
         if (result == RAW_CLOSED) { /* Silent for too long: nothing of it made us known. */
             (void)close(fd);
-            fd = raw_open(f->node->port);
+            fd = raw_open(w->node->port);
             continue;
         }
         assert_int_equal(result, RAW_MESSAGE);
@@ -196,27 +119,27 @@ static void random_frames_are_refused(void **state)
             assert_int_equal(answer.data[0], FM_FRAME_REFUSED);
     }
     (void)close(fd);
-    assert_serves(f);
+    live_assert_serves(w);
 }
 
 /* Every beginning of a HELLO that is not all of it. */
 static void truncated_hellos_are_refused(void **state)
 {
     FM_AUTO(fm_buf_free) struct fm_buf hello = FM_BUF_INIT(0);
-    struct fixture *f = *state;
-    struct raw_identity identity = as_principal(f);
+    struct live_world *w = *state;
+    struct raw_identity identity = live_as_principal(w, w->reader);
 
-    hello_of(f, &identity, &hello);
+    hello_of(&identity, &hello);
     for (size_t len = 0; len < hello.len; len++) {
-        enum fm_status why = refused(f, fm_span(hello.data, len), NULL);
+        enum fm_status why = refused(w, fm_span(hello.data, len), NULL);
         assert_true(why == FM_MALFORMED || why == FM_FORGED);
     }
-    identity = as_node(f, FM_NOISE_IKPSK2);
+    identity = live_as_mole(w, FM_NOISE_IKPSK2);
     fm_buf_clear(&hello);
-    hello_of(f, &identity, &hello);
+    hello_of(&identity, &hello);
     for (size_t len = 0; len < hello.len; len += 23)
-        (void)refused(f, fm_span(hello.data, len), NULL);
-    assert_serves(f);
+        (void)refused(w, fm_span(hello.data, len), NULL);
+    live_assert_serves(w);
 }
 
 /* ---- Handshakes ------------------------------------------------------------------------------ */
@@ -224,23 +147,23 @@ static void truncated_hellos_are_refused(void **state)
 static void unknown_versions_are_refused_by_name(void **state)
 {
     FM_AUTO(fm_buf_free) struct fm_buf hello = FM_BUF_INIT(0);
-    struct fixture *f = *state;
-    struct raw_identity identity = as_principal(f);
+    struct live_world *w = *state;
+    struct raw_identity identity = live_as_principal(w, w->reader);
     char text[FM_ERROR_TEXT_MAX];
 
-    hello_of(f, &identity, &hello);
+    hello_of(&identity, &hello);
     fm_store16(hello.data + 2, FM_PROTOCOL_VERSION + 1);
     fm_store16(hello.data + 4, UINT16_MAX);
-    assert_int_equal(refused(f, fm_buf_span(&hello), text), FM_UNSUPPORTED);
+    assert_int_equal(refused(w, fm_buf_span(&hello), text), FM_UNSUPPORTED);
     assert_non_null(strstr(text, "version"));
     fm_store16(hello.data + 2, 0);
     fm_store16(hello.data + 4, 0);
-    assert_int_equal(refused(f, fm_buf_span(&hello), text), FM_UNSUPPORTED);
+    assert_int_equal(refused(w, fm_buf_span(&hello), text), FM_UNSUPPORTED);
     /* A range that is none. */
     fm_store16(hello.data + 2, 2);
     fm_store16(hello.data + 4, 1);
-    (void)refused(f, fm_buf_span(&hello), NULL);
-    assert_serves(f);
+    (void)refused(w, fm_buf_span(&hello), NULL);
+    live_assert_serves(w);
 }
 
 /* The version range is under the handshake's hash: changed on the way, nobody gets in. */
@@ -250,15 +173,15 @@ static void a_changed_range_is_noticed(void **state)
     FM_AUTO(fm_buf_free) struct fm_buf hello = FM_BUF_INIT(0);
     FM_AUTO(fm_buf_free) struct fm_buf answer = FM_BUF_INIT(0);
     FM_AUTO(fm_buf_free) struct fm_buf finish = FM_BUF_INIT(0);
-    struct fixture *f = *state;
+    struct live_world *w = *state;
     struct fm_handshake_options options = {
         .pattern = FM_NOISE_XX,
         .initiator = true,
-        .session_key = f->reader->session_key,
+        .session_key = w->reader->session_key,
         .cert_kind = FM_PAYLOAD_PRINCIPAL,
-        .cert = fm_buf_span(&f->reader->cert_bytes),
+        .cert = fm_buf_span(&w->reader->cert_bytes),
     };
-    int fd = raw_open(f->node->port);
+    int fd = raw_open(w->node->port);
 
     assert_int_equal(fm_handshake_new(&options, &handshake), FM_OK);
     assert_int_equal(fm_handshake_start(handshake, &hello), FM_OK);
@@ -274,23 +197,23 @@ static void a_changed_range_is_noticed(void **state)
 static void psk_patterns_need_the_key(void **state)
 {
     FM_AUTO(fm_key_freep) struct fm_key *wrong = NULL;
-    struct fixture *f = *state;
+    struct live_world *w = *state;
     struct raw_session session;
-    struct raw_identity identity = as_node(f, FM_NOISE_IKPSK2);
+    struct raw_identity identity = live_as_mole(w, FM_NOISE_IKPSK2);
 
     assert_int_equal(fm_key_generate(FM_KEY_GOSSIP, &wrong), FM_OK);
     identity.gossip_key = wrong;
-    assert_int_not_equal(raw_begin(&session, f->node->port, &identity), FM_OK);
+    assert_int_not_equal(raw_begin(&session, w->node->port, &identity), FM_OK);
     raw_end(&session);
     identity.pattern = FM_NOISE_XXPSK0;
-    assert_int_equal(raw_begin(&session, f->node->port, &identity), FM_FORGED);
+    assert_int_equal(raw_begin(&session, w->node->port, &identity), FM_FORGED);
     raw_end(&session);
     /* The same with the key, so that it was the key. */
-    identity.gossip_key = f->mole->gossip_key;
-    assert_int_equal(raw_begin(&session, f->node->port, &identity), FM_OK);
+    identity.gossip_key = w->mole->gossip_key;
+    assert_int_equal(raw_begin(&session, w->node->port, &identity), FM_OK);
     raw_end(&session);
     identity.pattern = FM_NOISE_IKPSK2;
-    assert_int_equal(raw_begin(&session, f->node->port, &identity), FM_OK);
+    assert_int_equal(raw_begin(&session, w->node->port, &identity), FM_OK);
     assert_int_equal(raw_call(&session, FM_METHOD_PING, fm_span_str("")), FM_OK);
     raw_end(&session);
 }
@@ -301,48 +224,48 @@ static void psk_patterns_need_the_key(void **state)
 static void recorded_frames_are_refused(void **state)
 {
     FM_AUTO(fm_buf_free) struct fm_buf answer = FM_BUF_INIT(0);
-    struct fixture *f = *state;
-    struct raw_identity identity = as_principal(f);
+    struct live_world *w = *state;
+    struct raw_identity identity = live_as_principal(w, w->reader);
     struct raw_session session;
     char text[FM_ERROR_TEXT_MAX];
 
-    assert_int_equal(raw_begin(&session, f->node->port, &identity), FM_OK);
+    assert_int_equal(raw_begin(&session, w->node->port, &identity), FM_OK);
     assert_int_equal(ask_members(&session), FM_OK);
     /* HELLO: another session, of which the stranger has no keys. */
-    int fd = raw_open(f->node->port);
+    int fd = raw_open(w->node->port);
     assert_int_equal(raw_exchange(fd, fm_buf_span(&session.hello), &answer), RAW_MESSAGE);
     assert_int_equal(answer.data[0], FM_FRAME_WELCOME);
     assert_memory_not_equal(answer.data + 10, session.id, sizeof session.id);
     /* FINISH as it was, and for the new session. */
-    assert_int_equal(refused(f, fm_buf_span(&session.finish), text), FM_MALFORMED);
+    assert_int_equal(refused(w, fm_buf_span(&session.finish), text), FM_MALFORMED);
     assert_non_null(strstr(text, "no handshake"));
     memcpy(session.finish.data + 10, answer.data + 10, sizeof session.id);
-    assert_int_equal(refused(f, fm_buf_span(&session.finish), NULL), FM_FORGED);
+    assert_int_equal(refused(w, fm_buf_span(&session.finish), NULL), FM_FORGED);
     (void)close(fd);
     /* The call, over another connection and over its own. */
-    assert_int_equal(refused(f, fm_buf_span(&session.sealed), text), FM_FORGED);
+    assert_int_equal(refused(w, fm_buf_span(&session.sealed), text), FM_FORGED);
     assert_int_equal(raw_frame(&session, fm_buf_span(&session.sealed)), FM_FORGED);
     /* The session itself goes on. */
     assert_int_equal(ask_members(&session), FM_OK);
     raw_end(&session);
-    assert_serves(f);
+    live_assert_serves(w);
 }
 
 /* A sealed frame belongs to its session: with the id of another one it does not open, with one that
  * nobody has it is not looked at. */
 static void sealed_frames_keep_to_their_session(void **state)
 {
-    struct fixture *f = *state;
-    struct raw_identity identity = as_principal(f);
+    struct live_world *w = *state;
+    struct raw_identity identity = live_as_principal(w, w->reader);
     struct raw_session one, two;
 
-    assert_int_equal(raw_begin(&one, f->node->port, &identity), FM_OK);
-    assert_int_equal(raw_begin(&two, f->node->port, &identity), FM_OK);
+    assert_int_equal(raw_begin(&one, w->node->port, &identity), FM_OK);
+    assert_int_equal(raw_begin(&two, w->node->port, &identity), FM_OK);
     assert_int_equal(ask_members(&one), FM_OK);
     memcpy(one.sealed.data + 10, two.id, sizeof two.id);
-    assert_int_equal(refused(f, fm_buf_span(&one.sealed), NULL), FM_FORGED);
+    assert_int_equal(refused(w, fm_buf_span(&one.sealed), NULL), FM_FORGED);
     memset(one.sealed.data + 10, 0x5a, sizeof two.id);
-    assert_int_equal(refused(f, fm_buf_span(&one.sealed), NULL), FM_NOTFOUND);
+    assert_int_equal(refused(w, fm_buf_span(&one.sealed), NULL), FM_NOTFOUND);
     assert_int_equal(ask_members(&two), FM_OK);
     for (size_t i = 0; i < two.sealed.len; i += 7) { /* Any bit of a fresh frame. */
         FM_AUTO(fm_buf_free) struct fm_buf plain = FM_BUF_INIT(0);
@@ -351,7 +274,7 @@ static void sealed_frames_keep_to_their_session(void **state)
         assert_int_equal(
             fm_frame_seal(two.session, two.id, fm_now_ms(), fm_buf_span(&plain), &frame), FM_OK);
         frame.data[i % frame.len] ^= (uint8_t)(1u << (i & 7));
-        (void)refused(f, fm_buf_span(&frame), NULL);
+        (void)refused(w, fm_buf_span(&frame), NULL);
     }
     assert_int_equal(ask_members(&two), FM_OK);
     raw_end(&one);
@@ -364,28 +287,29 @@ static void sealed_frames_keep_to_their_session(void **state)
 static void replayed_hellos_push_nobody_out(void **state)
 {
     FM_AUTO(fm_buf_free) struct fm_buf answer = FM_BUF_INIT(0);
-    struct fixture *f = *state;
-    struct raw_identity identity = as_principal(f), node = as_node(f, FM_NOISE_IKPSK2);
+    struct live_world *w = *state;
+    struct raw_identity identity = live_as_principal(w, w->reader),
+                        node = live_as_mole(w, FM_NOISE_IKPSK2);
     struct raw_session session, recorded;
 
-    assert_int_equal(raw_begin(&session, f->node->port, &identity), FM_OK);
-    assert_int_equal(raw_begin(&recorded, f->node->port, &node), FM_OK);
-    struct live_usage before = live_usage(f->node->pid);
-    int fd = raw_open(f->node->port);
+    assert_int_equal(raw_begin(&session, w->node->port, &identity), FM_OK);
+    assert_int_equal(raw_begin(&recorded, w->node->port, &node), FM_OK);
+    struct live_usage before = live_usage(w->node->pid);
+    int fd = raw_open(w->node->port);
     for (unsigned i = 0; i < 2 * FM_SESSIONS_MAX; i++) {
         enum raw_result result = raw_exchange(fd, fm_buf_span(&recorded.hello), &answer);
         if (result == RAW_MESSAGE)
             continue;
         (void)close(fd); /* Five seconds have passed. */
-        fd = raw_open(f->node->port);
+        fd = raw_open(w->node->port);
     }
     (void)close(fd);
-    struct live_usage after = live_usage(f->node->pid);
+    struct live_usage after = live_usage(w->node->pid);
     print_message("replayed HELLO: memory %llu KiB before, %llu KiB after\n",
                   (unsigned long long)before.rss_kib, (unsigned long long)after.rss_kib);
     live_assert_growth(&before, &after, 64);
     assert_int_equal(ask_members(&session), FM_OK);
-    assert_serves(f);
+    live_assert_serves(w);
     raw_end(&session);
     raw_end(&recorded);
 }
@@ -395,19 +319,19 @@ static void half_way_handshakes_block_nobody(void **state)
 {
     FM_AUTO(fm_buf_free) struct fm_buf hello = FM_BUF_INIT(0);
     FM_AUTO(fm_buf_free) struct fm_buf answer = FM_BUF_INIT(0);
-    struct fixture *f = *state;
-    struct raw_identity identity = as_principal(f);
-    int fd = raw_open(f->node->port);
+    struct live_world *w = *state;
+    struct raw_identity identity = live_as_principal(w, w->reader);
+    int fd = raw_open(w->node->port);
 
-    hello_of(f, &identity, &hello);
+    hello_of(&identity, &hello);
     for (unsigned round = 0; round < 3; round++) {
         for (unsigned i = 0; i < 200; i++)
             if (raw_exchange(fd, fm_buf_span(&hello), &answer) != RAW_MESSAGE) {
                 (void)close(fd);
-                fd = raw_open(f->node->port);
+                fd = raw_open(w->node->port);
             }
         fm_ms start = fm_now_ms();
-        assert_serves(f);
+        live_assert_serves(w);
         assert_true(fm_now_ms() - start < 2000);
     }
     (void)close(fd);
@@ -427,5 +351,5 @@ int main(void)
         cmocka_unit_test(replayed_hellos_push_nobody_out),
         cmocka_unit_test(half_way_handshakes_block_nobody),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, live_world_setup, live_world_teardown);
 }
