@@ -78,15 +78,14 @@ static void read_both(pid_t pid, int out, int err, struct live_result *result)
     }
 }
 
-void live_cli(const struct live_mesh *mesh, const char *principal, const struct live_node *node,
-              const char *const *arguments, struct live_result *result)
+struct live_process live_cli_begin(const struct live_mesh *mesh, const char *principal,
+                                   const struct live_node *node, const char *const *arguments)
 {
     char path[LIVE_PATH_MAX], identity[LIVE_PATH_MAX + 32], address[96];
     char *environment[8] = {NULL};
     uint32_t count = 0;
-    int out[2], err[2], status = 0;
+    int out[2], err[2];
 
-    *result = (struct live_result){.exit_code = -1};
     if (principal != NULL) {
         (void)snprintf(identity, sizeof identity, "FOLKMOOT_IDENTITY=%s",
                        live_path(mesh, principal, path));
@@ -98,16 +97,34 @@ void live_cli(const struct live_mesh *mesh, const char *principal, const struct 
     }
     assert_int_equal(pipe2(out, O_CLOEXEC), 0);
     assert_int_equal(pipe2(err, O_CLOEXEC), 0);
-    pid_t pid = start_program(arguments, environment, out[1], err[1]);
+    struct live_process process = {.out = out[0], .err = err[0]};
+    process.pid = start_program(arguments, environment, out[1], err[1]);
     (void)close(out[1]);
     (void)close(err[1]);
-    read_both(pid, out[0], err[0], result);
-    (void)close(out[0]);
-    (void)close(err[0]);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return process;
+}
+
+void live_cli_end(struct live_process *process, struct live_result *result)
+{
+    int status = 0;
+
+    *result = (struct live_result){.exit_code = -1};
+    read_both(process->pid, process->out, process->err, result);
+    (void)close(process->out);
+    (void)close(process->err);
+    assert_int_equal(waitpid(process->pid, &status, 0), process->pid);
     result->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     fm_buf_put_u8(&result->out, 0);
     fm_buf_put_u8(&result->err, 0);
+    *process = (struct live_process){.pid = 0};
+}
+
+void live_cli(const struct live_mesh *mesh, const char *principal, const struct live_node *node,
+              const char *const *arguments, struct live_result *result)
+{
+    struct live_process process = live_cli_begin(mesh, principal, node, arguments);
+
+    live_cli_end(&process, result);
 }
 
 void live_result_deinit(struct live_result *result)
@@ -392,7 +409,7 @@ static uint32_t count_entries(pid_t pid, const char *what)
     return count;
 }
 
-static pid_t parent_of(pid_t pid)
+pid_t live_parent(pid_t pid)
 {
     char path[64], line[256];
     int parent = 0;
@@ -410,7 +427,7 @@ static pid_t parent_of(pid_t pid)
 static bool is_below(pid_t pid, pid_t ancestor)
 {
     for (uint32_t i = 0; i < 16 && pid > 1; i++) {
-        pid = parent_of(pid);
+        pid = live_parent(pid);
         if (pid == ancestor)
             return true;
     }

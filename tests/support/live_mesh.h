@@ -52,6 +52,15 @@ void live_make_principal(struct live_mesh *mesh, const char *name, const char *c
  * `node` (NULL: none). At most 60 s. */
 void live_cli(const struct live_mesh *mesh, const char *principal, const struct live_node *node,
               const char *const *arguments, struct live_result *result);
+/* The same in two steps: what it prints meanwhile must fit a pipe. */
+struct live_process {
+    pid_t pid;
+    int out;
+    int err;
+};
+struct live_process live_cli_begin(const struct live_mesh *mesh, const char *principal,
+                                   const struct live_node *node, const char *const *arguments);
+void live_cli_end(struct live_process *process, struct live_result *result);
 /* The same, which must end with 0; its output as text, to be freed. */
 char *live_output(const struct live_mesh *mesh, const char *principal, const struct live_node *node,
                   const char *const *arguments);
@@ -79,6 +88,7 @@ struct live_usage live_usage(pid_t pid);
 /* At most that much more memory; sanitizers keep more, with them it is not looked at. */
 void live_assert_growth(const struct live_usage *before, const struct live_usage *after,
                         uint32_t mib);
+pid_t live_parent(pid_t pid); /* 0: it has gone. */
 /* Processes below `pid`: how many; the first `max` of them into `out`. */
 uint32_t live_children(pid_t pid, pid_t *out, uint32_t max);
 
