@@ -121,14 +121,16 @@ void engine_last_words(struct fm_engine *engine, char *out, size_t size)
 
 /* ---- Spares ---------------------------------------------------------------------------------- */
 
+/* The oldest: one that was killed while it waited must not lie below fresh ones for ever. */
 static struct fm_worker *pop_spare(struct fm_engine *engine)
 {
-    struct fm_worker *worker = engine->spares;
+    struct fm_worker **last = &engine->spares;
 
-    if (worker == NULL)
+    if (*last == NULL)
         return NULL;
-    engine->spares = worker->next;
-    worker->next = NULL;
+    while ((*last)->next != NULL)
+        last = &(*last)->next;
+    struct fm_worker *worker = FM_TAKE(*last);
     engine->spare_count--;
     (void)pthread_cond_broadcast(&engine->changed);
     return worker;

@@ -182,6 +182,11 @@ static enum fm_status explain_death(struct fm_worker *worker, struct fm_error *e
                        number, mib);
     }
     engine_last_words(worker->engine, words, sizeof words);
+    if (status == -1) /* Nobody is left who could tell how. */
+        return fm_fail(err, end_with(worker, FM_LIMIT),
+                       "the engine's first process ended, and the query's worker with it, as the "
+                       "system does when memory is short; try again%s%s",
+                       words[0] != '\0' ? ": " : "", words);
     return fm_fail(err, end_with(worker, FM_INTERNAL), "the query's worker ended (status %d)%s%s",
                    status, words[0] != '\0' ? ": " : "", words);
 }
