@@ -1,6 +1,7 @@
 /* Who may talk to a node, and what a request must look like: certificates of others, expired ones,
- * keys that do not belong to them; requests signed by others, for others, from another time; methods
- * of the other kind of caller. Each is refused for its own reason, and nothing is returned. */
+ * keys that do not belong to them; requests signed by others, for others, from another time;
+ * methods of the other kind of caller. Each is refused for its own reason, and nothing is
+ * returned. */
 #include "core/codec.h"
 #include "core/limits.h"
 #include "core/session.h"

@@ -1,6 +1,6 @@
-/* An admitted node that asks an owner for rows in somebody's name: tickets for other owners, altered
- * ones, with the certificate or the request of somebody else, too late or valid for too long. The
- * owner refuses each for its own reason and hands out nothing. */
+/* An admitted node that asks an owner for rows in somebody's name: tickets for other owners,
+ * altered ones, with the certificate or the request of somebody else, too late or valid for too
+ * long. The owner refuses each for its own reason and hands out nothing. */
 #include "client/catalog.h"
 #include "core/codec.h"
 #include "core/limits.h"
