@@ -20,17 +20,32 @@ struct folkmoot_append {
     uint64_t rows;
 };
 
-static enum fm_status plain_call(struct folkmoot_append *append, enum fm_method method,
-                                 struct fm_span body, struct fm_error *err)
+static enum fm_status call_once(struct folkmoot *handle, enum fm_method method, struct fm_span body,
+                                struct fm_error *err)
 {
-    struct folkmoot *handle = append->handle;
     struct fm_request_id id;
+    enum fm_status status = fm_client_connect(handle);
 
-    if (handle->connection == NULL || fm_connection_is_broken(handle->connection))
-        return fm_fail(err, FM_UNAVAILABLE, "node %s: the connection is lost", handle->node);
+    if (status != FM_OK) {
+        if (err != NULL)
+            *err = handle->err;
+        return status;
+    }
     fm_random(id.bytes, sizeof id.bytes);
     return fm_connection_call(handle->connection, method, &id, body,
                               fm_now_ms() + handle->timeout_ms + FM_GRACE_MS, NULL, err);
+}
+
+/* An append belongs to its principal, not to a session: a long one outlives several, and a part
+ * that comes twice is taken once. */
+static enum fm_status plain_call(struct folkmoot_append *append, enum fm_method method,
+                                 struct fm_span body, struct fm_error *err)
+{
+    enum fm_status status = call_once(append->handle, method, body, err);
+
+    if (status == FM_UNAVAILABLE)
+        status = call_once(append->handle, method, body, err);
+    return status;
 }
 
 void folkmoot_append_free(struct folkmoot_append *append)

@@ -229,6 +229,20 @@ static enum fm_status finish(struct folkmoot_result *result)
     return status;
 }
 
+/* A query belongs to its principal, not to a session: a long answer outlives several. */
+static enum fm_status fetch(struct folkmoot_result *result, enum fm_part_kind *kind)
+{
+    struct folkmoot *handle = result->handle;
+    enum fm_status status = fm_client_connect(handle);
+
+    if (status != FM_OK)
+        return status;
+    fm_buf_clear(&result->bytes);
+    return fm_connection_fetch(handle->connection, FM_METHOD_QUERY_FETCH, &result->id, 0,
+                               result->leaves.count, fm_now_ms() + result->timeout_ms + FM_GRACE_MS,
+                               kind, &result->bytes, &handle->err);
+}
+
 static enum fm_status next_batch(struct folkmoot_result *result)
 {
     struct folkmoot *handle = result->handle;
@@ -238,12 +252,9 @@ static enum fm_status next_batch(struct folkmoot_result *result)
     fm_buf_clear(&result->bytes);
     if (!result->is_open)
         return FM_OK;
-    if (handle->connection == NULL || fm_connection_is_broken(handle->connection))
-        return fm_fail(&handle->err, FM_UNAVAILABLE, "node %s: the connection is lost",
-                       handle->node);
-    enum fm_status status = fm_connection_fetch(
-        handle->connection, FM_METHOD_QUERY_FETCH, &result->id, 0, result->leaves.count,
-        fm_now_ms() + result->timeout_ms + FM_GRACE_MS, &kind, &result->bytes, &handle->err);
+    enum fm_status status = fetch(result, &kind);
+    if (status == FM_UNAVAILABLE) /* The link was lost on the way: the node still has the query. */
+        status = fetch(result, &kind);
     if (status != FM_OK)
         return status;
     if (kind == FM_PART_BATCH)

@@ -39,8 +39,9 @@
 #define FM_PIPES_MAX 512u
 #define FM_SESSIONS_MAX 512u
 #define FM_HANDSHAKE_MS_MAX 5000
-#define FM_SESSION_REKEY_MS 120000 /* A new session replaces one older than this. */
-#define FM_SESSION_REJECT_MS 180000
+#define FM_SESSION_REKEY_MS 120000  /* A new session replaces one older than this. */
+#define FM_SESSION_REJECT_MS 180000 /* Calls are begun in it up to this age, */
+#define FM_SESSION_ANSWER_MS (FM_SESSION_REJECT_MS + FM_QUERY_MS_MAX) /* and answered up to this. */
 #define FM_SESSION_MESSAGES_MAX (UINT64_C(1) << 32)
 #define FM_REPLAY_WINDOW 1024u
 

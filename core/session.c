@@ -54,7 +54,7 @@ const uint8_t *fm_session_hash(const struct fm_session *session)
 
 static bool is_dead(const struct fm_session *session, fm_ms now)
 {
-    return now - session->started >= FM_SESSION_REJECT_MS;
+    return now - session->started >= FM_SESSION_ANSWER_MS;
 }
 
 /* As Noise counts (section 12.3), so that published vectors hold for sealed messages too. */

@@ -24,7 +24,7 @@ const uint8_t *fm_session_hash(const struct fm_session *session); /* 32 bytes. *
 FM_MUST_USE enum fm_status fm_session_seal(struct fm_session *session, fm_ms now, struct fm_span ad,
                                            struct fm_span plain, struct fm_buf *out);
 /* Append the plain text to `out`. FM_FORGED: does not open, or was seen. FM_LIMIT: past
- * FM_SESSION_REJECT_MS. */
+ * FM_SESSION_ANSWER_MS. */
 FM_MUST_USE enum fm_status fm_session_open(struct fm_session *session, fm_ms now, struct fm_span ad,
                                            struct fm_span sealed, struct fm_buf *out);
 /* True when the session should be replaced by a new one (FM_SESSION_REKEY_MS). */

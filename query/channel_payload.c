@@ -28,8 +28,10 @@ enum fm_status channel_error_decode(const struct channel_frame *frame, struct fm
 {
     enum fm_status status = fm_status_from_wire(frame->number);
 
-    if (status == FM_OK)
-        status = FM_INTERNAL; /* An error that says "success" is none of ours. */
+    /* An error that says "success" is none of ours; "not found" would read as the end of the rows.
+     * */
+    if (status == FM_OK || status == FM_NOTFOUND)
+        status = FM_INTERNAL;
     if (payload.len > CHANNEL_ERROR_TEXT_MAX)
         payload.len = CHANNEL_ERROR_TEXT_MAX;
     while (payload.len > 0 && !fm_utf8_valid(payload) && payload.len + 4 > CHANNEL_ERROR_TEXT_MAX)

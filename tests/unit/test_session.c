@@ -254,12 +254,12 @@ static void truncated_messages_are_refused(void **state)
     assert_int_equal(open_wire(f), FM_OK);
 }
 
-/* Asked to be replaced at FM_SESSION_REKEY_MS, useless from FM_SESSION_REJECT_MS on. */
+/* Asked to be replaced at FM_SESSION_REKEY_MS, useless from FM_SESSION_ANSWER_MS on. */
 static void sessions_age(void **state)
 {
     struct fixture *f = *state;
     fm_ms rekey = START_MS + FM_SESSION_REKEY_MS;
-    fm_ms reject = START_MS + FM_SESSION_REJECT_MS;
+    fm_ms reject = START_MS + FM_SESSION_ANSWER_MS;
 
     assert_false(fm_session_is_old(f->a, START_MS));
     assert_false(fm_session_is_old(f->a, rekey - 1));
