@@ -54,29 +54,44 @@ void fm_tree_init(struct fm_tree *tree)
     memset(tree, 0, sizeof *tree);
 }
 
-void fm_tree_append(struct fm_tree *tree, const struct fm_hash *leaf_hash)
+static void told_nobody(void *context, unsigned level, uint64_t index, const struct fm_hash *hash)
 {
-    struct fm_hash hash = *leaf_hash;
-    unsigned count = subtree_count(tree->size);
+    (void)context;
+    (void)level;
+    (void)index;
+    (void)hash;
+}
 
-    fm_assert(tree->size < UINT64_MAX);
-    /* As adding 1 carries through the low one bits, the new leaf joins each equal subtree. */
-    for (uint64_t rest = tree->size; (rest & 1u) != 0; rest >>= 1) {
-        count--;
-        fm_node_hash(&hash, &tree->subtrees[count], &hash);
+void fm_tree_append_each(struct fm_tree *tree, const uint8_t *leaf_hashes, uint64_t leaf_count,
+                         void (*each)(void *context, unsigned level, uint64_t index,
+                                      const struct fm_hash *hash),
+                         void *context)
+{
+    for (uint64_t i = 0; i < leaf_count; i++) {
+        struct fm_hash hash;
+        unsigned count = subtree_count(tree->size);
+        unsigned level = 0;
+
+        fm_assert(tree->size < UINT64_MAX);
+        memcpy(hash.bytes, leaf_hashes + i * FM_HASH_BYTES, FM_HASH_BYTES);
+        /* As adding 1 carries through the low one bits, the new leaf joins each equal subtree. */
+        for (uint64_t rest = tree->size; (rest & 1u) != 0; rest >>= 1) {
+            fm_node_hash(&hash, &tree->subtrees[--count], &hash);
+            each(context, ++level, rest >> 1, &hash);
+        }
+        tree->subtrees[count] = hash;
+        tree->size++;
     }
-    tree->subtrees[count] = hash;
-    tree->size++;
 }
 
 void fm_tree_append_many(struct fm_tree *tree, const uint8_t *leaf_hashes, uint64_t count)
 {
-    struct fm_hash hash;
+    fm_tree_append_each(tree, leaf_hashes, count, told_nobody, NULL);
+}
 
-    for (uint64_t i = 0; i < count; i++) {
-        memcpy(hash.bytes, leaf_hashes + i * FM_HASH_BYTES, FM_HASH_BYTES);
-        fm_tree_append(tree, &hash);
-    }
+void fm_tree_append(struct fm_tree *tree, const struct fm_hash *leaf_hash)
+{
+    fm_tree_append_many(tree, leaf_hash->bytes, 1);
 }
 
 void fm_tree_root(const struct fm_tree *tree, struct fm_hash *out)

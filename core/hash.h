@@ -34,6 +34,12 @@ void fm_tree_init(struct fm_tree *tree);
 void fm_tree_append(struct fm_tree *tree, const struct fm_hash *leaf_hash);
 /* Append `count` leaf hashes, 32 bytes each. */
 void fm_tree_append_many(struct fm_tree *tree, const uint8_t *leaf_hashes, uint64_t count);
+/* The same; `each` is told of every perfect subtree of two leaves and more that they complete: its
+ * hash is over the 2^level leaves from number index * 2^level on. */
+void fm_tree_append_each(struct fm_tree *tree, const uint8_t *leaf_hashes, uint64_t count,
+                         void (*each)(void *context, unsigned level, uint64_t index,
+                                      const struct fm_hash *hash),
+                         void *context);
 /* Root; SHA-256 of nothing for an empty tree (RFC 6962 2.1). */
 void fm_tree_root(const struct fm_tree *tree, struct fm_hash *out);
 /* u64 size, then the subtrees. */
