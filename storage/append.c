@@ -1,6 +1,7 @@
 #include "storage/append.h"
 
 #include "core/assert.h"
+#include "storage/subtrees.h"
 
 #include <stdlib.h>
 
@@ -193,9 +194,11 @@ enum fm_status append_hash(struct fm_append *append, const struct fm_batch *batc
     fm_assert(append->header.sequence == append->tree.size);
     status = fm_leaf_hash_rows(append->leaves, &append->header, batch, NULL, 0, batch->rows,
                                append->hashes);
-    if (status == FM_OK)
-        fm_tree_append_many(&append->tree, append->hashes, batch->rows);
-    return status;
+    if (status != FM_OK)
+        return status;
+    fm_tree_append_each(&append->tree, append->hashes, batch->rows, subtrees_collect,
+                        &append->subtrees);
+    return fm_buf_status(&append->subtrees);
 }
 
 /* ---- Rows ------------------------------------------------------------------------------------ */
@@ -278,6 +281,7 @@ void fm_append_abort(struct fm_append *append)
     if (append->is_locked)
         table_unlock_append(append->table);
     state_release(append->base);
+    fm_buf_free(&append->subtrees);
     fm_leaf_encoder_free(append->leaves);
     free(append->hashes);
     superseded_edit_free(append->superseded);

@@ -47,6 +47,7 @@ struct fm_append {
     struct fm_leaf_encoder *leaves;
     uint8_t *hashes; /* FM_SEGMENT_ROWS leaf hashes. */
     struct fm_tree tree;
+    struct fm_buf subtrees;             /* Completed since the last write (subtrees.h). */
     struct superseded_edit *superseded; /* NULL: no primary key. */
 
     /* From here on once something was staged. */

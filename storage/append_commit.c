@@ -2,6 +2,7 @@
 #include "storage/append.h"
 
 #include "core/assert.h"
+#include "storage/subtrees.h"
 
 struct commit {
     struct fm_append *append;
@@ -53,6 +54,8 @@ static enum fm_status put_hot(struct fm_append *append, const struct fm_batch *r
     };
     enum fm_status status = append_hash(append, rows);
 
+    if (status == FM_OK)
+        status = subtrees_put(append->table, &append->subtrees, commit->batch);
     if (status == FM_OK && append->superseded != NULL)
         status = key_index_update(&update, rows, append->header.sequence, commit->batch, err);
     if (status != FM_OK)

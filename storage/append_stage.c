@@ -2,6 +2,7 @@
 #include "storage/append.h"
 
 #include "core/assert.h"
+#include "storage/subtrees.h"
 
 #include <stdlib.h>
 
@@ -126,6 +127,16 @@ static enum fm_status stage_keys(struct fm_append *append, const struct fm_batch
     return status == FM_OK ? rocks_write(append->store->rocks, writes, false, err) : status;
 }
 
+static enum fm_status stage_subtrees(struct fm_append *append, struct fm_error *err)
+{
+    FM_AUTO(rocks_batch_freep) struct rocks_batch *writes = NULL;
+    enum fm_status status = rocks_batch_new(append->store->rocks, &writes);
+
+    if (status == FM_OK)
+        status = subtrees_put(append->table, &append->subtrees, writes);
+    return status == FM_OK ? rocks_write(append->store->rocks, writes, false, err) : status;
+}
+
 /* An empty record among the append's segments, to be filled. */
 static enum fm_status new_segment(struct fm_append *append, const struct fm_batch *batch,
                                   struct segment_value **out)
@@ -185,6 +196,8 @@ static enum fm_status stage_segment(struct fm_append *append, const struct fm_ba
         (void)hash_thread(&hashing); /* No thread to be had: one after the other. */
     if (status == FM_OK)
         status = hashing.status;
+    if (status == FM_OK)
+        status = stage_subtrees(append, err);
     append->header.sequence += batch->rows;
     return status;
 }

@@ -109,6 +109,15 @@ struct key key_window(uint32_t table, uint64_t window)
     return key;
 }
 
+struct key key_subtree(uint32_t table, uint8_t level, uint64_t index)
+{
+    struct key key = key_table(KEYS_SEGMENT_TREE, table);
+
+    put_byte(&key, level);
+    put_u64(&key, index);
+    return key;
+}
+
 struct key key_producer(uint32_t table, const uint8_t producer_id[16])
 {
     struct key key = key_prefix(table);
@@ -311,20 +320,40 @@ enum fm_status tip_decode(struct fm_span bytes, struct tip_value *out)
     return reader_end(&reader);
 }
 
-void commit_encode(struct fm_buf *out, const struct fm_hash *digest)
+static void hash_encode(struct fm_buf *out, const struct fm_hash *hash)
 {
     size_t from = out->len;
 
-    fm_buf_put(out, digest->bytes, sizeof digest->bytes);
+    fm_buf_put(out, hash->bytes, sizeof hash->bytes);
     value_seal(out, from);
 }
 
-enum fm_status commit_decode(struct fm_span bytes, struct fm_hash *out)
+static enum fm_status hash_decode(struct fm_span bytes, struct fm_hash *out)
 {
     struct reader reader = reader_open(bytes);
 
     read_bytes(&reader, out->bytes, sizeof out->bytes);
     return reader_end(&reader);
+}
+
+void commit_encode(struct fm_buf *out, const struct fm_hash *digest)
+{
+    hash_encode(out, digest);
+}
+
+enum fm_status commit_decode(struct fm_span bytes, struct fm_hash *out)
+{
+    return hash_decode(bytes, out);
+}
+
+void subtree_encode(struct fm_buf *out, const struct fm_hash *hash)
+{
+    hash_encode(out, hash);
+}
+
+enum fm_status subtree_decode(struct fm_span bytes, struct fm_hash *out)
+{
+    return hash_decode(bytes, out);
 }
 
 static void what_put(struct commit_what *what, const void *data, size_t len)

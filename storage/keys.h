@@ -24,6 +24,7 @@
 #define KEYS_SEGMENT_RECORD 1u /* u32 table, u64 first sequence */
 #define KEYS_SEGMENT_COLUMN 2u /* u32 table, u64 segment, u32 field id */
 #define KEYS_SEGMENT_WINDOW 3u /* u32 table, u64 window */
+#define KEYS_SEGMENT_TREE 4u   /* u32 table, u8 level, u64 index */
 
 #define KEYS_INDEX_INLINE_MAX 256u /* Longer primary keys are stored by their hash. */
 #define KEYS_COMMITS_KEPT 64u      /* How far back a slot may be behind the store. */
@@ -48,6 +49,7 @@ struct key key_hot(uint32_t table, uint64_t first_sequence);
 struct key key_segment(uint32_t table, uint64_t first_sequence);
 struct key key_column(uint32_t table, uint64_t segment, uint32_t field_id);
 struct key key_window(uint32_t table, uint64_t window);
+struct key key_subtree(uint32_t table, uint8_t level, uint64_t index);
 struct key key_producer(uint32_t table, const uint8_t producer_id[16]);
 /* `canonical`: the canonical bytes of the key's fields, one after the other. */
 struct key key_index(uint32_t table, struct fm_span canonical);
@@ -82,6 +84,10 @@ void tip_encode(struct fm_buf *out, const struct tip_value *value);
 FM_MUST_USE enum fm_status tip_decode(struct fm_span bytes, struct tip_value *out);
 void commit_encode(struct fm_buf *out, const struct fm_hash *digest);
 FM_MUST_USE enum fm_status commit_decode(struct fm_span bytes, struct fm_hash *out);
+
+/* Hash of a perfect subtree of a table's Merkle tree. */
+void subtree_encode(struct fm_buf *out, const struct fm_hash *hash);
+FM_MUST_USE enum fm_status subtree_decode(struct fm_span bytes, struct fm_hash *out);
 
 /* What a commit's digest covers: digest(n + 1) = SHA-256(digest(n) || u64 n + 1 || what). */
 struct commit_what {

@@ -12,13 +12,16 @@ struct snapshot_table {
     bool *has_asked;                        /* By position: a NULL above is an answer. */
 };
 
+struct leaf_cache; /* prove.c */
+
 struct fm_snapshot { /* Scans hold references too. */
     atomic_uint references;
     struct fm_store *store;
     struct rocks_snapshot *rocks;
-    pthread_mutex_t lock; /* Dictionaries. */
+    pthread_mutex_t lock; /* Dictionaries and leaves. */
     uint32_t count;
     struct snapshot_table *tables;
+    struct leaf_cache *leaves; /* Owned. NULL: not used yet. */
 };
 
 struct fm_snapshot *snapshot_retain(struct fm_snapshot *snapshot);
@@ -75,6 +78,18 @@ FM_MUST_USE enum fm_status load_blocks(const struct table_state *state,
                                        const struct fm_field *field, struct stored_column *stored,
                                        const struct table_dictionary *dictionary, uint32_t first,
                                        uint32_t count, struct loaded *out, struct fm_error *err);
+
+/* ---- Leaves ---------------------------------------------------------------------------------- */
+
+/* Leaf hashes of facts [first, first + count) of the state, computed from the stored rows: 32 bytes
+ * each. `snapshot` may be NULL. */
+FM_MUST_USE enum fm_status stored_leaf_hashes(const struct table_state *state,
+                                              const struct rocks_snapshot *snapshot, uint64_t first,
+                                              uint32_t count, uint8_t *out, struct fm_error *err);
+/* Append the leaf of one fact. */
+FM_MUST_USE enum fm_status stored_leaf(const struct table_state *state,
+                                       const struct rocks_snapshot *snapshot, uint64_t sequence,
+                                       struct fm_buf *out, struct fm_error *err);
 
 /* ---- Which rows ------------------------------------------------------------------------------ */
 

@@ -356,6 +356,27 @@ enum fm_status rocks_iterator_next(struct rocks_iterator *iterator, struct fm_sp
     return FM_OK;
 }
 
+enum fm_status rocks_last_key(struct rocks *rocks, const struct rocks_snapshot *snapshot,
+                              enum rocks_family family, struct fm_span first, struct fm_span last,
+                              struct fm_buf *key, struct fm_error *err)
+{
+    FM_AUTO(rocks_iterator_freep) struct rocks_iterator *iterator = NULL;
+    enum fm_status status =
+        rocks_iterator_new(rocks, snapshot, family, first, fm_span(NULL, 0), &iterator);
+    struct fm_span found, value;
+
+    if (status != FM_OK)
+        return status;
+    rocksdb_iter_seek_for_prev(iterator->iterator, (const char *)last.data, last.len);
+    status = rocks_iterator_next(iterator, &found, &value, err);
+    if (status != FM_OK)
+        return status;
+    if (found.len < first.len || memcmp(found.data, first.data, first.len) < 0)
+        return FM_NOTFOUND;
+    fm_buf_put_span(key, found);
+    return fm_buf_status(key);
+}
+
 void rocks_iterator_free(struct rocks_iterator *iterator)
 {
     if (iterator == NULL)

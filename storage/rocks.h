@@ -88,6 +88,13 @@ FM_MUST_USE enum fm_status rocks_iterator_next(struct rocks_iterator *iterator, 
 void rocks_iterator_free(struct rocks_iterator *iterator);
 FM_DEFINE_FREEP(rocks_iterator_freep, struct rocks_iterator, rocks_iterator_free)
 
+/* The last key in [first, last], appended to `key`. FM_NOTFOUND: none. */
+FM_MUST_USE enum fm_status rocks_last_key(struct rocks *rocks,
+                                          const struct rocks_snapshot *snapshot,
+                                          enum rocks_family family, struct fm_span first,
+                                          struct fm_span last, struct fm_buf *key,
+                                          struct fm_error *err);
+
 /* Write all memtables to table files, synced (tests, close). */
 FM_MUST_USE enum fm_status rocks_flush(struct rocks *rocks, struct fm_error *err);
 

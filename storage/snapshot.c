@@ -64,6 +64,7 @@ void fm_snapshot_free(struct fm_snapshot *snapshot)
         state_release(table->state);
     }
     free(snapshot->tables);
+    free(snapshot->leaves);
     rocks_snapshot_free(snapshot->rocks);
     (void)pthread_mutex_destroy(&snapshot->lock); /* Nobody holds it. */
     free(snapshot);

@@ -1,6 +1,7 @@
 #include "storage/staged.h"
 
 #include "core/assert.h"
+#include "storage/subtrees.h"
 
 #define UNDO_BATCH 4096u
 
@@ -99,6 +100,7 @@ enum fm_status staged_undo(struct table *table, const struct table_state *state,
     if (status != FM_OK)
         return status;
     rocks_batch_delete_range(batch, ROCKS_SEGMENTS, key_span(&first), key_span(&end));
+    subtrees_undo(table, state->tree.size, batch);
     staged_end(table, batch);
     return rocks_write(table->store->rocks, batch, true, err);
 }

@@ -1,6 +1,6 @@
-/* What an append writes before it commits (segments' column values, entries of the key index) lies
- * beyond the table's state and is marked. An append that never commits, by abort or by a crash, is
- * undone from the mark.
+/* What an append writes before it commits (segments' column values, hashes of subtrees, entries of
+ * the key index) lies beyond the table's state and is marked. An append that never commits, by
+ * abort or by a crash, is undone from the mark.
  * Threads: as the table's appends: one at a time. */
 #ifndef FM_STORAGE_STAGED_H
 #define FM_STORAGE_STAGED_H

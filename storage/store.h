@@ -18,6 +18,7 @@
 #include "core/hash.h"
 #include "core/leaf.h"
 #include "core/predicate.h"
+#include "core/proof.h"
 #include "core/records.h"
 
 struct fm_store;
@@ -156,6 +157,27 @@ FM_MUST_USE enum fm_status fm_scan_next(struct fm_scan *scan, struct fm_buf *bat
                                         struct fm_error *err);
 void fm_scan_free(struct fm_scan *scan);
 FM_DEFINE_FREEP(fm_scan_freep, struct fm_scan, fm_scan_free)
+
+/* ---- Proofs ---------------------------------------------------------------------------------- */
+
+/* Append the leaf of a fact: the bytes that the table's Merkle log hashes (core/leaf.h).
+ * FM_INVALID: the snapshot has no such fact. FM_NOTFOUND: no such table. */
+FM_MUST_USE enum fm_status fm_snapshot_leaf(struct fm_snapshot *snapshot, const char *domain,
+                                            const char *table, uint64_t sequence,
+                                            struct fm_buf *out, struct fm_error *err);
+/* That the fact is in the log of the first `size` facts. Every proof that is given out was checked
+ * against the snapshot's root: FM_CORRUPT when what is stored does not give it. FM_INVALID unless
+ * sequence < size <= the snapshot's size. */
+FM_MUST_USE enum fm_status fm_snapshot_inclusion(struct fm_snapshot *snapshot, const char *domain,
+                                                 const char *table, uint64_t sequence,
+                                                 uint64_t size, struct fm_proof *out,
+                                                 struct fm_error *err);
+/* That the log of the first `new_size` facts begins with the log of the first `old_size`. The same
+ * errors; FM_INVALID unless old_size <= new_size <= the snapshot's size. */
+FM_MUST_USE enum fm_status fm_snapshot_consistency(struct fm_snapshot *snapshot, const char *domain,
+                                                   const char *table, uint64_t old_size,
+                                                   uint64_t new_size, struct fm_proof *out,
+                                                   struct fm_error *err);
 
 /* ---- Mapping: decoded columns in memory files, handed to a worker without a copy ------------- */
 

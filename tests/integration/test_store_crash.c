@@ -1,6 +1,6 @@
 /* A child appends by a known schedule and acknowledges over a pipe; the parent kills it at random
  * moments. Every acknowledged fact is there once, no other is half there, and roots match. */
-#include "tests/support/store_support.h"
+#include "tests/support/proof_support.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -175,6 +175,23 @@ static void check_rows(const struct fixture *f, struct fm_store *store, uint64_t
     row_list_free(&read);
 }
 
+/* What was acknowledged is the beginning of what is there, and facts of both are in it. */
+static void check_proofs(struct fixture *f, struct fm_store *store, const struct head *head)
+{
+    struct head last = {.size = f->last.size, .root = f->last.root};
+    struct fm_snapshot *snapshot = NULL;
+    struct fm_error err;
+
+    assert_int_equal(fm_snapshot_open(store, &snapshot, &err), FM_OK);
+    if (last.size > 0)
+        proof_check_heads(snapshot, &last, head);
+    for (int i = 0; head->size > 0 && i < 10; i++)
+        proof_check_fact(snapshot, random_next(&f->random) % head->size, head);
+    if (head->size > 0)
+        proof_check_fact(snapshot, head->size - 1, head);
+    fm_snapshot_free(snapshot);
+}
+
 /* After a death: everything acknowledged, and beyond it at most the one append that was under way,
  * whole. The acknowledged root is that of the same prefix: the append under way is repeated, and
  * its answer is the same whether it was stored or not. */
@@ -192,6 +209,7 @@ static void check_survivor(struct fixture *f)
     else if (f->last.size > 0)
         assert_true(fm_hash_equal(&info.root, &f->last.root));
     check_rows(f, store, info.size);
+    check_proofs(f, store, &(struct head){.size = info.size, .root = info.root});
     /* A retry of the append that ends there gets its acknowledgement, not a second copy. */
     if (info.size > 0) {
         uint64_t began = 0;
@@ -208,6 +226,7 @@ static void check_survivor(struct fixture *f)
     f->last = (struct ack){.size = info.size, .root = info.root};
     fm_schema_free(info.schema);
     fm_store_close(store);
+    proof_check_kept(f->dir, info.size);
 }
 
 static void kill_and_look(struct fixture *f)

@@ -129,6 +129,8 @@ static void example_small(unsigned number, struct fm_buf *out)
         tip_encode(out, &value);
     } else if (number == STORAGE_EXAMPLE_commit) {
         commit_encode(out, &hash);
+    } else if (number == STORAGE_EXAMPLE_subtree) {
+        subtree_encode(out, &hash);
     } else if (number == STORAGE_EXAMPLE_staged) {
         struct staged_value value = {.first_sequence = 1000, .first_segment = 6};
         staged_encode(out, &value);
@@ -186,6 +188,7 @@ bool storage_example(unsigned number, struct fm_buf *out)
     case STORAGE_EXAMPLE_commit:
     case STORAGE_EXAMPLE_staged:
     case STORAGE_EXAMPLE_producer:
+    case STORAGE_EXAMPLE_subtree:
         example_small(number, out);
         return true;
     case STORAGE_EXAMPLE_state:
@@ -262,6 +265,14 @@ static enum fm_status decode_others(unsigned number, struct fm_span bytes, struc
         status = commit_decode(bytes, &hash);
         if (status == FM_OK)
             commit_encode(again, &hash);
+        return status;
+    }
+    if (number == STORAGE_EXAMPLE_subtree) {
+        struct fm_hash hash;
+
+        status = subtree_decode(bytes, &hash);
+        if (status == FM_OK)
+            subtree_encode(again, &hash);
         return status;
     }
     if (number == STORAGE_EXAMPLE_index) {

@@ -18,7 +18,8 @@
     X(hot, 8)                                                                                      \
     X(segment, 9)                                                                                  \
     X(slot, 10)                                                                                    \
-    X(superseded, 11)
+    X(superseded, 11)                                                                              \
+    X(subtree, 12)
 
 enum storage_example {
 #define X(name, number) STORAGE_EXAMPLE_##name = number,

@@ -86,6 +86,7 @@ static void test_keys(void **state)
     check_key(f, "key-segment", key_segment(258, 1000));
     check_key(f, "key-column", key_column(258, 5, 7));
     check_key(f, "key-window", key_window(258, 1));
+    check_key(f, "key-subtree", key_subtree(258, 12, 700));
     check_key(f, "key-producer", key_producer(258, (const uint8_t *)"0123456789abcdef"));
     check_key(f, "key-index", key_index(258, fm_span_str("\003abc")));
     check_key(f, "key-index-long", key_index(258, fm_span(text, sizeof text)));
