@@ -661,7 +661,7 @@ static void sealing_fails_whole(void **state)
     fm_buf_free(&small);
     fm_buf_clear(&f->out);
     assert_int_equal(fm_frame_seal(f->sessions[0], f->options[1].session_id,
-                                   NOW_MS + FM_SESSION_REJECT_MS, fm_span_str("call"), &f->out),
+                                   NOW_MS + FM_SESSION_ANSWER_MS, fm_span_str("call"), &f->out),
                      FM_LIMIT);
     assert_int_equal(f->out.len, 0);
 }
