@@ -9,6 +9,8 @@ enum fm_status store_usable(struct fm_store *store, struct fm_error *err)
 {
     bool poisoned;
 
+    if (store->read_only)
+        return fm_fail(err, FM_REFUSED, "the store in %s is open for reading only", store->dir);
     (void)pthread_mutex_lock(&store->lock); /* Cannot fail: a plain, initialised mutex. */
     poisoned = store->poisoned;
     (void)pthread_mutex_unlock(&store->lock);

@@ -48,14 +48,16 @@ static enum fm_status check_content(const char *dir, int fd, struct fm_error *er
     return status;
 }
 
-enum fm_status folder_open(const char *dir, int *out, struct fm_error *err)
+enum fm_status folder_open(const char *dir, bool make, int *out, struct fm_error *err)
 {
     enum fm_status status;
     int fd;
 
-    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+    if (make && mkdir(dir, 0700) != 0 && errno != EEXIST)
         return fm_fail_errno(err, FM_IO, errno, "make the folder %s", dir);
     fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return fm_fail(err, FM_NOTFOUND, "there is no folder %s", dir);
     if (fd < 0 && errno == ENOTDIR)
         return fm_fail(err, FM_CONFLICT, "%s is not a folder", dir);
     if (fd < 0)

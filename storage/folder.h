@@ -5,9 +5,10 @@
 
 #include "core/bytes.h"
 
-/* Open and lock the folder, made if missing. FM_CONFLICT: it holds something else. FM_BUSY: it is
- * open elsewhere. FM_IO. `*out` is the descriptor that holds the lock. */
-FM_MUST_USE enum fm_status folder_open(const char *dir, int *out, struct fm_error *err);
+/* Open and lock the folder, made if missing and `make`. FM_NOTFOUND: missing. FM_CONFLICT: it holds
+ * something else. FM_BUSY: it is open elsewhere. FM_IO. `*out` is the descriptor that holds the
+ * lock. */
+FM_MUST_USE enum fm_status folder_open(const char *dir, bool make, int *out, struct fm_error *err);
 /* Whether it has a `store` folder. */
 bool folder_has_store(int dir);
 /* Make the reserve file where there is room for it beyond `free_bytes_min`; give it up where the

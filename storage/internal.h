@@ -79,7 +79,8 @@ struct fm_store {
     pthread_mutex_t lock;
     pthread_cond_t append_done;
     bool has_locks;
-    bool poisoned; /* Under lock: a sync failed, so what is stored is unknown. */
+    bool read_only; /* Set before anybody else sees the store. */
+    bool poisoned;  /* Under lock: a sync failed, so what is stored is unknown. */
     uint32_t table_count;
     uint32_t table_capacity;
     struct table **tables;

@@ -172,7 +172,7 @@ static enum fm_status load_table(struct fm_store *store, uint32_t id, struct fm_
         status = load_schemas(table, err);
     if (status == FM_OK)
         status = load_state(table, err);
-    if (status == FM_OK)
+    if (status == FM_OK && !store->read_only)
         status = staged_recover(table, err);
     if (status == FM_OK)
         status = store_add_table(store, table);

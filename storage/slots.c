@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SLOT_COUNT 2u
-
 struct slots {
     int fd;
     unsigned next; /* The slot to overwrite. */
@@ -110,6 +108,23 @@ static enum fm_status choose(struct slots *slots, const uint8_t *bytes, struct s
     slots->number = values[best].number;
     *out = values[best];
     return FM_OK;
+}
+
+enum fm_status slots_look(int dir, struct slot_value out[SLOT_COUNT], bool whole[SLOT_COUNT],
+                          struct fm_error *err)
+{
+    uint8_t bytes[SLOT_COUNT * SLOT_BYTES];
+    FM_AUTO(close_fd) int fd = openat(dir, "slots", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    enum fm_status status;
+
+    if (fd < 0 && errno == ENOENT)
+        return FM_NOTFOUND;
+    if (fd < 0)
+        return fm_fail_errno(err, FM_IO, errno, "open the file `slots`");
+    status = read_all(fd, bytes, sizeof bytes, err);
+    for (size_t i = 0; status == FM_OK && i < SLOT_COUNT; i++)
+        whole[i] = slot_decode(bytes + i * SLOT_BYTES, &out[i]) == FM_OK;
+    return status;
 }
 
 enum fm_status slots_open(int dir, struct slots **out, struct slot_value *out_value,

@@ -18,6 +18,10 @@ FM_MUST_USE enum fm_status slots_create(int dir, const struct format_value *iden
  * is whole. FM_UNSUPPORTED: a newer format. FM_IO. */
 FM_MUST_USE enum fm_status slots_open(int dir, struct slots **out, struct slot_value *out_value,
                                       struct fm_error *err);
+/* Both slots as they are, for those who check a folder: `out[i]` counts where `whole[i]`. */
+#define SLOT_COUNT 2u
+FM_MUST_USE enum fm_status slots_look(int dir, struct slot_value out[SLOT_COUNT],
+                                      bool whole[SLOT_COUNT], struct fm_error *err);
 void slots_close(struct slots *slots); /* NULL is fine. */
 FM_DEFINE_FREEP(slots_closep, struct slots, slots_close)
 

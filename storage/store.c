@@ -119,6 +119,15 @@ static enum fm_status wrap_open(const struct fm_store *store, enum fm_status sta
     return fm_wrap(err, status, "open the store in %s", store->dir);
 }
 
+static enum fm_status missing_store(const struct fm_store *store, const struct slot_value *promised,
+                                    struct fm_error *err)
+{
+    return fm_fail(err, promised->number == 0 ? FM_NOTFOUND : FM_CORRUPT,
+                   "the folder %s has lost its `store`, in which commit %llu was acknowledged; "
+                   "restore it from a backup (nothing was changed)",
+                   store->dir, (unsigned long long)promised->number);
+}
+
 /* RocksDB's opening for writing drops what it could not recover, for good. So look first, in a way
  * that changes nothing. */
 static enum fm_status look_first(const struct fm_store *store, const struct rocks_options *options,
@@ -131,10 +140,7 @@ static enum fm_status look_first(const struct fm_store *store, const struct rock
     if (promised->number == 0)
         return FM_OK;
     if (!folder_has_store(store->dir_fd))
-        return fm_fail(err, FM_CORRUPT,
-                       "the folder %s has lost its `store`, in which commit %llu was "
-                       "acknowledged; restore it from a backup (nothing was changed)",
-                       store->dir, (unsigned long long)promised->number);
+        return missing_store(store, promised, err);
     look.read_only = true;
     status = rocks_open(&look, &rocks, err);
     if (status != FM_OK)
@@ -169,7 +175,7 @@ static enum fm_status check_format(struct fm_store *store, struct fm_error *err)
     enum fm_status status = read_value(store->rocks, &key, &value, err);
 
     if (status == FM_NOTFOUND && store->tip.number == 0)
-        return write_identity(store, err);
+        return store->read_only ? FM_OK : write_identity(store, err);
     if (status != FM_OK && status != FM_NOTFOUND)
         return status;
     if (status == FM_NOTFOUND || format_decode(fm_buf_span(&value), &format) != FM_OK)
@@ -199,6 +205,8 @@ static enum fm_status open_slots(struct fm_store *store, struct slot_value *prom
                        "the folder %s has lost the file `slots`, which says how far its store had "
                        "come; restore the whole folder from a backup (nothing was changed)",
                        store->dir);
+    if (store->read_only)
+        return fm_fail(err, FM_NOTFOUND, "there is no store in %s", store->dir);
     status = slots_create(store->dir_fd, &identity, err);
     return status == FM_OK ? slots_open(store->dir_fd, &store->slots, promised, err) : status;
 }
@@ -210,11 +218,14 @@ static enum fm_status open_rocks(struct fm_store *store, const struct fm_store_o
     struct rocks_options rocks = {
         .path = path,
         .cache_bytes = options->cache_bytes != 0 ? options->cache_bytes : CACHE_BYTES_DEFAULT,
+        .read_only = store->read_only,
     };
     enum fm_status status = rocks_path(store, path, err);
 
-    if (status == FM_OK)
+    if (status == FM_OK && !store->read_only)
         status = look_first(store, &rocks, promised, err);
+    if (status == FM_OK && store->read_only && !folder_has_store(store->dir_fd))
+        status = missing_store(store, promised, err);
     if (status != FM_OK)
         return status;
     status = rocks_open(&rocks, &store->rocks, err);
@@ -244,7 +255,9 @@ static enum fm_status renew_promise(struct fm_store *store, const struct slot_va
         .time = fm_now_us(),
     };
 
-    return slot.number > promised->number ? slots_write(store->slots, &slot, err) : FM_OK;
+    return slot.number > promised->number && !store->read_only
+               ? slots_write(store->slots, &slot, err)
+               : FM_OK;
 }
 
 static enum fm_status init_locks(struct fm_store *store)
@@ -276,6 +289,7 @@ enum fm_status fm_store_open(const struct fm_store_options *options, struct fm_s
     if (store == NULL)
         return FM_NOMEM;
     store->dir_fd = -1;
+    store->read_only = options->read_only;
     store->mesh = options->mesh;
     store->node = options->node;
     store->free_bytes_min =
@@ -287,14 +301,15 @@ enum fm_status fm_store_open(const struct fm_store_options *options, struct fm_s
     if (status == FM_OK)
         status = arena_new(arena, &store->arena);
     if (status == FM_OK)
-        status = folder_open(store->dir, &store->dir_fd, err);
+        status = folder_open(store->dir, !store->read_only, &store->dir_fd, err);
     if (status == FM_OK)
         status = open_slots(store, &promised, err);
     if (status == FM_OK)
         status = check_identity(store, &promised.mesh, &promised.node, err);
     if (status != FM_OK)
         return status;
-    folder_release_reserve(store->dir_fd, STORE_RESERVE_BYTES);
+    if (!store->read_only)
+        folder_release_reserve(store->dir_fd, STORE_RESERVE_BYTES);
     status = open_rocks(store, options, &promised, err);
     if (status == FM_OK)
         status = store_load(store, err);
@@ -302,7 +317,8 @@ enum fm_status fm_store_open(const struct fm_store_options *options, struct fm_s
         status = renew_promise(store, &promised, err);
     if (status != FM_OK)
         return status;
-    folder_keep_reserve(store->dir_fd, STORE_RESERVE_BYTES, store->free_bytes_min);
+    if (!store->read_only)
+        folder_keep_reserve(store->dir_fd, STORE_RESERVE_BYTES, store->free_bytes_min);
     *out = FM_TAKE(store);
     return FM_OK;
 }

@@ -33,10 +33,13 @@ struct fm_store_options {
     size_t cache_bytes;      /* RocksDB's block cache; 0: 64 MiB. */
     size_t arena_bytes;      /* Bound on memory files with decoded columns; 0: 512 MiB. */
     uint64_t free_bytes_min; /* Appends are refused below this much free space; 0: 256 MiB. */
+    /* Look only: nothing is made, recovered or written, and every write is FM_REFUSED. */
+    bool read_only;
 };
 
 /* FM_BUSY: another process has it open. FM_CONFLICT: foreign folder. FM_CORRUPT: less than what the
- * slots promise, or unreadable. FM_UNSUPPORTED: a newer format version. FM_IO. */
+ * slots promise, or unreadable. FM_UNSUPPORTED: a newer format version. FM_NOTFOUND: read-only, and
+ * there is no store. FM_IO. */
 FM_MUST_USE enum fm_status fm_store_open(const struct fm_store_options *options,
                                          struct fm_store **out, struct fm_error *err);
 void fm_store_close(struct fm_store *store); /* Syncs. NULL is fine. */
