@@ -38,6 +38,7 @@ struct fm_cli_verb {
     X(query)                                                                                       \
     X(verify)                                                                                      \
     X(members)                                                                                     \
+    X(doctor)                                                                                      \
     X(version)
 
 #define X(name) extern const struct fm_cli_verb fm_cli_##name;
