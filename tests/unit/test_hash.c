@@ -1,5 +1,6 @@
 /* SHA-256 and the RFC 6962 tree against published values and a second implementation. */
 #include "core/hash.h"
+#include "core/hash_stream.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -183,6 +184,27 @@ static void tree_decoding_refuses_other_lengths(void **state)
     fm_buf_free(&buf);
 }
 
+static void a_stream_gives_the_same_whatever_the_pieces(void **state)
+{
+    (void)state;
+    uint8_t bytes[300];
+    struct fm_hash whole, pieces;
+
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 7);
+    fm_sha256_one(&whole, fm_span(bytes, sizeof bytes));
+    for (size_t piece = 1; piece <= sizeof bytes; piece++) {
+        struct fm_hash_stream stream;
+
+        fm_hash_begin(&stream);
+        for (size_t at = 0; at < sizeof bytes; at += piece)
+            fm_hash_put(&stream,
+                        fm_span(bytes + at, sizeof bytes - at < piece ? sizeof bytes - at : piece));
+        fm_hash_end(&stream, &pieces);
+        assert_true(fm_hash_equal(&whole, &pieces));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +214,7 @@ int main(void)
         cmocka_unit_test(tree_agrees_with_the_recursive_definition),
         cmocka_unit_test(tree_survives_encoding),
         cmocka_unit_test(tree_decoding_refuses_other_lengths),
+        cmocka_unit_test(a_stream_gives_the_same_whatever_the_pieces),
     };
     return cmocka_run_group_tests_name("hash", tests, NULL, NULL);
 }
