@@ -39,6 +39,8 @@ struct fm_cli_verb {
     X(verify)                                                                                      \
     X(members)                                                                                     \
     X(doctor)                                                                                      \
+    X(backup)                                                                                      \
+    X(restore)                                                                                     \
     X(version)
 
 #define X(name) extern const struct fm_cli_verb fm_cli_##name;
