@@ -113,7 +113,8 @@ static bool is_sealed(enum rocks_family family, struct fm_span key)
         return key.len > 0 && key.data[0] >= KEYS_META_FORMAT && key.data[0] <= KEYS_META_STAGED;
     if (family == ROCKS_SEGMENTS)
         return key.len > 0 &&
-               (key.data[0] == KEYS_SEGMENT_RECORD || key.data[0] == KEYS_SEGMENT_WINDOW);
+               (key.data[0] == KEYS_SEGMENT_RECORD || key.data[0] == KEYS_SEGMENT_WINDOW ||
+                key.data[0] == KEYS_SEGMENT_TREE);
     return family != ROCKS_KEYS;
 }
 

@@ -4,11 +4,12 @@
 #include "core/assert.h"
 #include "storage/key_index.h"
 #include "storage/reading.h"
+#include "storage/subtrees.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define KEY_FINDINGS_MAX 10u /* Said one by one; then they are only counted. */
+#define FINDINGS_MAX 10u /* Of rows and hashes, said one by one; then they are only counted. */
 
 struct table_check {
     struct check *check;
@@ -25,7 +26,8 @@ struct table_check {
     uint64_t hot_rows;
     uint64_t stored_bytes;
     uint64_t damage_before; /* Damage found before this table. */
-    uint32_t key_findings;
+    uint32_t findings;
+    enum fm_status hash_status; /* FM_NOMEM: kept hashes could not be compared. */
 };
 
 static void table_check_deinit(struct table_check *t)
@@ -77,7 +79,7 @@ static enum fm_status check_key(struct table_check *t, const struct fm_schema *s
     if (status == FM_NOMEM ||
         (status == FM_OK && (is_superseded ? latest > sequence : latest == sequence)))
         return status;
-    if (t->key_findings++ >= KEY_FINDINGS_MAX)
+    if (t->findings++ >= FINDINGS_MAX)
         t->check->result.damage_count++;
     else if (status == FM_OK)
         check_report(t->check, FM_CHECK_DAMAGE, t->part, CHECK_RESTORE,
@@ -143,6 +145,30 @@ static enum fm_status use_schema(struct table_check *t, const struct fm_schema *
     return status;
 }
 
+/* A kept hash is that of the facts. One that is missing is no damage: it is computed when needed. */
+static void compare_hash(void *context, unsigned level, uint64_t index, const struct fm_hash *hash)
+{
+    struct table_check *t = context;
+    struct fm_hash kept = {0};
+    enum fm_status status = FM_NOTFOUND;
+
+    if (subtree_is_kept(level))
+        status = subtrees_get(t->state->table, level, index, &kept, &t->check->err);
+    if (status == FM_NOTFOUND || (status == FM_OK && fm_hash_equal(&kept, hash)))
+        return;
+    if (status == FM_NOMEM)
+        t->hash_status = status;
+    else if (t->findings++ >= FINDINGS_MAX)
+        t->check->result.damage_count++;
+    else if (status == FM_OK)
+        check_report(t->check, FM_CHECK_DAMAGE, t->part, CHECK_RESTORE,
+                     "the kept hash of the %llu facts from %llu on is not theirs", 1ULL << level,
+                     number(index << level));
+    else
+        t->hash_status = check_failed(t->check, status, t->part);
+    t->check->err = (struct fm_error){0};
+}
+
 /* Rows of all fields of `schema`, at most FM_BLOCK_ROWS; `header` is that of the first. */
 static enum fm_status check_rows(struct table_check *t, const struct fm_schema *schema,
                                  const struct fm_fact_header *header, const struct fm_batch *batch)
@@ -153,7 +179,9 @@ static enum fm_status check_rows(struct table_check *t, const struct fm_schema *
     if (status == FM_OK)
         status = fm_leaf_hash_rows(t->leaves, header, batch, NULL, 0, batch->rows, t->hashes);
     if (status == FM_OK && t->is_complete)
-        fm_tree_append_many(&t->tree, t->hashes, batch->rows);
+        fm_tree_append_each(&t->tree, t->hashes, batch->rows, compare_hash, t);
+    if (status == FM_OK)
+        status = t->hash_status;
     for (uint32_t i = 0; status == FM_OK && schema_is_keyed(schema) && i < batch->rows; i++)
         status = check_key(t, schema, batch, i, header->sequence + i);
     return status;

@@ -308,6 +308,24 @@ static void test_missing_column_is_named(void **state)
     assert_damage(f, "column `value` of the segment of facts 0 to 4999 is damaged");
 }
 
+static void test_kept_hashes_are_compared(void **state)
+{
+    struct fixture *f = *state;
+    FM_AUTO(fm_buf_free) struct fm_buf value = FM_BUF_INIT(0);
+    struct key key = key_subtree(1, 8, 3);
+
+    open_rocks(f);
+    assert_int_equal(rocks_get(f->rocks, NULL, ROCKS_SEGMENTS, key_span(&key), &value, &f->err),
+                     FM_OK);
+    fm_buf_clear(&value);
+    subtree_encode(&value, &f->last.root);
+    put(f, ROCKS_SEGMENTS, &key, fm_buf_span(&value));
+    assert_damage(f, "the kept hash of the 256 facts from 768 on is not theirs");
+    open_rocks(f);
+    put(f, ROCKS_SEGMENTS, &key, (struct fm_span){0});
+    assert_content(f); /* It is computed where it is missing. */
+}
+
 static void test_sealed_values_are_read(void **state)
 {
     struct fixture *f = *state;
@@ -380,8 +398,9 @@ int main(void)
         TEST(test_read_only_store_refuses_writes), TEST(test_no_store_is_not_made),
         TEST(test_wrong_index_entries_are_named),  TEST(test_superseded_rows_are_compared),
         TEST(test_other_facts_have_another_root),  TEST(test_missing_column_is_named),
-        TEST(test_sealed_values_are_read),         TEST(test_chain_of_commits_is_checked),
-        TEST(test_unfinished_append_is_a_note),    TEST(test_each_slot_is_looked_at),
+        TEST(test_kept_hashes_are_compared),       TEST(test_sealed_values_are_read),
+        TEST(test_chain_of_commits_is_checked),    TEST(test_unfinished_append_is_a_note),
+        TEST(test_each_slot_is_looked_at),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
