@@ -145,7 +145,7 @@ static enum fm_status use_schema(struct table_check *t, const struct fm_schema *
     return status;
 }
 
-/* A kept hash is that of the facts. One that is missing is no damage: it is computed when needed. */
+/* A kept hash is that of the facts. A missing one is no damage: it is computed when wanted. */
 static void compare_hash(void *context, unsigned level, uint64_t index, const struct fm_hash *hash)
 {
     struct table_check *t = context;
