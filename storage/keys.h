@@ -27,7 +27,7 @@
 #define KEYS_SEGMENT_TREE 4u   /* u32 table, u8 level, u64 index */
 
 #define KEYS_INDEX_INLINE_MAX 256u /* Longer primary keys are stored by their hash. */
-#define KEYS_COMMITS_KEPT 64u      /* How far back a slot may be behind the store. */
+#define KEYS_COMMITS_KEPT 256u     /* How far back a slot may be behind the store. */
 #define KEYS_RECORD_KEY_MAX 1024u
 #define KEYS_WINDOW_BITS 16u /* A bitmap of superseded rows covers 2^16 sequences. */
 

@@ -17,8 +17,9 @@ struct leaf_cache; /* prove.c */
 struct fm_snapshot { /* Scans hold references too. */
     atomic_uint references;
     struct fm_store *store;
-    struct rocks_snapshot *rocks;
-    pthread_mutex_t lock; /* Dictionaries and leaves. */
+    struct store_view *view;
+    const struct rocks_snapshot *rocks; /* The view's. */
+    pthread_mutex_t lock;               /* Dictionaries and leaves. */
     uint32_t count;
     struct snapshot_table *tables;
     struct leaf_cache *leaves; /* Owned. NULL: not used yet. */

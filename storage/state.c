@@ -115,15 +115,20 @@ enum fm_status state_add_segment(struct table_state *state, struct segment_value
 
 void state_publish(struct fm_store *store, struct table_state *state)
 {
-    struct table_state *before;
+    struct table *table = state->table;
+    struct table_state *before, *written;
 
     (void)pthread_mutex_lock(&store->lock); /* Cannot fail: a plain, initialised mutex. */
-    before = state->table->state;
+    before = table->state;
+    written = table->written;
+    fm_assert(before == written); /* Nothing is under way. */
     if (before != NULL)
         fm_assert(before->tree.size <= state->tree.size);
-    state->table->state = state;
+    table->state = state;
+    table->written = state_retain(state);
     (void)pthread_mutex_unlock(&store->lock);
     state_release(before);
+    state_release(written);
 }
 
 void state_to_value(const struct table_state *state, struct state_value *out)
@@ -184,6 +189,7 @@ void table_free(struct table *table)
 {
     if (table == NULL)
         return;
+    state_release(table->written);
     if (table->state != NULL)
         fm_assert(atomic_load(&table->state->references) ==
                   1); /* No snapshot outlives the store. */

@@ -8,8 +8,8 @@
  * file, an old backup) is refused with FM_CORRUPT and what to do, instead of serving a shorter
  * history.
  *
- * Threads: a store may be used by several threads. Appends of one table are serialised; snapshots
- * and scans run beside them. A snapshot may be shared; a scan is used by one thread.
+ * Threads: a store may be used by several threads. Appends of one table are serialised, but their
+ * commits share syncs, as those of several tables do; snapshots and scans run beside them. A snapshot may be shared; a scan is used by one thread.
  * Errors: outputs are written only when FM_OK is returned. A failed sync means unknown: the store
  * then refuses all further appends with FM_IO until it is opened again. */
 #ifndef FM_STORAGE_STORE_H
