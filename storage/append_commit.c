@@ -64,6 +64,7 @@ static enum fm_status put_hot(struct fm_append *append, const struct fm_batch *r
     hot_encode(&commit->value, &hot);
     append->header.sequence += rows->rows;
     commit->next->hot_rows += rows->rows;
+    commit->next->hot_values++;
     return put_value(commit, ROCKS_HOT, &key);
 }
 

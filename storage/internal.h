@@ -7,7 +7,8 @@
  * the next append builds on, its `state` is synced and what readers get. RocksDB's snapshot that
  * goes with all tables' `state` is the store's `view`.
  * Locks: `lock` guards the registry, each table's `state`, `written`, `schema` and `is_appending`,
- * `view` and the flags. `commit_lock` orders commits and is taken before `lock`, never after. Dictionaries (dictionary.h) and the arena (arena.h) have their own locks, taken last. */
+ * `view` and the flags. `commit_lock` orders commits and is taken before `lock`, never after.
+ * Dictionaries (dictionary.h) and the arena (arena.h) have their own locks, taken last. */
 #ifndef FM_STORAGE_INTERNAL_H
 #define FM_STORAGE_INTERNAL_H
 
@@ -30,7 +31,7 @@
 _Static_assert(2 * COMMITS_UNSYNCED_MAX < KEYS_COMMITS_KEPT, "a slot finds its commit");
 
 /* Segment records in sequence order. Shared by all states of a table: a state sees the first
- * `segment_count`; the only writer (the table's append) adds behind that. */
+ * `segment_count`; the only writer (who has the table's append lock) adds behind that. */
 struct segment_list {
     atomic_uint references;
     uint32_t capacity;
@@ -48,6 +49,7 @@ struct table {
     struct table_state *state;   /* The latest that is synced. */
     struct table_state *written; /* The latest, perhaps not synced yet. */
     bool is_appending;           /* One append has the table to itself. */
+    bool is_sealing;             /* One thread makes segments of its hot rows. */
     uint32_t schema_count;
     struct fm_schema **schemas; /* By rising version; the last is the current one. */
     uint32_t segment_capacity;
@@ -63,6 +65,7 @@ struct table_state {
     uint32_t epoch;
     fm_us recorded_at;
     uint64_t hot_rows;
+    uint64_t hot_values; /* That they are in. */
     uint64_t next_segment;
     uint32_t segment_count;
     struct segment_list *segments;
@@ -105,6 +108,10 @@ struct fm_store {
     pthread_mutex_t lock;
     struct store_view *view; /* Under lock. */
     pthread_cond_t append_done;
+    pthread_cond_t seal_wanted; /* Of the sealing thread (seal.c), like these, under lock. */
+    pthread_t sealer;
+    bool has_sealer;
+    bool stop_sealer;
     bool has_locks;
     bool read_only; /* Set before anybody else sees the store. */
     bool poisoned;  /* Under lock: a sync failed, so what is stored is unknown. */
@@ -122,7 +129,7 @@ FM_DEFINE_FREEP(state_releasep, struct table_state, state_release)
 struct table_state *state_latest(struct fm_store *store, const char *domain, const char *table);
 /* A copy to change before it is published: references are the copy's own. */
 FM_MUST_USE enum fm_status state_copy(const struct table_state *state, struct table_state **out);
-/* Add a segment behind the last; the table takes it over only when FM_OK is returned. */
+/* Add a segment where it belongs; the table takes it over only when FM_OK is returned. */
 FM_MUST_USE enum fm_status state_add_segment(struct table_state *state,
                                              struct segment_value *segment);
 /* Make `state` the table's latest, synced already; takes over the reference. */
@@ -146,6 +153,14 @@ void table_unlock_append(struct table *table);
 bool schema_is_keyed(const struct fm_schema *schema);
 /* Position of the field with this id, or -1. */
 int64_t schema_position(const struct fm_schema *schema, uint32_t field_id);
+
+/* ---- seal.c ---------------------------------------------------------------------------------- */
+
+/* A thread that seals what state_wants_seal() is true of. */
+FM_MUST_USE enum fm_status sealer_start(struct fm_store *store);
+void sealer_stop(struct fm_store *store);
+/* So many hot rows, or values, that scans are better off with a segment. */
+bool state_wants_seal(const struct table_state *state);
 
 /* ---- load.c: what an opened RocksDB holds, into memory --------------------------------------- */
 

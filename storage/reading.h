@@ -80,6 +80,14 @@ FM_MUST_USE enum fm_status load_blocks(const struct table_state *state,
                                        const struct table_dictionary *dictionary, uint32_t first,
                                        uint32_t count, struct loaded *out, struct fm_error *err);
 
+/* The spans of a segment, `segment->span_count` of them: those of its record, or read into
+ * `*loaded`, to be freed with free() whatever the outcome. `snapshot` may be NULL. */
+FM_MUST_USE enum fm_status segment_spans(const struct table_state *state,
+                                         const struct rocks_snapshot *snapshot,
+                                         const struct segment_value *segment,
+                                         struct segment_span **loaded,
+                                         const struct segment_span **out, struct fm_error *err);
+
 /* ---- Leaves ---------------------------------------------------------------------------------- */
 
 /* Leaf hashes of facts [first, first + count) of the state, computed from the stored rows: 32 bytes

@@ -269,6 +269,7 @@ static enum fm_status init_locks(struct fm_store *store)
         return FM_NOMEM;
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC); /* A clock that exists. */
     if (pthread_cond_init(&store->append_done, &attributes) != 0 ||
+        pthread_cond_init(&store->seal_wanted, &attributes) != 0 ||
         pthread_cond_init(&store->commit_done, NULL) != 0)
         return FM_NOMEM;
     (void)pthread_condattr_destroy(&attributes);
@@ -319,6 +320,8 @@ enum fm_status fm_store_open(const struct fm_store_options *options, struct fm_s
         status = renew_promise(store, &promised, err);
     if (status == FM_OK)
         status = view_new(store, &store->view);
+    if (status == FM_OK && options->seal_in_background)
+        status = sealer_start(store);
     if (status != FM_OK)
         return status;
     if (!store->read_only)
@@ -331,6 +334,7 @@ void fm_store_close(struct fm_store *store)
 {
     if (store == NULL)
         return;
+    sealer_stop(store);
     for (uint32_t i = 0; i < store->table_count; i++)
         table_free(store->tables[i]);
     free(store->tables);
@@ -346,6 +350,7 @@ void fm_store_close(struct fm_store *store)
         (void)pthread_mutex_destroy(&store->define_lock);
         (void)pthread_cond_destroy(&store->append_done);
         (void)pthread_cond_destroy(&store->commit_done);
+        (void)pthread_cond_destroy(&store->seal_wanted);
     }
     free(store->dir);
     free(store);

@@ -25,8 +25,14 @@ void units_init(struct units *units, const struct table_state *state,
         .hot_bytes = FM_BUF_INIT(FM_BUF_BYTES_MAX),
     };
     while (units->segment < state->segment_count &&
-           state->segments->items[units->segment]->first_sequence < first)
+           state->segments->items[units->segment]->first_sequence +
+                   state->segments->items[units->segment]->rows <=
+               first)
         units->segment++;
+    /* Rows that were hot when `first` was taken down may be inside of a segment now. */
+    if (units->segment < state->segment_count &&
+        state->segments->items[units->segment]->first_sequence < first)
+        units->next = state->segments->items[units->segment]->first_sequence;
 }
 
 void units_deinit(struct units *units)

@@ -87,6 +87,25 @@ static size_t rows_at(uint64_t size)
     return mixed % 4 == 0 ? 2100 + mixed % 9000 : 1 + mixed % 50;
 }
 
+/* Hot rows become segments all the time. */
+static void *seal_for_ever(void *store)
+{
+    for (;;) {
+        enum fm_status status = fm_store_seal(store, "tests", "rows", NULL, NULL);
+
+        if (status != FM_OK && status != FM_BUSY)
+            _exit(5);
+    }
+}
+
+static void start_sealing(struct fm_store *store)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, seal_for_ever, store) != 0)
+        _exit(4);
+}
+
 /* The child: never returns. Its appends carry the size as the producer's sequence. */
 static void append_for_ever(const struct fixture *f, int pipe_fd)
 {
@@ -94,6 +113,7 @@ static void append_for_ever(const struct fixture *f, int pipe_fd)
     struct fm_table_info info = rows_info(store);
     uint64_t size = info.size;
 
+    start_sealing(store);
     for (;;) {
         size_t count = rows_at(size);
         struct fm_append_options options = {.has_producer = true,
@@ -299,6 +319,7 @@ static void append_together(const struct fixture *f, const int64_t next[WRITERS]
         if (pthread_create(&threads[i], NULL, append_ones, &writers[i]) != 0)
             _exit(4);
     }
+    start_sealing(store);
     for (;;)
         (void)pause();
 }

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/mman.h>
 
 #include <cmocka.h>
@@ -255,6 +256,32 @@ static void check_randomly(struct fixture *f, struct fm_snapshot *snapshot, size
     }
 }
 
+/* Sealing changes nothing that can be asked for. */
+static void seal_and_look(struct fixture *f, struct fm_snapshot *old, uint32_t id_bound)
+{
+    struct fm_snapshot *snapshot = NULL;
+    struct fm_table_info before = rows_info(f->store);
+    struct fm_table_info after;
+    uint64_t rows = 0;
+
+    assert_int_equal(fm_store_seal(f->store, "tests", "rows", &rows, &f->err), FM_OK);
+    after = rows_info(f->store);
+    assert_int_equal(rows, before.hot_rows);
+    assert_int_equal(after.hot_rows, 0);
+    assert_int_equal(after.size, before.size);
+    assert_int_equal(after.rows_latest, before.rows_latest);
+    assert_int_equal(after.recorded_at, before.recorded_at);
+    assert_true(fm_hash_equal(&after.root, &before.root));
+    check_randomly(f, old, f->model.count);
+    assert_int_equal(fm_snapshot_open(f->store, &snapshot, &f->err), FM_OK);
+    check_randomly(f, snapshot, f->model.count);
+    fm_snapshot_free(snapshot);
+    if (random_below(&f->random, 2) == 0)
+        append(f, 1 + random_below(&f->random, 60), id_bound);
+    fm_schema_free(before.schema);
+    fm_schema_free(after.schema);
+}
+
 static void run_history(struct fixture *f, uint32_t id_bound)
 {
     struct fm_snapshot *old = NULL;
@@ -281,6 +308,8 @@ static void run_history(struct fixture *f, uint32_t id_bound)
         }
         old = snapshot;
         old_size = f->model.count;
+        if (step % 4 == 3)
+            seal_and_look(f, old, id_bound);
         if (step % 7 == 6) {
             fm_snapshot_free(old);
             old = NULL;
@@ -304,6 +333,85 @@ static void test_random_history_of_few_keys(void **state)
 static void test_random_history_of_many_keys(void **state)
 {
     run_history(*state, 30000);
+}
+
+/* ---- Sealed rows ----------------------------------------------------------------------------- */
+
+static void check_every_time(struct fixture *f)
+{
+    struct fm_snapshot *snapshot = NULL;
+
+    assert_int_equal(fm_snapshot_open(f->store, &snapshot, &f->err), FM_OK);
+    for (size_t i = 0; i < f->model.count; i += 1 + i / 30) {
+        for (int less = 0; less < 2; less++) {
+            struct fm_scan_options options = {
+                .at = {FM_AT_TIMESTAMP, f->model.recorded_at[i] - less}};
+            size_t then = 0;
+
+            while (then < f->model.count && f->model.recorded_at[then] <= options.at.value)
+                then++;
+            check(f, snapshot, then, &options);
+        }
+    }
+    fm_snapshot_free(snapshot);
+}
+
+/* Many appends become one segment and stay as they were recorded; segments lie between others in
+ * the order of sequences. */
+static void test_sealed_runs(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_table_info info;
+
+    for (int i = 0; i < 40; i++)
+        append(f, 1 + random_below(&f->random, 3), 50);
+    append(f, 2500, 50);
+    for (int i = 0; i < 3; i++)
+        append(f, 2, 50);
+    append(f, 2100, 50);
+    append(f, 7, 50);
+    check_every_time(f);
+    assert_int_equal(fm_store_seal(f->store, "tests", "rows", NULL, &f->err), FM_OK);
+    info = rows_info(f->store);
+    assert_int_equal(info.segment_count, 5);
+    assert_int_equal(info.hot_rows, 0);
+    fm_schema_free(info.schema);
+    check_every_time(f);
+    append(f, 5, 50);
+    check_every_time(f);
+    reopen(f);
+    check_every_time(f);
+    assert_int_equal(fm_store_seal(f->store, "tests", "rows", NULL, &f->err), FM_OK);
+    check_every_time(f);
+}
+
+/* A dictionary made while rows were hot serves when they are a segment without one. */
+static void test_sealed_texts_keep_their_codes(void **state)
+{
+    struct fixture *f = *state;
+
+    for (int i = 0; i < 6; i++) {
+        struct row *rows = f->model.rows + f->model.count;
+        struct fm_snapshot *snapshot = NULL;
+        struct fm_scan_options options = {0};
+
+        for (size_t j = 0; j < 1900; j++) {
+            rows[j] = row_make(f->model.count + j);
+            (void)snprintf(rows[j].name, sizeof rows[j].name, "text-%zu", f->model.count + j);
+        }
+        rows_append(f->store, f->schema, rows, 1900, NULL);
+        f->model.count += 1900;
+        assert_int_equal(fm_snapshot_open(f->store, &snapshot, &f->err), FM_OK);
+        check(f, snapshot, f->model.count, &options);
+        if (i >= 4)
+            assert_int_equal(fm_store_seal(f->store, "tests", "rows", NULL, &f->err), FM_OK);
+        check(f, snapshot, f->model.count, &options);
+        fm_snapshot_free(snapshot);
+        assert_int_equal(fm_snapshot_open(f->store, &snapshot, &f->err), FM_OK);
+        check(f, snapshot, f->model.count, &options);
+        fm_snapshot_free(snapshot);
+    }
+    assert_int_equal(fm_store_seal(f->store, "tests", "nobody", NULL, &f->err), FM_NOTFOUND);
 }
 
 /* ---- Details --------------------------------------------------------------------------------- */
@@ -579,6 +687,9 @@ int main(void)
         TEST(test_random_history),
         TEST_KEYED(test_random_history_of_few_keys),
         TEST_KEYED(test_random_history_of_many_keys),
+        TEST(test_sealed_runs),
+        TEST_KEYED(test_sealed_runs),
+        TEST(test_sealed_texts_keep_their_codes),
         TEST(test_row_limits),
         TEST(test_batch_sizes),
         TEST(test_bad_options),
