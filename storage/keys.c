@@ -561,13 +561,25 @@ void hot_encode(struct fm_buf *out, const struct hot_value *value)
     value_seal(out, from);
 }
 
+/* Only memory that runs out is no damage. */
+static enum fm_status header_decode(struct fm_cursor *cursor, struct fm_fact_header *out)
+{
+    enum fm_status status = fm_fact_header_decode(cursor, out);
+
+    return status == FM_OK || status == FM_NOMEM ? status : FM_CORRUPT;
+}
+
 enum fm_status hot_decode(struct fm_span bytes, struct hot_value *out)
 {
     struct reader reader = reader_open(bytes);
+    enum fm_status status;
     uint32_t len;
 
-    if (reader.failed || fm_fact_header_decode(&reader.cursor, &out->header) != FM_OK)
+    if (reader.failed)
         return FM_CORRUPT;
+    status = header_decode(&reader.cursor, &out->header);
+    if (status != FM_OK)
+        return status;
     len = read_u32(&reader);
     if (reader.failed || fm_take_bytes(&reader.cursor, len, &out->batch) != FM_OK)
         return FM_CORRUPT;

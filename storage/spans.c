@@ -22,7 +22,8 @@ static enum fm_status take_span(struct fm_cursor *cursor, struct segment_span *o
     if (fm_take_uvarint(cursor, &rows) != FM_OK || rows == 0 || rows > FM_SEGMENT_ROWS)
         return FM_CORRUPT;
     out->rows = (uint32_t)rows;
-    return fm_fact_header_decode(cursor, &out->header) == FM_OK ? FM_OK : FM_CORRUPT;
+    enum fm_status status = fm_fact_header_decode(cursor, &out->header);
+    return status == FM_OK || status == FM_NOMEM ? status : FM_CORRUPT; /* As hot values do. */
 }
 
 enum fm_status spans_take(struct fm_cursor *cursor, uint32_t rows, struct segment_span **out,

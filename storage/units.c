@@ -80,10 +80,11 @@ static uint32_t batch_rows(struct fm_span batch)
 static enum fm_status take_hot(struct units *units, struct unit *out, struct fm_error *err)
 {
     struct unit unit = {.first_sequence = units->hot_first};
+    enum fm_status status = hot_decode(fm_buf_span(&units->hot_bytes), &unit.hot);
 
     units->has_hot = false;
-    if (hot_decode(fm_buf_span(&units->hot_bytes), &unit.hot) != FM_OK)
-        return fail_corrupt(units, units->hot_first, err);
+    if (status != FM_OK)
+        return status == FM_NOMEM ? status : fail_corrupt(units, units->hot_first, err);
     unit.rows = batch_rows(unit.hot.batch);
     if (unit.rows == 0 || unit.rows > FM_SMALL_APPEND_ROWS ||
         unit.hot.header.sequence != unit.first_sequence)
