@@ -451,7 +451,7 @@ static void test_random_operations(void **state)
     print_message("FM_SEED=%" PRIu64 "\n", f->random.state);
     begin_store(f);
     for (unsigned i = 0; i < steps; i++) {
-        if (i % 1000 == 0)
+        if (i % (steps / 4) == 0)
             print_message("step %u\n", i);
         step(f);
     }
