@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#define STEPS 4000u
+#define STEPS 3000u
 #define STEPS_LONG 1000000u
 #define ROWS_MAX 9000u /* Then a new store begins. */
 #define APPEND_MAX 2600u
