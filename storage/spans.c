@@ -44,8 +44,10 @@ enum fm_status spans_take(struct fm_cursor *cursor, uint32_t rows, struct segmen
         status = take_span(cursor, &spans[i]);
         sum += spans[i].rows;
     }
-    if (status != FM_OK || sum != rows)
-        return FM_CORRUPT;
+    if (status == FM_OK && sum != rows)
+        status = FM_CORRUPT;
+    if (status != FM_OK)
+        return status;
     *out = FM_TAKE(spans);
     *out_count = (uint32_t)count;
     return FM_OK;
