@@ -1,6 +1,6 @@
 /* The five queries of the demo through the mesh, beside DuckDB's own checkpointed file (warm, 2
  * threads; of load order and clustering order the faster). Runs alternate; medians are printed, the
- * last line is one JSON object (docs/architecture.md, "Benchmarks"). Started by scripts/bench.
+ * last line is one JSON object (scripts/bench --help gives its form). Started by scripts/bench.
  *
  *   bench_main NODE IDENTITY DATA_DIR WORK_DIR COMMIT QUERY.sql... */
 #include "include/folkmoot.h"
