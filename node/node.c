@@ -58,6 +58,7 @@ static enum fm_status open_store(struct fm_server *server, struct fm_error *err)
         .mesh = server->identity->charter.mesh,
         .node = server->identity->node.node,
         .cache_bytes = (size_t)server->config.cache_mib << 20,
+        .seal_in_background = true,
     };
 
     return fm_store_open(&options, &server->store, err);

@@ -48,7 +48,7 @@ enum fm_status append_find_producer(struct fm_append *append, bool *done, struct
         .durability = FM_DURABLE_FSYNC,
     };
     *done = true;
-    return FM_OK;
+    return store_settle(append->store, err);
 }
 
 /* ---- Begin --------------------------------------------------------------------------------- */
@@ -169,7 +169,7 @@ enum fm_status append_lock(struct fm_append *append, struct fm_error *err)
         return status;
     append->is_locked = true;
     (void)pthread_mutex_lock(&append->store->lock); /* Cannot fail. */
-    append->base = state_retain(table->state);
+    append->base = state_retain(table->written);
     (void)pthread_mutex_unlock(&append->store->lock);
     if (append->base->schema != append->schema)
         return fm_fail(err, FM_CONFLICT, "%s.%s got schema version %u meanwhile", table->domain,
@@ -184,6 +184,13 @@ enum fm_status append_lock(struct fm_append *append, struct fm_error *err)
     if (status == FM_OK && schema_is_keyed(append->schema))
         status = superseded_edit_new(append->base->superseded, &append->superseded);
     return status;
+}
+
+void append_unlock(struct fm_append *append)
+{
+    if (append->is_locked)
+        table_unlock_append(append->table);
+    append->is_locked = false;
 }
 
 enum fm_status append_hash(struct fm_append *append, const struct fm_batch *batch)
@@ -278,8 +285,7 @@ void fm_append_abort(struct fm_append *append)
     if (append->is_staged && store_usable(append->store, NULL) == FM_OK &&
         staged_undo(append->table, append->base, NULL) != FM_OK)
         store_poison(append->store);
-    if (append->is_locked)
-        table_unlock_append(append->table);
+    append_unlock(append);
     state_release(append->base);
     fm_buf_free(&append->subtrees);
     fm_leaf_encoder_free(append->leaves);

@@ -42,7 +42,7 @@ struct fm_append {
 
     /* From here on once the table is locked. */
     bool is_locked;
-    struct table_state *base;
+    struct table_state *base;     /* Perhaps not synced yet. */
     struct fm_fact_header header; /* Sequence: of the next row. */
     struct fm_leaf_encoder *leaves;
     uint8_t *hashes; /* FM_SEGMENT_ROWS leaf hashes. */
@@ -75,6 +75,7 @@ FM_MUST_USE enum fm_status append_find_producer(struct fm_append *append, bool *
                                                 struct fm_appended *first, struct fm_error *err);
 /* Lock the table, look once more whether the append may go on, fix sequence and time. */
 FM_MUST_USE enum fm_status append_lock(struct fm_append *append, struct fm_error *err);
+void append_unlock(struct fm_append *append);
 /* Leaf hashes of a batch of rows with the next sequences, into the tree. */
 FM_MUST_USE enum fm_status append_hash(struct fm_append *append, const struct fm_batch *batch);
 void piece_deinit(struct piece *piece);

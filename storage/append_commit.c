@@ -8,6 +8,7 @@ struct commit {
     struct fm_append *append;
     struct rocks_batch *batch;
     struct table_state *next;
+    struct pending_commit pending;
     struct fm_buf value; /* Scratch. */
 };
 
@@ -63,6 +64,7 @@ static enum fm_status put_hot(struct fm_append *append, const struct fm_batch *r
     hot_encode(&commit->value, &hot);
     append->header.sequence += rows->rows;
     commit->next->hot_rows += rows->rows;
+    commit->next->hot_values++;
     return put_value(commit, ROCKS_HOT, &key);
 }
 
@@ -225,12 +227,13 @@ static enum fm_status write_commit(struct fm_append *append, struct fm_appended 
     if (status != FM_OK)
         return status;
     what = commit_what_append(append->table->id, commit.next->tree.size, &commit.next->root);
-    status = store_commit(append->store, commit.batch, &what, err);
+    status = commit_write(append->store, commit.batch, &what, commit.next, &commit.pending, err);
     if (status != FM_OK)
         return status;
+    commit.next = NULL;        /* The store's now. */
     append->is_staged = false; /* Nothing to undo. */
-    state_publish(append->store, FM_TAKE(commit.next));
-    return FM_OK;
+    append_unlock(append);     /* The table's next append shares the sync. */
+    return commit_wait(append->store, &commit.pending, err);
 }
 
 static bool is_small(const struct fm_append *append)
@@ -259,7 +262,7 @@ enum fm_status append_commit(struct fm_append *append, struct fm_appended *out,
         return status;
     if (append->rows == 0 && !append->options.has_producer) {
         *out = describe(append, append->base);
-        return FM_OK;
+        return store_settle(append->store, err);
     }
     return write_commit(append, out, err);
 }

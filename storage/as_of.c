@@ -8,6 +8,29 @@
 
 #define CANDIDATES_MAX (8u << 20) /* Superseded rows looked at; 32 bytes each. */
 
+/* Rows of a segment up to a recorded time. */
+static enum fm_status rows_until(struct fm_snapshot *snapshot, const struct table_state *state,
+                                 const struct segment_value *segment, fm_us time, uint32_t *rows,
+                                 struct fm_error *err)
+{
+    FM_AUTO(fm_mem_freep) struct segment_span *loaded = NULL;
+    const struct segment_span *spans = NULL;
+    enum fm_status status;
+
+    *rows = 0;
+    if (segment->spans == NULL && segment->first_recorded_at > time)
+        return FM_OK;
+    if (segment->spans == NULL && segment->last_recorded_at <= time) {
+        *rows = segment->rows;
+        return FM_OK;
+    }
+    status = segment_spans(state, snapshot->rocks, segment, &loaded, &spans, err);
+    for (uint32_t i = 0;
+         status == FM_OK && i < segment->span_count && spans[i].header.recorded_at <= time; i++)
+        *rows += spans[i].rows;
+    return status;
+}
+
 /* Facts up to a recorded time. Times rise with sequences, so the first later one ends them. */
 static enum fm_status size_at_time(struct fm_snapshot *snapshot, const struct table_state *state,
                                    fm_us time, uint64_t *size, struct fm_error *err)
@@ -16,6 +39,7 @@ static enum fm_status size_at_time(struct fm_snapshot *snapshot, const struct ta
     struct unit unit;
     enum fm_status status = FM_OK;
     bool is_later = false;
+    uint32_t rows = 0;
 
     *size = 0;
     units_init(&units, state, snapshot->rocks, 0);
@@ -28,10 +52,9 @@ static enum fm_status size_at_time(struct fm_snapshot *snapshot, const struct ta
             *size += is_later ? 0 : unit.rows;
             continue;
         }
-        for (uint32_t i = 0; !is_later && i < unit.segment->span_count; i++) {
-            is_later = unit.segment->spans[i].header.recorded_at > time;
-            *size += is_later ? 0 : unit.segment->spans[i].rows;
-        }
+        status = rows_until(snapshot, state, unit.segment, time, &rows, err);
+        is_later = rows < unit.segment->rows;
+        *size += rows;
     }
     units_deinit(&units);
     return status == FM_NOTFOUND ? FM_OK : status;

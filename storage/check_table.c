@@ -301,12 +301,16 @@ static enum fm_status check_spans(struct table_check *t, struct segment_check *s
 {
     struct fm_batch_builder_options options = {
         .types = s->types, .column_count = s->schema->field_count, .encode = true};
+    FM_AUTO(fm_mem_freep) struct segment_span *loaded = NULL;
+    const struct segment_span *spans = NULL;
     enum fm_status status = fm_batch_builder_new(&options, &s->builder);
     uint32_t row = 0;
 
+    if (status == FM_OK)
+        status = segment_spans(t->state, NULL, s->segment, &loaded, &spans, &t->check->err);
     for (uint32_t i = 0; status == FM_OK && i < s->segment->span_count; i++) {
-        struct fm_fact_header header = s->segment->spans[i].header;
-        uint32_t end = row + s->segment->spans[i].rows;
+        struct fm_fact_header header = spans[i].header;
+        uint32_t end = row + spans[i].rows;
 
         if (header.sequence != s->segment->first_sequence + row)
             return fm_fail(&t->check->err, FM_CORRUPT,

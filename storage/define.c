@@ -200,6 +200,7 @@ static enum fm_status define_new(struct definition *definition, struct fm_error 
     if (status != FM_OK)
         return status;
     table->state->schema = schema;
+    table->written = state_retain(table->state);
     definition->schema = table->schemas[0];
     status = commit_definition(definition, id, table->state, err);
     definition->schema = NULL;
@@ -256,7 +257,9 @@ static enum fm_status define_existing(struct definition *definition, struct tabl
 
     if (status != FM_OK)
         return status;
-    status = check_version(table, definition, definition->value.epoch, &done, err);
+    status = store_settle(table->store, err); /* The table's state is the one written last. */
+    if (status == FM_OK)
+        status = check_version(table, definition, definition->value.epoch, &done, err);
     current = table->schemas[table->schema_count - 1];
     is_new = definition->schema->version > current->version;
     if (status == FM_OK && !done)

@@ -230,13 +230,14 @@ static enum fm_status add_hot(struct texts *texts, const struct table_state *sta
 }
 
 static enum fm_status collect(struct texts *texts, const struct table_state *state,
-                              const struct fm_field *field, uint64_t covered, struct fm_error *err)
+                              const struct rocks_snapshot *snapshot, const struct fm_field *field,
+                              uint64_t covered, struct fm_error *err)
 {
     struct units units;
     struct unit unit;
     enum fm_status status = FM_OK;
 
-    units_init(&units, state, NULL, covered);
+    units_init(&units, state, snapshot, covered);
     while (status == FM_OK) {
         status = units_next(&units, &unit, err);
         if (status == FM_OK)
@@ -315,6 +316,7 @@ static enum fm_status make_generation(struct texts *texts, uint64_t generation,
 
 static enum fm_status extend(struct table_dictionaries *dictionaries,
                              struct field_dictionary *field, const struct table_state *state,
+                             const struct rocks_snapshot *snapshot,
                              const struct fm_field *described, struct fm_error *err)
 {
     FM_AUTO(texts_deinit)
@@ -327,7 +329,7 @@ static enum fm_status extend(struct table_dictionaries *dictionaries,
         for (uint32_t i = 0; status == FM_OK && i < described->type.label_count; i++)
             status = texts_add(&texts, fm_span_str(described->type.labels[i]));
     } else {
-        status = collect(&texts, state, described, field->covered_size, err);
+        status = collect(&texts, state, snapshot, described, field->covered_size, err);
     }
     if (status == FM_OK && texts.count > 0)
         status = make_generation(&texts, dictionaries->last_generation + 1, &next);
@@ -368,7 +370,8 @@ static enum fm_status field_of(struct table_dictionaries *dictionaries, uint32_t
     return FM_OK;
 }
 
-enum fm_status table_dictionary_get(const struct table_state *state, uint32_t position,
+enum fm_status table_dictionary_get(const struct table_state *state,
+                                    const struct rocks_snapshot *snapshot, uint32_t position,
                                     struct table_dictionary **out, struct fm_error *err)
 {
     struct table_dictionaries *dictionaries = state->table->dictionaries;
@@ -383,7 +386,7 @@ enum fm_status table_dictionary_get(const struct table_state *state, uint32_t po
     (void)pthread_mutex_lock(&dictionaries->lock); /* Cannot fail: a plain, initialised mutex. */
     status = field_of(dictionaries, described->id, &field);
     if (status == FM_OK && !field->has_none && field->covered_size < state->tree.size)
-        status = extend(dictionaries, field, state, described, err);
+        status = extend(dictionaries, field, state, snapshot, described, err);
     if (status == FM_OK && field->current != NULL) {
         atomic_fetch_add(&field->current->references, 1);
         *out = field->current;

@@ -28,8 +28,9 @@ void table_dictionaries_free(struct table_dictionaries *dictionaries);
 
 /* The dictionary that holds all values of the field at `position` of the state's schema, retained;
  * NULL in `*out` when it has none. FM_CORRUPT: a stored value that had to be read is damaged. */
-FM_MUST_USE enum fm_status table_dictionary_get(const struct table_state *state, uint32_t position,
-                                                struct table_dictionary **out,
+FM_MUST_USE enum fm_status table_dictionary_get(const struct table_state *state,
+                                                const struct rocks_snapshot *snapshot,
+                                                uint32_t position, struct table_dictionary **out,
                                                 struct fm_error *err);
 
 #endif

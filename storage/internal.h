@@ -3,9 +3,12 @@
  * Life: a store owns its tables until it is closed; a table owns its schemas and segment records as
  * long. What changes with each commit is in an immutable, counted `struct table_state`; readers
  * hold the one they began with.
- * Locks: `lock` guards the registry, each table's `state`, `schema` and `is_appending`, and the
- * flags. `commit_lock` orders commits (RocksDB write, slots) and is taken before `lock`, never
- * after. Dictionaries (dictionary.h) and the arena (arena.h) have their own locks, taken last. */
+ * Commits are written one by one and synced in groups (commit.c): a table's `written` state is what
+ * the next append builds on, its `state` is synced and what readers get. RocksDB's snapshot that
+ * goes with all tables' `state` is the store's `view`.
+ * Locks: `lock` guards the registry, each table's `state`, `written`, `schema` and `is_appending`,
+ * `view` and the flags. `commit_lock` orders commits and is taken before `lock`, never after.
+ * Dictionaries (dictionary.h) and the arena (arena.h) have their own locks, taken last. */
 #ifndef FM_STORAGE_INTERNAL_H
 #define FM_STORAGE_INTERNAL_H
 
@@ -22,9 +25,13 @@
 #define TABLES_MAX 65536u
 #define STORE_APPEND_WAIT_MS 5000
 #define STORE_RESERVE_BYTES (16u << 20)
+/* Commits written and not synced. Either slot, at worst two groups behind the store, must still
+ * find its commit's digest. */
+#define COMMITS_UNSYNCED_MAX 64u
+_Static_assert(2 * COMMITS_UNSYNCED_MAX < KEYS_COMMITS_KEPT, "a slot finds its commit");
 
 /* Segment records in sequence order. Shared by all states of a table: a state sees the first
- * `segment_count`; the only writer (the table's append) adds behind that. */
+ * `segment_count`; the only writer (who has the table's append lock) adds behind that. */
 struct segment_list {
     atomic_uint references;
     uint32_t capacity;
@@ -39,8 +46,10 @@ struct table {
     char domain[FM_NAME_MAX + 1];
     char name[FM_NAME_MAX + 1];
     struct table_value value;
-    struct table_state *state; /* The latest. */
-    bool is_appending;         /* One append has the table to itself. */
+    struct table_state *state;   /* The latest that is synced. */
+    struct table_state *written; /* The latest, perhaps not synced yet. */
+    bool is_appending;           /* One append has the table to itself. */
+    bool is_sealing;             /* One thread makes segments of its hot rows. */
     uint32_t schema_count;
     struct fm_schema **schemas; /* By rising version; the last is the current one. */
     uint32_t segment_capacity;
@@ -56,12 +65,26 @@ struct table_state {
     uint32_t epoch;
     fm_us recorded_at;
     uint64_t hot_rows;
+    uint64_t hot_values; /* That they are in. */
     uint64_t next_segment;
     uint32_t segment_count;
     struct segment_list *segments;
     struct superseded *superseded;
     struct fm_hash root;
     struct fm_tree tree; /* Its size is the table's. */
+};
+
+/* RocksDB as it was when a group of commits was synced. */
+struct store_view {
+    atomic_uint references;
+    struct rocks_snapshot *rocks;
+};
+
+/* A commit between its write and its sync; stays where it is until commit_wait(). */
+struct pending_commit {
+    uint64_t number;
+    struct table_state *next; /* To be published with the sync; then the one before. May be NULL. */
+    struct pending_commit *link;
 };
 
 struct fm_store {
@@ -75,9 +98,20 @@ struct fm_store {
     struct arena *arena;
     pthread_mutex_t define_lock; /* One definition at a time. Taken first. */
     pthread_mutex_t commit_lock;
-    struct tip_value tip; /* Under commit_lock. */
+    pthread_cond_t commit_done;
+    struct tip_value tip;           /* Under commit_lock, like these: what was written last, */
+    uint64_t synced;                /* what was acknowledged last, */
+    struct pending_commit *pending; /* those in between, the oldest first, */
+    struct pending_commit **pending_end;
+    bool is_syncing;         /* one of their threads syncs for all, */
+    struct fm_error failure; /* and why a write or sync failed. */
     pthread_mutex_t lock;
+    struct store_view *view; /* Under lock. */
     pthread_cond_t append_done;
+    pthread_cond_t seal_wanted; /* Of the sealing thread (seal.c), like these, under lock. */
+    pthread_t sealer;
+    bool has_sealer;
+    bool stop_sealer;
     bool has_locks;
     bool read_only; /* Set before anybody else sees the store. */
     bool poisoned;  /* Under lock: a sync failed, so what is stored is unknown. */
@@ -95,10 +129,10 @@ FM_DEFINE_FREEP(state_releasep, struct table_state, state_release)
 struct table_state *state_latest(struct fm_store *store, const char *domain, const char *table);
 /* A copy to change before it is published: references are the copy's own. */
 FM_MUST_USE enum fm_status state_copy(const struct table_state *state, struct table_state **out);
-/* Add a segment behind the last; the table takes it over only when FM_OK is returned. */
+/* Add a segment where it belongs; the table takes it over only when FM_OK is returned. */
 FM_MUST_USE enum fm_status state_add_segment(struct table_state *state,
                                              struct segment_value *segment);
-/* Make `state` the table's latest; takes over the reference. */
+/* Make `state` the table's latest, synced already; takes over the reference. */
 void state_publish(struct fm_store *store, struct table_state *state);
 void state_to_value(const struct table_state *state, struct state_value *out);
 FM_MUST_USE enum fm_status state_info(const struct table_state *state, struct fm_table_info *out);
@@ -120,6 +154,14 @@ bool schema_is_keyed(const struct fm_schema *schema);
 /* Position of the field with this id, or -1. */
 int64_t schema_position(const struct fm_schema *schema, uint32_t field_id);
 
+/* ---- seal.c ---------------------------------------------------------------------------------- */
+
+/* A thread that seals what state_wants_seal() is true of. */
+FM_MUST_USE enum fm_status sealer_start(struct fm_store *store);
+void sealer_stop(struct fm_store *store);
+/* So many hot rows, or values, that scans are better off with a segment. */
+bool state_wants_seal(const struct table_state *state);
+
 /* ---- load.c: what an opened RocksDB holds, into memory --------------------------------------- */
 
 FM_MUST_USE enum fm_status store_load(struct fm_store *store, struct fm_error *err);
@@ -128,10 +170,26 @@ FM_MUST_USE enum fm_status store_add_table(struct fm_store *store, struct table 
 
 /* ---- commit.c -------------------------------------------------------------------------------- */
 
-/* Write the batch as the next commit, synced, and then the slots. After a failure the store is
- * poisoned: it is unknown whether the commit is there. */
+/* Write the batch as the next commit, and sync it, then the slots. After a failure of either the
+ * store is poisoned: it is unknown whether the commit is there. */
 FM_MUST_USE enum fm_status store_commit(struct fm_store *store, struct rocks_batch *batch,
                                         const struct commit_what *what, struct fm_error *err);
+/* The same in two steps. With `next`, its table's append lock is held for the first: taken over
+ * when FM_OK is returned, it is what the table's next append builds on at once, and what readers
+ * get from the sync on. FM_NOMEM: nothing was written. */
+FM_MUST_USE enum fm_status commit_write(struct fm_store *store, struct rocks_batch *batch,
+                                        const struct commit_what *what, struct table_state *next,
+                                        struct pending_commit *pending, struct fm_error *err);
+FM_MUST_USE enum fm_status commit_wait(struct fm_store *store, struct pending_commit *pending,
+                                       struct fm_error *err);
+/* Wait until everything written so far is synced: who is told of it takes it for kept. */
+FM_MUST_USE enum fm_status store_settle(struct fm_store *store, struct fm_error *err);
+
+/* What RocksDB held at the last sync, retained. Readers use nothing newer. */
+struct store_view *store_view(struct fm_store *store);
+void view_release(struct store_view *view); /* NULL is fine. */
+FM_DEFINE_FREEP(view_releasep, struct store_view, view_release)
+FM_MUST_USE enum fm_status view_new(struct fm_store *store, struct store_view **out);
 /* FM_IO when a sync failed before. */
 FM_MUST_USE enum fm_status store_usable(struct fm_store *store, struct fm_error *err);
 /* From now on every write is refused: what is stored is not known any more. */

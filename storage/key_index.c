@@ -152,7 +152,7 @@ enum fm_status key_index_find(struct table *table, const struct rocks_snapshot *
 
     if (status != FM_OK)
         return status;
-    /* At most one append lies beyond a snapshot: its entry names the row before it. */
+    /* At most one append, a staged one, lies beyond a snapshot: its entry names the row before. */
     *out = entry.sequence < size ? entry.sequence : entry.previous;
     return *out < size ? FM_OK : FM_NOTFOUND;
 }

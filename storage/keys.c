@@ -118,6 +118,14 @@ struct key key_subtree(uint32_t table, uint8_t level, uint64_t index)
     return key;
 }
 
+struct key key_spans(uint32_t table, uint64_t segment)
+{
+    struct key key = key_table(KEYS_SEGMENT_SPANS, table);
+
+    put_u64(&key, segment);
+    return key;
+}
+
 struct key key_producer(uint32_t table, const uint8_t producer_id[16])
 {
     struct key key = key_prefix(table);
@@ -383,6 +391,16 @@ struct commit_what commit_what_define(uint32_t table, uint32_t epoch, const stru
     return what;
 }
 
+struct commit_what commit_what_seal(uint32_t table, uint64_t first_sequence, uint32_t rows)
+{
+    struct commit_what what = {.len = 1, .bytes = {4}};
+
+    what_put(&what, &table, sizeof table);
+    what_put(&what, &first_sequence, sizeof first_sequence);
+    what_put(&what, &rows, sizeof rows);
+    return what;
+}
+
 struct commit_what commit_what_record(struct fm_span key, struct fm_span value)
 {
     struct commit_what what = {.len = 1, .bytes = {3}};
@@ -543,13 +561,25 @@ void hot_encode(struct fm_buf *out, const struct hot_value *value)
     value_seal(out, from);
 }
 
+/* Only memory that runs out is no damage. */
+static enum fm_status header_decode(struct fm_cursor *cursor, struct fm_fact_header *out)
+{
+    enum fm_status status = fm_fact_header_decode(cursor, out);
+
+    return status == FM_OK || status == FM_NOMEM ? status : FM_CORRUPT;
+}
+
 enum fm_status hot_decode(struct fm_span bytes, struct hot_value *out)
 {
     struct reader reader = reader_open(bytes);
+    enum fm_status status;
     uint32_t len;
 
-    if (reader.failed || fm_fact_header_decode(&reader.cursor, &out->header) != FM_OK)
+    if (reader.failed)
         return FM_CORRUPT;
+    status = header_decode(&reader.cursor, &out->header);
+    if (status != FM_OK)
+        return status;
     len = read_u32(&reader);
     if (reader.failed || fm_take_bytes(&reader.cursor, len, &out->batch) != FM_OK)
         return FM_CORRUPT;
@@ -592,6 +622,9 @@ enum fm_status bounds_decode(struct fm_cursor *cursor, struct bounds *out)
     return FM_OK;
 }
 
+/* Flags of a segment's record. 0x01 is reserved: rows are in sequence order without it. */
+#define SEGMENT_SPANS_OUTSIDE 0x02u
+
 void segment_value_encode(struct fm_buf *out, const struct segment_value *value)
 {
     size_t from = out->len;
@@ -600,11 +633,13 @@ void segment_value_encode(struct fm_buf *out, const struct segment_value *value)
     fm_buf_put_u64(out, value->first_sequence);
     fm_buf_put_u32(out, value->rows);
     fm_buf_put_u32(out, value->schema_version);
-    fm_buf_put_u8(out, 0); /* Flags, reserved: rows are in sequence order. */
-    fm_buf_put_uvarint(out, value->span_count);
-    for (uint32_t i = 0; i < value->span_count; i++) {
-        fm_buf_put_uvarint(out, value->spans[i].rows);
-        fm_fact_header_encode(out, &value->spans[i].header);
+    fm_buf_put_u8(out, value->spans == NULL ? SEGMENT_SPANS_OUTSIDE : 0);
+    if (value->spans != NULL) {
+        spans_put(out, value->spans, value->span_count);
+    } else {
+        fm_buf_put_u64(out, (uint64_t)value->first_recorded_at);
+        fm_buf_put_u64(out, (uint64_t)value->last_recorded_at);
+        fm_buf_put_uvarint(out, value->span_count);
     }
     fm_buf_put_uvarint(out, value->field_count);
     for (uint32_t i = 0; i < value->field_count; i++) {
@@ -621,26 +656,17 @@ void segment_value_encode(struct fm_buf *out, const struct segment_value *value)
     value_seal(out, from);
 }
 
-static enum fm_status read_spans(struct reader *reader, struct segment_value *out)
+static enum fm_status read_spans(struct reader *reader, uint8_t flags, struct segment_value *out)
 {
-    uint64_t sum = 0;
-
-    out->span_count = (uint32_t)read_uvarint(reader, FM_SEGMENT_ROWS);
-    if (reader->failed || out->span_count == 0 || out->span_count > fm_cursor_left(&reader->cursor))
+    if (reader->failed)
         return FM_CORRUPT;
-    out->spans = calloc(out->span_count, sizeof *out->spans);
-    if (out->spans == NULL)
-        return FM_NOMEM;
-    for (uint32_t i = 0; i < out->span_count; i++) {
-        struct segment_span *span = &out->spans[i];
-
-        span->rows = (uint32_t)read_uvarint(reader, FM_SEGMENT_ROWS);
-        if (reader->failed || span->rows == 0 ||
-            fm_fact_header_decode(&reader->cursor, &span->header) != FM_OK)
-            return FM_CORRUPT;
-        sum += span->rows;
-    }
-    return sum == out->rows ? FM_OK : FM_CORRUPT;
+    if ((flags & SEGMENT_SPANS_OUTSIDE) == 0)
+        return spans_take(&reader->cursor, out->rows, &out->spans, &out->span_count);
+    out->first_recorded_at = (fm_us)read_u64(reader);
+    out->last_recorded_at = (fm_us)read_u64(reader);
+    out->span_count = (uint32_t)read_uvarint(reader, out->rows);
+    return out->span_count == 0 || out->first_recorded_at > out->last_recorded_at ? FM_CORRUPT
+                                                                                  : FM_OK;
 }
 
 static enum fm_status read_fields(struct reader *reader, struct segment_value *out)
@@ -678,10 +704,10 @@ enum fm_status segment_value_decode(struct fm_span bytes, struct segment_value *
     value.rows = read_u32(&reader);
     value.schema_version = read_u32(&reader);
     flags = read_u8(&reader);
-    if (reader.failed || flags != 0 || value.rows == 0 || value.rows > FM_SEGMENT_ROWS ||
-        value.first_sequence > INT64_MAX)
+    if (reader.failed || (flags & ~SEGMENT_SPANS_OUTSIDE) != 0 || value.rows == 0 ||
+        value.rows > FM_SEGMENT_ROWS || value.first_sequence > INT64_MAX)
         return FM_CORRUPT;
-    status = read_spans(&reader, &value);
+    status = read_spans(&reader, flags, &value);
     if (status == FM_OK)
         status = read_fields(&reader, &value);
     if (status == FM_OK)

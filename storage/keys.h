@@ -25,9 +25,10 @@
 #define KEYS_SEGMENT_COLUMN 2u /* u32 table, u64 segment, u32 field id */
 #define KEYS_SEGMENT_WINDOW 3u /* u32 table, u64 window */
 #define KEYS_SEGMENT_TREE 4u   /* u32 table, u8 level, u64 index */
+#define KEYS_SEGMENT_SPANS 5u  /* u32 table, u64 segment */
 
 #define KEYS_INDEX_INLINE_MAX 256u /* Longer primary keys are stored by their hash. */
-#define KEYS_COMMITS_KEPT 64u      /* How far back a slot may be behind the store. */
+#define KEYS_COMMITS_KEPT 256u     /* How far back a slot may be behind the store. */
 #define KEYS_RECORD_KEY_MAX 1024u
 #define KEYS_WINDOW_BITS 16u /* A bitmap of superseded rows covers 2^16 sequences. */
 
@@ -50,6 +51,7 @@ struct key key_segment(uint32_t table, uint64_t first_sequence);
 struct key key_column(uint32_t table, uint64_t segment, uint32_t field_id);
 struct key key_window(uint32_t table, uint64_t window);
 struct key key_subtree(uint32_t table, uint8_t level, uint64_t index);
+struct key key_spans(uint32_t table, uint64_t segment);
 struct key key_producer(uint32_t table, const uint8_t producer_id[16]);
 /* `canonical`: the canonical bytes of the key's fields, one after the other. */
 struct key key_index(uint32_t table, struct fm_span canonical);
@@ -96,6 +98,7 @@ struct commit_what {
 };
 struct commit_what commit_what_append(uint32_t table, uint64_t size, const struct fm_hash *root);
 struct commit_what commit_what_define(uint32_t table, uint32_t epoch, const struct fm_hash *schema);
+struct commit_what commit_what_seal(uint32_t table, uint64_t first_sequence, uint32_t rows);
 struct commit_what commit_what_record(struct fm_span key, struct fm_span value);
 void commit_chain(struct fm_hash *digest, uint64_t number, const struct commit_what *what);
 
@@ -188,13 +191,22 @@ struct segment_span {
     struct fm_fact_header header;
 };
 
+/* spans.c: spans as they are in a segment's record; their rows sum up to `rows`. */
+void spans_put(struct fm_buf *out, const struct segment_span *spans, uint32_t count);
+FM_MUST_USE enum fm_status spans_take(struct fm_cursor *cursor, uint32_t rows,
+                                      struct segment_span **out, uint32_t *out_count);
+
+#define SEGMENT_SPANS_INLINE_MAX 4u /* More have a value of their own (spans.h). */
+
 struct segment_value {
     uint64_t id;
     uint64_t first_sequence; /* Also in the key. */
     uint32_t rows;
     uint32_t schema_version;
-    uint32_t span_count; /* >= 1; their rows sum up to `rows`. */
-    struct segment_span *spans;
+    uint32_t span_count;        /* >= 1; their rows sum up to `rows`. */
+    struct segment_span *spans; /* NULL: they are in a value of their own, and here is only */
+    fm_us first_recorded_at;    /* when the first */
+    fm_us last_recorded_at;     /* and the last was recorded. */
     uint32_t field_count;
     struct segment_field *fields; /* In the schema's order. */
 };

@@ -7,6 +7,7 @@
 
 struct leaf_reading {
     const struct table_state *state;
+    const struct rocks_snapshot *snapshot; /* May be NULL. */
     uint64_t first;
     uint64_t end;
     const struct fm_schema *schema; /* Of `encoder`; NULL: none yet. */
@@ -127,6 +128,8 @@ static enum fm_status read_segment(struct leaf_reading *reading,
                                    uint32_t count)
 {
     FM_AUTO(fm_buf_free) struct fm_buf bytes = FM_BUF_INIT(FM_BATCH_BYTES_MAX);
+    FM_AUTO(fm_mem_freep) struct segment_span *loaded = NULL;
+    const struct segment_span *spans = NULL;
     const struct fm_schema *schema = NULL;
     struct fm_batch batch;
     uint32_t span_first = 0;
@@ -136,8 +139,11 @@ static enum fm_status read_segment(struct leaf_reading *reading,
         status = use_schema(reading, schema);
     if (status == FM_OK)
         status = gather(reading, segment, row, count, &bytes, &batch);
+    if (status == FM_OK)
+        status = segment_spans(reading->state, reading->snapshot, segment, &loaded, &spans,
+                               reading->err);
     for (uint32_t i = 0; status == FM_OK && i < segment->span_count; i++) {
-        const struct segment_span *span = &segment->spans[i];
+        const struct segment_span *span = &spans[i];
         uint32_t from = span_first > row ? span_first : row;
         uint32_t to = span_first + span->rows;
 
@@ -190,14 +196,13 @@ static enum fm_status find_unit(const struct table_state *state,
     return status == FM_NOTFOUND ? FM_OK : status;
 }
 
-static enum fm_status read_units(struct leaf_reading *reading,
-                                 const struct rocks_snapshot *snapshot, uint64_t at)
+static enum fm_status read_units(struct leaf_reading *reading, uint64_t at)
 {
     struct units units;
     struct unit unit;
     enum fm_status status = FM_OK;
 
-    units_init(&units, reading->state, snapshot, at);
+    units_init(&units, reading->state, reading->snapshot, at);
     while (status == FM_OK && units.next < reading->end) {
         uint64_t from, to;
 
@@ -219,17 +224,17 @@ static enum fm_status read_units(struct leaf_reading *reading,
     return status;
 }
 
-static enum fm_status read_leaves(struct leaf_reading *reading,
-                                  const struct rocks_snapshot *snapshot)
+static enum fm_status read_leaves(struct leaf_reading *reading)
 {
     const struct table *table = reading->state->table;
     uint64_t at = 0;
-    enum fm_status status = find_unit(reading->state, snapshot, reading->first, &at, reading->err);
+    enum fm_status status =
+        find_unit(reading->state, reading->snapshot, reading->first, &at, reading->err);
 
     fm_assert(reading->first < reading->end);
     fm_assert(reading->end <= reading->state->tree.size);
     if (status == FM_OK)
-        status = read_units(reading, snapshot, at);
+        status = read_units(reading, at);
     fm_leaf_encoder_free(reading->encoder);
     if (status == FM_NOTFOUND || status == FM_MALFORMED)
         return fm_fail(reading->err, FM_CORRUPT,
@@ -243,9 +248,13 @@ enum fm_status stored_leaf_hashes(const struct table_state *state,
                                   const struct rocks_snapshot *snapshot, uint64_t first,
                                   uint32_t count, uint8_t *out, struct fm_error *err)
 {
-    struct leaf_reading reading = {
-        .state = state, .first = first, .end = first + count, .hashes = out, .err = err};
-    enum fm_status status = read_leaves(&reading, snapshot);
+    struct leaf_reading reading = {.state = state,
+                                   .snapshot = snapshot,
+                                   .first = first,
+                                   .end = first + count,
+                                   .hashes = out,
+                                   .err = err};
+    enum fm_status status = read_leaves(&reading);
 
     if (status == FM_OK)
         fm_assert(reading.hashes == out + (size_t)count * FM_HASH_BYTES);
@@ -255,8 +264,12 @@ enum fm_status stored_leaf_hashes(const struct table_state *state,
 enum fm_status stored_leaf(const struct table_state *state, const struct rocks_snapshot *snapshot,
                            uint64_t sequence, struct fm_buf *out, struct fm_error *err)
 {
-    struct leaf_reading reading = {
-        .state = state, .first = sequence, .end = sequence + 1, .leaf = out, .err = err};
+    struct leaf_reading reading = {.state = state,
+                                   .snapshot = snapshot,
+                                   .first = sequence,
+                                   .end = sequence + 1,
+                                   .leaf = out,
+                                   .err = err};
 
-    return read_leaves(&reading, snapshot);
+    return read_leaves(&reading);
 }

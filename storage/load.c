@@ -119,6 +119,27 @@ static enum fm_status load_windows(struct table_state *state, struct fm_error *e
     return FM_OK;
 }
 
+/* Sealing keeps them few. */
+static enum fm_status count_hot(struct table_state *state, struct fm_error *err)
+{
+    FM_AUTO(rocks_iterator_freep) struct rocks_iterator *iterator = NULL;
+    struct key first = key_hot(state->table->id, 0);
+    struct key end = key_hot(state->table->id, state->tree.size);
+    enum fm_status status;
+
+    if (state->hot_rows == 0)
+        return FM_OK;
+    status = rocks_iterator_new(state->table->store->rocks, NULL, ROCKS_HOT, key_span(&first),
+                                key_span(&end), &iterator);
+    while (status == FM_OK) {
+        struct fm_span key, value;
+
+        status = rocks_iterator_next(iterator, &key, &value, err);
+        state->hot_values += status == FM_OK;
+    }
+    return status == FM_NOTFOUND ? FM_OK : status;
+}
+
 static enum fm_status load_state(struct table *table, struct fm_error *err)
 {
     FM_AUTO(state_releasep) struct table_state *state = calloc(1, sizeof *state);
@@ -146,6 +167,8 @@ static enum fm_status load_state(struct table *table, struct fm_error *err)
     status = load_segments(state, err);
     if (status == FM_OK)
         status = load_windows(state, err);
+    if (status == FM_OK)
+        status = count_hot(state, err);
     if (status != FM_OK)
         return status;
     if (state->segment_count != value.segment_count ||

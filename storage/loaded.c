@@ -1,5 +1,6 @@
 /* Columns of segments, decoded for reading, in the arena where possible. */
 #include "storage/reading.h"
+#include "storage/spans.h"
 
 #include "core/assert.h"
 
@@ -61,6 +62,34 @@ void stored_column_close(struct stored_column *stored)
     rocks_pin_release(&stored->pin);
 }
 
+enum fm_status segment_spans(const struct table_state *state, const struct rocks_snapshot *snapshot,
+                             const struct segment_value *segment, struct segment_span **loaded,
+                             const struct segment_span **out, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf value = FM_BUF_INIT(0);
+    struct key key = key_spans(state->table->id, segment->id);
+    uint32_t count = segment->span_count;
+    enum fm_status status = FM_OK;
+
+    *loaded = NULL;
+    if (segment->spans == NULL) {
+        status = rocks_get(state->table->store->rocks, snapshot, ROCKS_SEGMENTS, key_span(&key),
+                           &value, err);
+        if (status == FM_OK)
+            status = spans_decode(fm_buf_span(&value), segment->rows, loaded, &count);
+    }
+    if (status == FM_NOTFOUND || status == FM_CORRUPT || count != segment->span_count)
+        return fm_fail(err, FM_CORRUPT,
+                       "%s.%s: the headers of facts %llu to %llu are damaged or missing; restore "
+                       "the folder from a backup",
+                       state->table->domain, state->table->name,
+                       (unsigned long long)segment->first_sequence,
+                       (unsigned long long)(segment->first_sequence + segment->rows - 1));
+    if (status == FM_OK)
+        *out = segment->spans != NULL ? segment->spans : *loaded;
+    return status;
+}
+
 void loaded_release(struct loaded *loaded)
 {
     if (loaded->pin.file != NULL)
@@ -78,7 +107,7 @@ static enum fm_status make_remap(const struct column *column,
     uint32_t code = 0;
 
     if (column->encoding != FM_ENC_DICTIONARY && column->encoding != FM_ENC_CONSTANT)
-        return FM_CORRUPT; /* A dictionary exists only where no segment is plain. */
+        return FM_CORRUPT;
     codes = calloc(count, sizeof *codes);
     if (codes == NULL)
         return FM_NOMEM;
@@ -109,6 +138,30 @@ static enum fm_status make_remap(const struct column *column,
     return FM_OK;
 }
 
+/* A column with too many texts for a dictionary of its own, in codes of the table's: a table has
+ * one still when it was made while these rows were hot, or for the labels of an enum. */
+static enum fm_status recode_texts(const struct table_dictionary *dictionary,
+                                   const struct fm_field *field, struct fm_buf *bytes)
+{
+    FM_AUTO(fm_batch_builder_freep) struct fm_batch_builder *builder = NULL;
+    FM_AUTO(fm_buf_free) struct fm_buf texts = *bytes;
+    const struct fm_type *type = &field->type;
+    const struct fm_dictionary *outside = &dictionary->dictionary;
+    struct fm_batch_builder_options options = {
+        .types = &type, .column_count = 1, .dictionaries = &outside, .encode = true};
+    struct fm_batch batch;
+    enum fm_status status = fm_batch_builder_new(&options, &builder);
+
+    *bytes = FM_BUF_INIT(FM_BATCH_BYTES_MAX);
+    if (status == FM_OK)
+        status = fm_batch_view_trusted(fm_buf_span(&texts), &batch);
+    if (status == FM_OK)
+        status = fm_batch_put_rows(builder, 0, &batch, 0, NULL, 0, batch.rows, NULL);
+    if (status == FM_OK)
+        status = fm_batch_builder_finish(builder, 0, bytes);
+    return status == FM_INVALID ? FM_CORRUPT : status;
+}
+
 enum fm_status load_blocks(const struct table_state *state, const struct segment_value *segment,
                            const struct fm_field *field, struct stored_column *stored,
                            const struct table_dictionary *dictionary, uint32_t first,
@@ -117,7 +170,8 @@ enum fm_status load_blocks(const struct table_state *state, const struct segment
     FM_AUTO(fm_mem_freep) uint32_t *codes = NULL;
     FM_AUTO(loaded_release) struct loaded loaded = {.bytes = FM_BUF_INIT(FM_BATCH_BYTES_MAX)};
     struct column_remap remap = {0};
-    bool use_remap = dictionary != NULL && !stored->column.all_null;
+    bool has_codes = dictionary != NULL && !stored->column.all_null;
+    bool use_remap = has_codes && stored->column.encoding != FM_ENC_PLAIN;
     enum fm_status status = FM_OK;
 
     if (use_remap) {
@@ -129,6 +183,8 @@ enum fm_status load_blocks(const struct table_state *state, const struct segment
     if (status == FM_OK)
         status =
             column_decode(&stored->column, first, count, use_remap ? &remap : NULL, &loaded.bytes);
+    if (status == FM_OK && has_codes && !use_remap)
+        status = recode_texts(dictionary, field, &loaded.bytes);
     if (status == FM_OK)
         status = fm_batch_view_trusted(fm_buf_span(&loaded.bytes), &loaded.batch);
     if (status != FM_OK)

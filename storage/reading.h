@@ -17,8 +17,9 @@ struct leaf_cache; /* prove.c */
 struct fm_snapshot { /* Scans hold references too. */
     atomic_uint references;
     struct fm_store *store;
-    struct rocks_snapshot *rocks;
-    pthread_mutex_t lock; /* Dictionaries and leaves. */
+    struct store_view *view;
+    const struct rocks_snapshot *rocks; /* The view's. */
+    pthread_mutex_t lock;               /* Dictionaries and leaves. */
     uint32_t count;
     struct snapshot_table *tables;
     struct leaf_cache *leaves; /* Owned. NULL: not used yet. */
@@ -78,6 +79,14 @@ FM_MUST_USE enum fm_status load_blocks(const struct table_state *state,
                                        const struct fm_field *field, struct stored_column *stored,
                                        const struct table_dictionary *dictionary, uint32_t first,
                                        uint32_t count, struct loaded *out, struct fm_error *err);
+
+/* The spans of a segment, `segment->span_count` of them: those of its record, or read into
+ * `*loaded`, to be freed with free() whatever the outcome. `snapshot` may be NULL. */
+FM_MUST_USE enum fm_status segment_spans(const struct table_state *state,
+                                         const struct rocks_snapshot *snapshot,
+                                         const struct segment_value *segment,
+                                         struct segment_span **loaded,
+                                         const struct segment_span **out, struct fm_error *err);
 
 /* ---- Leaves ---------------------------------------------------------------------------------- */
 

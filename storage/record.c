@@ -31,9 +31,10 @@ enum fm_status fm_store_put_record(struct fm_store *store, struct fm_span key, s
 
 enum fm_status fm_store_get_record(struct fm_store *store, struct fm_span key, struct fm_buf *value)
 {
+    FM_AUTO(view_releasep) struct store_view *view = store_view(store);
     FM_AUTO(fm_buf_free) struct fm_buf sealed = FM_BUF_INIT(0);
     struct fm_span content = {0};
-    enum fm_status status = rocks_get(store->rocks, NULL, ROCKS_RECORDS, key, &sealed, NULL);
+    enum fm_status status = rocks_get(store->rocks, view->rocks, ROCKS_RECORDS, key, &sealed, NULL);
 
     if (status == FM_OK)
         status = value_open(fm_buf_span(&sealed), &content);
@@ -48,9 +49,10 @@ enum fm_status fm_store_each_record(struct fm_store *store, struct fm_span prefi
                                                            struct fm_span value),
                                     void *context)
 {
+    FM_AUTO(view_releasep) struct store_view *view = store_view(store);
     FM_AUTO(rocks_iterator_freep) struct rocks_iterator *iterator = NULL;
-    enum fm_status status =
-        rocks_iterator_new(store->rocks, NULL, ROCKS_RECORDS, prefix, fm_span(NULL, 0), &iterator);
+    enum fm_status status = rocks_iterator_new(store->rocks, view->rocks, ROCKS_RECORDS, prefix,
+                                               fm_span(NULL, 0), &iterator);
 
     while (status == FM_OK) {
         struct fm_span key, value, content = {0};

@@ -289,6 +289,14 @@ enum fm_status rocks_write(struct rocks *rocks, struct rocks_batch *batch, bool 
     return error != NULL ? fail(err, error) : FM_OK;
 }
 
+enum fm_status rocks_sync(struct rocks *rocks, struct fm_error *err)
+{
+    FM_AUTO(rocks_error_freep) char *error = NULL;
+
+    rocksdb_flush_wal(rocks->db, 1, &error);
+    return error != NULL ? fail(err, error) : FM_OK;
+}
+
 enum fm_status rocks_snapshot_new(struct rocks *rocks, struct rocks_snapshot **out)
 {
     struct rocks_snapshot *snapshot = calloc(1, sizeof *snapshot);

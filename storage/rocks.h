@@ -72,6 +72,9 @@ void rocks_batch_clear(struct rocks_batch *batch);
 FM_MUST_USE enum fm_status rocks_write(struct rocks *rocks, struct rocks_batch *batch, bool sync,
                                        struct fm_error *err);
 
+/* Everything written before is durable when FM_OK is returned. Other writes go on beside it. */
+FM_MUST_USE enum fm_status rocks_sync(struct rocks *rocks, struct fm_error *err);
+
 FM_MUST_USE enum fm_status rocks_snapshot_new(struct rocks *rocks, struct rocks_snapshot **out);
 void rocks_snapshot_free(struct rocks_snapshot *snapshot);
 FM_DEFINE_FREEP(rocks_snapshot_freep, struct rocks_snapshot, rocks_snapshot_free)

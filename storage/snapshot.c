@@ -4,8 +4,7 @@
 
 #include <stdlib.h>
 
-/* All tables' latest states, and RocksDB's under the same lock: no table has more than the one
- * append in it that is being committed right now. */
+/* All tables' synced states, and RocksDB as it was then: both under the same lock. */
 static enum fm_status take_states(struct fm_snapshot *snapshot)
 {
     struct fm_store *store = snapshot->store;
@@ -13,8 +12,12 @@ static enum fm_status take_states(struct fm_snapshot *snapshot)
 
     (void)pthread_mutex_lock(&store->lock); /* Cannot fail: a plain, initialised mutex. */
     snapshot->tables = calloc(store->table_count + 1u, sizeof *snapshot->tables);
-    if (snapshot->tables != NULL)
-        status = rocks_snapshot_new(store->rocks, &snapshot->rocks);
+    if (snapshot->tables != NULL) {
+        snapshot->view = store->view;
+        atomic_fetch_add(&snapshot->view->references, 1);
+        snapshot->rocks = snapshot->view->rocks;
+        status = FM_OK;
+    }
     for (uint32_t i = 0; status == FM_OK && i < store->table_count; i++)
         snapshot->tables[snapshot->count++].state = state_retain(store->tables[i]->state);
     (void)pthread_mutex_unlock(&store->lock);
@@ -65,7 +68,7 @@ void fm_snapshot_free(struct fm_snapshot *snapshot)
     }
     free(snapshot->tables);
     free(snapshot->leaves);
-    rocks_snapshot_free(snapshot->rocks);
+    view_release(snapshot->view);
     (void)pthread_mutex_destroy(&snapshot->lock); /* Nobody holds it. */
     free(snapshot);
 }
@@ -90,8 +93,8 @@ enum fm_status fm_snapshot_table(struct fm_snapshot *snapshot, const char *domai
     return found == NULL ? FM_NOTFOUND : state_info(found->state, out);
 }
 
-static enum fm_status ask_dictionary(struct snapshot_table *table, uint32_t position,
-                                     struct fm_error *err)
+static enum fm_status ask_dictionary(struct fm_snapshot *snapshot, struct snapshot_table *table,
+                                     uint32_t position, struct fm_error *err)
 {
     uint32_t count = table->state->schema->field_count;
     enum fm_status status;
@@ -104,7 +107,8 @@ static enum fm_status ask_dictionary(struct snapshot_table *table, uint32_t posi
         return FM_NOMEM;
     if (table->has_asked[position])
         return FM_OK;
-    status = table_dictionary_get(table->state, position, &table->dictionaries[position], err);
+    status = table_dictionary_get(table->state, snapshot->rocks, position,
+                                  &table->dictionaries[position], err);
     table->has_asked[position] = status == FM_OK;
     return status;
 }
@@ -117,7 +121,7 @@ enum fm_status snapshot_dictionary(struct fm_snapshot *snapshot, struct snapshot
 
     fm_assert(position < table->state->schema->field_count);
     (void)pthread_mutex_lock(&snapshot->lock); /* Cannot fail. */
-    status = ask_dictionary(table, position, err);
+    status = ask_dictionary(snapshot, table, position, err);
     if (status == FM_OK)
         *out = table->dictionaries[position];
     (void)pthread_mutex_unlock(&snapshot->lock);

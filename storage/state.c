@@ -88,42 +88,87 @@ static enum fm_status keep_segment(struct table *table, struct segment_value *se
     return FM_OK;
 }
 
+/* Where a segment that begins with this fact belongs. */
+static uint32_t place_of(const struct table_state *state, uint64_t first_sequence)
+{
+    uint32_t low = 0;
+    uint32_t high = state->segment_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (state->segments->items[middle]->first_sequence < first_sequence)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* A list of this state's own, with a gap at `place`. */
+static enum fm_status open_gap(struct table_state *state, uint32_t place)
+{
+    uint32_t count = state->segment_count;
+    struct segment_list *list = list_new(count < 8 ? 16 : count * 2);
+
+    if (list == NULL)
+        return FM_NOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        list->items[i < place ? i : i + 1] = state->segments->items[i];
+    list_release(state->segments);
+    state->segments = list;
+    return FM_OK;
+}
+
+static void check_neighbours(const struct table_state *state, const struct segment_value *segment,
+                             uint32_t place)
+{
+    if (place > 0) {
+        const struct segment_value *before = state->segments->items[place - 1];
+
+        fm_assert(before->first_sequence + before->rows <= segment->first_sequence);
+    }
+    if (place < state->segment_count)
+        fm_assert(segment->first_sequence + segment->rows <=
+                  state->segments->items[place]->first_sequence);
+}
+
 enum fm_status state_add_segment(struct table_state *state, struct segment_value *segment)
 {
-    struct segment_list *list = state->segments;
-    uint32_t count = state->segment_count;
-    enum fm_status status;
+    uint32_t place = place_of(state, segment->first_sequence);
+    enum fm_status status = keep_segment(state->table, segment);
 
-    if (count > 0)
-        fm_assert(list->items[count - 1]->first_sequence + list->items[count - 1]->rows <=
-                  segment->first_sequence);
-    if (list == NULL || count == list->capacity) {
-        list = list_new(count < 8 ? 16 : count * 2);
-        if (list == NULL)
-            return FM_NOMEM;
-        for (uint32_t i = 0; i < count; i++)
-            list->items[i] = state->segments->items[i];
-        list_release(state->segments);
-        state->segments = list;
-    }
-    status = keep_segment(state->table, segment);
     if (status != FM_OK)
         return status;
-    list->items[state->segment_count++] = segment;
+    check_neighbours(state, segment, place);
+    if (state->segments == NULL || place < state->segment_count ||
+        state->segment_count == state->segments->capacity)
+        status = open_gap(state, place);
+    if (status != FM_OK) {
+        state->table->segment_count--; /* Not kept after all. */
+        return status;
+    }
+    state->segments->items[place] = segment;
+    state->segment_count++;
     return FM_OK;
 }
 
 void state_publish(struct fm_store *store, struct table_state *state)
 {
-    struct table_state *before;
+    struct table *table = state->table;
+    struct table_state *before, *written;
 
     (void)pthread_mutex_lock(&store->lock); /* Cannot fail: a plain, initialised mutex. */
-    before = state->table->state;
+    before = table->state;
+    written = table->written;
+    fm_assert(before == written); /* Nothing is under way. */
     if (before != NULL)
         fm_assert(before->tree.size <= state->tree.size);
-    state->table->state = state;
+    table->state = state;
+    table->written = state_retain(state);
     (void)pthread_mutex_unlock(&store->lock);
     state_release(before);
+    state_release(written);
 }
 
 void state_to_value(const struct table_state *state, struct state_value *out)
@@ -184,6 +229,7 @@ void table_free(struct table *table)
 {
     if (table == NULL)
         return;
+    state_release(table->written);
     if (table->state != NULL)
         fm_assert(atomic_load(&table->state->references) ==
                   1); /* No snapshot outlives the store. */

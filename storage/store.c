@@ -255,6 +255,7 @@ static enum fm_status renew_promise(struct fm_store *store, const struct slot_va
         .time = fm_now_us(),
     };
 
+    store->synced = slot.number; /* RocksDB has recovered from what is on the disk. */
     return slot.number > promised->number && !store->read_only
                ? slots_write(store->slots, &slot, err)
                : FM_OK;
@@ -267,7 +268,9 @@ static enum fm_status init_locks(struct fm_store *store)
     if (pthread_condattr_init(&attributes) != 0)
         return FM_NOMEM;
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC); /* A clock that exists. */
-    if (pthread_cond_init(&store->append_done, &attributes) != 0)
+    if (pthread_cond_init(&store->append_done, &attributes) != 0 ||
+        pthread_cond_init(&store->seal_wanted, &attributes) != 0 ||
+        pthread_cond_init(&store->commit_done, NULL) != 0)
         return FM_NOMEM;
     (void)pthread_condattr_destroy(&attributes);
     if (pthread_mutex_init(&store->lock, NULL) != 0 ||
@@ -315,6 +318,10 @@ enum fm_status fm_store_open(const struct fm_store_options *options, struct fm_s
         status = store_load(store, err);
     if (status == FM_OK)
         status = renew_promise(store, &promised, err);
+    if (status == FM_OK)
+        status = view_new(store, &store->view);
+    if (status == FM_OK && options->seal_in_background)
+        status = sealer_start(store);
     if (status != FM_OK)
         return status;
     if (!store->read_only)
@@ -327,10 +334,12 @@ void fm_store_close(struct fm_store *store)
 {
     if (store == NULL)
         return;
+    sealer_stop(store);
     for (uint32_t i = 0; i < store->table_count; i++)
         table_free(store->tables[i]);
     free(store->tables);
     arena_free(store->arena);
+    view_release(store->view);
     rocks_close(store->rocks);
     slots_close(store->slots);
     if (store->dir_fd >= 0)
@@ -340,6 +349,8 @@ void fm_store_close(struct fm_store *store)
         (void)pthread_mutex_destroy(&store->commit_lock);
         (void)pthread_mutex_destroy(&store->define_lock);
         (void)pthread_cond_destroy(&store->append_done);
+        (void)pthread_cond_destroy(&store->commit_done);
+        (void)pthread_cond_destroy(&store->seal_wanted);
     }
     free(store->dir);
     free(store);

@@ -8,8 +8,9 @@
  * file, an old backup) is refused with FM_CORRUPT and what to do, instead of serving a shorter
  * history.
  *
- * Threads: a store may be used by several threads. Appends of one table are serialised; snapshots
- * and scans run beside them. A snapshot may be shared; a scan is used by one thread.
+ * Threads: a store may be used by several threads. Appends of one table are serialised, but their
+ * commits share syncs, as those of several tables do; snapshots and scans run beside them. A
+ * snapshot may be shared; a scan is used by one thread.
  * Errors: outputs are written only when FM_OK is returned. A failed sync means unknown: the store
  * then refuses all further appends with FM_IO until it is opened again. */
 #ifndef FM_STORAGE_STORE_H
@@ -35,6 +36,7 @@ struct fm_store_options {
     uint64_t free_bytes_min; /* Appends are refused below this much free space; 0: 256 MiB. */
     /* Look only: nothing is made, recovered or written, and every write is FM_REFUSED. */
     bool read_only;
+    bool seal_in_background; /* A thread of the store seals tables with many hot rows. */
 };
 
 /* FM_BUSY: another process has it open. FM_CONFLICT: foreign folder. FM_CORRUPT: less than what the
@@ -121,6 +123,15 @@ FM_MUST_USE enum fm_status fm_append_commit(struct fm_append *append, struct fm_
                                             struct fm_error *err);
 void fm_append_abort(struct fm_append *append);
 FM_DEFINE_FREEP(fm_append_abortp, struct fm_append, fm_append_abort)
+
+/* ---- Sealing -------------------------------------------------------------------------------- */
+
+/* Make segments of all hot rows that the table has now; `*rows` (may be NULL) of them. Facts,
+ * sequences and roots stay as they are; appends and readers go on meanwhile, and open snapshots
+ * keep what they had. What was sealed before a failure stays sealed. FM_BUSY: another thread seals
+ * the table, or a large append has it. FM_LIMIT: no free space. FM_NOTFOUND: no such table. */
+FM_MUST_USE enum fm_status fm_store_seal(struct fm_store *store, const char *domain,
+                                         const char *table, uint64_t *rows, struct fm_error *err);
 
 /* ---- Reading -------------------------------------------------------------------------------- */
 

@@ -25,8 +25,14 @@ void units_init(struct units *units, const struct table_state *state,
         .hot_bytes = FM_BUF_INIT(FM_BUF_BYTES_MAX),
     };
     while (units->segment < state->segment_count &&
-           state->segments->items[units->segment]->first_sequence < first)
+           state->segments->items[units->segment]->first_sequence +
+                   state->segments->items[units->segment]->rows <=
+               first)
         units->segment++;
+    /* Rows that were hot when `first` was taken down may be inside of a segment now. */
+    if (units->segment < state->segment_count &&
+        state->segments->items[units->segment]->first_sequence < first)
+        units->next = state->segments->items[units->segment]->first_sequence;
 }
 
 void units_deinit(struct units *units)
@@ -74,10 +80,11 @@ static uint32_t batch_rows(struct fm_span batch)
 static enum fm_status take_hot(struct units *units, struct unit *out, struct fm_error *err)
 {
     struct unit unit = {.first_sequence = units->hot_first};
+    enum fm_status status = hot_decode(fm_buf_span(&units->hot_bytes), &unit.hot);
 
     units->has_hot = false;
-    if (hot_decode(fm_buf_span(&units->hot_bytes), &unit.hot) != FM_OK)
-        return fail_corrupt(units, units->hot_first, err);
+    if (status != FM_OK)
+        return status == FM_NOMEM ? status : fail_corrupt(units, units->hot_first, err);
     unit.rows = batch_rows(unit.hot.batch);
     if (unit.rows == 0 || unit.rows > FM_SMALL_APPEND_ROWS ||
         unit.hot.header.sequence != unit.first_sequence)

@@ -3,6 +3,7 @@
 #include "tests/support/proof_support.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -86,6 +87,25 @@ static size_t rows_at(uint64_t size)
     return mixed % 4 == 0 ? 2100 + mixed % 9000 : 1 + mixed % 50;
 }
 
+/* Hot rows become segments all the time. */
+static void *seal_for_ever(void *store)
+{
+    for (;;) {
+        enum fm_status status = fm_store_seal(store, "tests", "rows", NULL, NULL);
+
+        if (status != FM_OK && status != FM_BUSY)
+            _exit(5);
+    }
+}
+
+static void start_sealing(struct fm_store *store)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, seal_for_ever, store) != 0)
+        _exit(4);
+}
+
 /* The child: never returns. Its appends carry the size as the producer's sequence. */
 static void append_for_ever(const struct fixture *f, int pipe_fd)
 {
@@ -93,6 +113,7 @@ static void append_for_ever(const struct fixture *f, int pipe_fd)
     struct fm_table_info info = rows_info(store);
     uint64_t size = info.size;
 
+    start_sealing(store);
     for (;;) {
         size_t count = rows_at(size);
         struct fm_append_options options = {.has_producer = true,
@@ -249,11 +270,115 @@ static void test_killed_with_keys(void **state)
     kill_and_look(*state);
 }
 
+/* ---- Many writers ---------------------------------------------------------------------------- */
+
+#define WRITERS 8
+
+/* What a writer tells: its rows have ids number * ROWS_MAX + 0, 1, ... */
+struct writer_ack {
+    int64_t writer;
+    int64_t row;
+};
+
+struct crash_writer {
+    const struct fixture *f;
+    struct fm_store *store;
+    int number;
+    int64_t next;
+    int pipe_fd;
+};
+
+/* The child's thread: rows of one, each its own append; commits share syncs with the others'. */
+static void *append_ones(void *argument)
+{
+    struct crash_writer *w = argument;
+
+    for (;; w->next++) {
+        struct row row = row_make((uint64_t)w->next);
+        struct fm_append_options options = {0};
+        struct writer_ack ack = {w->number, w->next};
+        struct fm_appended appended;
+        struct fm_error err;
+
+        row.id = w->number * (int64_t)ROWS_MAX + w->next;
+        if (rows_append_with(w->store, w->f->schema, &row, 1, &options, &appended, &err) != FM_OK)
+            _exit(2);
+        if (write(w->pipe_fd, &ack, sizeof ack) != (ssize_t)sizeof ack)
+            _exit(3);
+    }
+}
+
+static void append_together(const struct fixture *f, const int64_t next[WRITERS], int pipe_fd)
+{
+    struct fm_store *store = store_open_good(f->dir);
+    struct crash_writer writers[WRITERS];
+    pthread_t threads[WRITERS];
+
+    for (int i = 0; i < WRITERS; i++) {
+        writers[i] = (struct crash_writer){f, store, i, next[i], pipe_fd};
+        if (pthread_create(&threads[i], NULL, append_ones, &writers[i]) != 0)
+            _exit(4);
+    }
+    start_sealing(store);
+    for (;;)
+        (void)pause();
+}
+
+/* Of each writer: all that was acknowledged and at most one row more, in order, each once. */
+static void check_writers(const struct fixture *f, int64_t next[WRITERS])
+{
+    struct fm_store *store = store_open_good(f->dir);
+    struct row_list read = {0};
+    int64_t found[WRITERS] = {0};
+
+    rows_read(store, &read);
+    for (size_t i = 0; i < read.count; i++) {
+        int64_t writer = read.rows[i].id / ROWS_MAX;
+
+        assert_true(writer >= 0 && writer < WRITERS);
+        assert_int_equal(read.rows[i].id % ROWS_MAX, found[writer]++);
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        assert_true(found[i] == next[i] || found[i] == next[i] + 1);
+        next[i] = found[i];
+    }
+    row_list_free(&read);
+    fm_store_close(store);
+}
+
+static void test_killed_with_many_writers(void **state)
+{
+    struct fixture *f = *state;
+    int64_t next[WRITERS] = {0};
+
+    for (int round = 0; round < ROUNDS; round++) {
+        struct writer_ack ack;
+        int ends[2];
+        pid_t child;
+
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        child = fork();
+        assert_true(child >= 0);
+        if (child == 0)
+            append_together(f, next, ends[1]);
+        (void)close(ends[1]);
+        sleep_us(20000 + (long)random_below(&f->random, 200000));
+        assert_int_equal(kill(child, SIGKILL), 0);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        while (read(ends[0], &ack, sizeof ack) == (ssize_t)sizeof ack)
+            next[ack.writer] = ack.row + 1;
+        (void)close(ends[0]);
+        check_writers(f, next);
+    }
+    assert_true(next[0] > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_killed_at_any_moment, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed_with_keys, setup_keyed, teardown),
+        cmocka_unit_test_setup_teardown(test_killed_with_many_writers, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

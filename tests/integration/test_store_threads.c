@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -182,11 +183,27 @@ static void *read_rows(void *argument)
     return NULL;
 }
 
+/* Hot rows become segments all the time. */
+static void *seal_rows(void *argument)
+{
+    struct fixture *f = argument;
+
+    do {
+        for (int i = 0; i < 2; i++) {
+            enum fm_status status =
+                fm_store_seal(f->store, "tests", i == 0 ? "rows" : "others", NULL, NULL);
+
+            expect(f, status == FM_OK || status == FM_BUSY);
+        }
+    } while (atomic_load(&f->writing) > 0);
+    return NULL;
+}
+
 static void test_writers_and_readers(void **state)
 {
     struct fixture *f = *state;
     struct writer writers[3] = {{f, 0, 0}, {f, 1, 1}, {f, 0, 2}};
-    pthread_t threads[5];
+    pthread_t threads[6];
     uint64_t rows = 0;
 
     atomic_store(&f->writing, 3);
@@ -194,7 +211,8 @@ static void test_writers_and_readers(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, write_rows, &writers[i]), 0);
     for (size_t i = 3; i < 5; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, read_rows, f), 0);
-    for (size_t i = 0; i < 5; i++)
+    assert_int_equal(pthread_create(&threads[5], NULL, seal_rows, f), 0);
+    for (size_t i = 0; i < 6; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     assert_int_equal(atomic_load(&f->failures), 0);
     for (int i = 0; i < APPENDS; i++)
@@ -236,11 +254,216 @@ static void test_table_is_busy(void **state)
     fm_buf_free(&bytes);
 }
 
+/* ---- Commits that share a sync --------------------------------------------------------------- */
+
+#define SMALL_WRITERS 64
+#define SMALL_APPENDS 12
+
+struct small_writer {
+    struct fixture *f;
+    int number;
+    bool seen[2 * SMALL_WRITERS * SMALL_APPENDS]; /* By sequence: acknowledged to this one. */
+};
+
+/* Rows of one, in turn to both tables; keys come again all the time. */
+static void *write_small(void *argument)
+{
+    struct small_writer *w = argument;
+    struct fixture *f = w->f;
+
+    for (int i = 0; i < SMALL_APPENDS; i++) {
+        struct fm_append_options options = {.has_producer = true,
+                                            .producer_id = {(uint8_t)w->number},
+                                            .producer_sequence = (uint64_t)i};
+        int table = (w->number + i) % 2;
+        struct fm_appended appended = {0};
+        struct fm_appended again = {0};
+        struct fm_table_info info = {0};
+        struct fm_error err;
+
+        expect(f, rows_append_with(f->store, f->schemas[table], &f->rows[w->number % 5], 1,
+                                   &options, &appended, &err) == FM_OK);
+        expect(f, appended.rows == 1 && appended.first_sequence + 1 == appended.size);
+        expect(f, fm_store_table(f->store, "tests", f->schemas[table]->table, &info) == FM_OK);
+        expect(f, info.size >= appended.size); /* What was acknowledged is there to be read. */
+        fm_schema_free(info.schema);
+        if (appended.first_sequence < SMALL_WRITERS * SMALL_APPENDS)
+            w->seen[2 * appended.first_sequence + (unsigned)table] = true;
+        if (i % 4 != 0)
+            continue;
+        expect(f, rows_append_with(f->store, f->schemas[table], &f->rows[w->number % 5], 1,
+                                   &options, &again, &err) == FM_OK);
+        expect(f, again.size == appended.size && fm_hash_equal(&again.root, &appended.root));
+    }
+    return NULL;
+}
+
+/* Two threads send the same append of one producer at once: it is stored once, and the second
+ * acknowledgement is not given before the first one's sync. */
+static void *write_same(void *argument)
+{
+    struct small_writer *w = argument;
+    struct fixture *f = w->f;
+
+    for (int i = 0; i < SMALL_APPENDS; i++) {
+        struct fm_append_options options = {
+            .has_producer = true, .producer_id = {0xee}, .producer_sequence = 1};
+        struct fm_appended appended = {0};
+        struct fm_table_info info = {0};
+        struct fm_error err;
+
+        options.producer_id[1] = (uint8_t)i;
+        expect(f, rows_append_with(f->store, f->schemas[1], f->rows, 1, &options, &appended,
+                                   &err) == FM_OK);
+        expect(f, fm_store_table(f->store, "tests", "others", &info) == FM_OK);
+        expect(f, info.size >= appended.size);
+        fm_schema_free(info.schema);
+    }
+    return NULL;
+}
+
+static void *read_small(void *argument)
+{
+    struct fixture *f = argument;
+
+    while (atomic_load(&f->writing) > 0) {
+        look_once(f, "rows", 7);
+        look_once(f, "others", 7);
+    }
+    return NULL;
+}
+
+static double seconds_now(void)
+{
+    struct timespec time;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &time); /* Cannot fail with this clock. */
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static void run_small(struct fixture *f, struct small_writer *writers, bool seal)
+{
+    pthread_t threads[SMALL_WRITERS + 2];
+
+    atomic_store(&f->writing, 1);
+    if (seal)
+        assert_int_equal(pthread_create(&threads[SMALL_WRITERS + 1], NULL, seal_rows, f), 0);
+    assert_int_equal(pthread_create(&threads[SMALL_WRITERS], NULL, read_small, f), 0);
+    for (int i = 0; i < SMALL_WRITERS; i++) {
+        writers[i].f = f;
+        writers[i].number = i;
+        assert_int_equal(pthread_create(&threads[i], NULL, write_small, &writers[i]), 0);
+    }
+    for (size_t i = 0; i < SMALL_WRITERS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    atomic_store(&f->writing, 0);
+    assert_int_equal(pthread_join(threads[SMALL_WRITERS], NULL), 0);
+    if (seal)
+        assert_int_equal(pthread_join(threads[SMALL_WRITERS + 1], NULL), 0);
+    assert_int_equal(atomic_load(&f->failures), 0);
+}
+
+static void check_commits(void **state, bool seal)
+{
+    struct fixture *f = *state;
+    struct small_writer *writers = calloc(SMALL_WRITERS, sizeof *writers);
+    unsigned rows = SMALL_WRITERS * SMALL_APPENDS / 2;
+    double began = seconds_now();
+    struct fm_table_info info;
+
+    assert_non_null(writers);
+    run_small(f, writers, seal);
+    print_message("%d writers of one row each: %.0f rows/s\n", SMALL_WRITERS,
+                  2 * rows / (seconds_now() - began));
+    /* Every place in the logs was acknowledged to one writer. */
+    for (unsigned at = 0; at < 2 * rows; at++) {
+        int owners = 0;
+
+        for (int i = 0; i < SMALL_WRITERS; i++)
+            owners += writers[i].seen[at];
+        assert_int_equal(owners, 1);
+    }
+    info = rows_info(f->store);
+    assert_int_equal(info.size, rows);
+    assert_int_equal(info.rows_latest, 5);
+    fm_schema_free(info.schema);
+    fm_store_close(f->store); /* The same after an opening. */
+    f->store = store_open_good(f->dir);
+    info = rows_info(f->store);
+    assert_int_equal(info.size, rows);
+    assert_int_equal(info.rows_latest, 5);
+    fm_schema_free(info.schema);
+    free(writers);
+}
+
+static void test_commits_share_a_sync(void **state)
+{
+    check_commits(state, false);
+}
+
+static void test_commits_share_a_sync_with_seals(void **state)
+{
+    check_commits(state, true);
+}
+
+/* Without being asked the store keeps its hot rows few. */
+static void test_sealed_in_the_background(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_store_options options = store_options(f->dir);
+    struct fm_append_options none = {0};
+    struct fm_appended appended;
+    struct fm_error err;
+    double began = seconds_now();
+    uint64_t hot_rows = UINT64_MAX;
+
+    fm_store_close(f->store);
+    options.seal_in_background = true;
+    assert_int_equal(fm_store_open(&options, &f->store, &err), FM_OK);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(
+            rows_append_with(f->store, f->schemas[0], f->rows, 2000, &none, &appended, &err),
+            FM_OK);
+    while (hot_rows >= 8192 && seconds_now() - began < 60) {
+        struct fm_table_info info = rows_info(f->store);
+
+        hot_rows = info.hot_rows;
+        assert_int_equal(info.size, 10000);
+        assert_int_equal(info.rows_latest, 2000);
+        fm_schema_free(info.schema);
+        (void)nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL); /* Sooner is fine too. */
+    }
+    assert_true(hot_rows < 8192);
+    look_once(f, "rows", 2500);
+    assert_int_equal(atomic_load(&f->failures), 0);
+}
+
+static void test_same_append_twice_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct small_writer w = {.f = f};
+    struct fm_table_info info = {0};
+    pthread_t threads[4];
+
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, write_same, &w), 0);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_int_equal(atomic_load(&f->failures), 0);
+    assert_int_equal(fm_store_table(f->store, "tests", "others", &info), FM_OK);
+    assert_int_equal(info.size, SMALL_APPENDS);
+    fm_schema_free(info.schema);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_writers_and_readers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_table_is_busy, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_commits_share_a_sync, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_commits_share_a_sync_with_seals, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_same_append_twice_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sealed_in_the_background, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,8 @@
 #include "tests/support/fail_alloc.h"
 
 #include <errno.h>
+#include <stdatomic.h>
+#include <stdint.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define REPLACES_MALLOC 0
@@ -13,10 +15,11 @@
 #define REPLACES_MALLOC 1
 #endif
 
-static bool armed;
-static bool failed;
-static size_t left;
-static long live;
+static _Thread_local bool armed;
+static _Thread_local bool only_ours;
+static _Thread_local bool failed;
+static _Thread_local size_t left;
+static atomic_long live;
 
 bool fail_alloc_available(void)
 {
@@ -27,7 +30,14 @@ void fail_alloc_after(size_t count)
 {
     left = count;
     failed = false;
+    only_ours = false;
     armed = true;
+}
+
+void fail_alloc_ours_after(size_t count)
+{
+    fail_alloc_after(count);
+    only_ours = true;
 }
 
 bool fail_alloc_stop(void)
@@ -38,7 +48,7 @@ bool fail_alloc_stop(void)
 
 long fail_alloc_live(void)
 {
-    return live;
+    return atomic_load(&live);
 }
 
 #if REPLACES_MALLOC
@@ -52,9 +62,18 @@ void *calloc(size_t count, size_t size);
 void *realloc(void *old, size_t size);
 void free(void *pointer);
 
-static bool fails_now(void)
+/* From the linker: where this program's code is. */
+extern const char __executable_start, etext;
+
+static bool is_ours(const void *caller)
 {
-    if (!armed || failed)
+    return (uintptr_t)caller >= (uintptr_t)&__executable_start &&
+           (uintptr_t)caller < (uintptr_t)&etext;
+}
+
+static bool fails_now(const void *caller)
+{
+    if (!armed || failed || (only_ours && !is_ours(caller)))
         return false;
     if (left-- > 0)
         return false;
@@ -65,23 +84,23 @@ static bool fails_now(void)
 
 static void *count_new(void *pointer)
 {
-    live += pointer != NULL;
+    atomic_fetch_add_explicit(&live, pointer != NULL, memory_order_relaxed);
     return pointer;
 }
 
 void *malloc(size_t size)
 {
-    return fails_now() ? NULL : count_new(__libc_malloc(size));
+    return fails_now(__builtin_return_address(0)) ? NULL : count_new(__libc_malloc(size));
 }
 
 void *calloc(size_t count, size_t size)
 {
-    return fails_now() ? NULL : count_new(__libc_calloc(count, size));
+    return fails_now(__builtin_return_address(0)) ? NULL : count_new(__libc_calloc(count, size));
 }
 
 void *realloc(void *old, size_t size)
 {
-    if (fails_now())
+    if (fails_now(__builtin_return_address(0)))
         return NULL;
     void *pointer = __libc_realloc(old, size);
     if (old == NULL)
@@ -91,7 +110,7 @@ void *realloc(void *old, size_t size)
 
 void free(void *pointer)
 {
-    live -= pointer != NULL;
+    atomic_fetch_sub_explicit(&live, pointer != NULL, memory_order_relaxed);
     __libc_free(pointer);
 }
 #endif

@@ -1,6 +1,7 @@
 #include "tests/support/storage_examples.h"
 
 #include "core/assert.h"
+#include "storage/spans.h"
 #include "storage/superseded.h"
 #include "tests/support/random_value.h"
 
@@ -47,7 +48,7 @@ static void example_state(struct fm_buf *out)
     state_encode(out, &value);
 }
 
-static void example_segment(struct fm_buf *out)
+static void example_segment(struct fm_buf *out, bool is_sealed)
 {
     struct segment_span spans[2] = {{.rows = 2000, .header = example_header()},
                                     {.rows = 1000, .header = example_header()}};
@@ -81,7 +82,23 @@ static void example_segment(struct fm_buf *out)
     fields[1].bounds.min[0] = 1;
     fields[1].bounds.min[1] = 'a';
     fill(fields[1].bounds.max, 64, 0x3f);
+    if (is_sealed) {
+        value.spans = NULL;
+        value.span_count = 700;
+        value.first_recorded_at = 1700000000000000;
+        value.last_recorded_at = 1700000000000999;
+    }
     segment_value_encode(out, &value);
+}
+
+static bool example_spans(struct fm_buf *out)
+{
+    FM_AUTO(compressor_freep) struct compressor *compressor = NULL;
+    /* Too short to be compressed. */
+    struct segment_span spans[1] = {{.rows = 3000, .header = example_header()}};
+
+    spans[0].header.has_producer = spans[0].header.has_trace = false;
+    return compressor_new(&compressor) == FM_OK && spans_encode(compressor, spans, 1, out) == FM_OK;
 }
 
 static void example_hot(struct fm_buf *out)
@@ -202,8 +219,13 @@ bool storage_example(unsigned number, struct fm_buf *out)
         example_hot(out);
         return true;
     case STORAGE_EXAMPLE_segment:
-        example_segment(out);
+        example_segment(out, false);
         return true;
+    case STORAGE_EXAMPLE_sealed:
+        example_segment(out, true);
+        return true;
+    case STORAGE_EXAMPLE_spans:
+        return example_spans(out);
     case STORAGE_EXAMPLE_superseded:
         example_superseded(out);
         return true;
@@ -233,6 +255,18 @@ static enum fm_status decode_segment(struct fm_span bytes, struct fm_buf *again)
     segment_value_encode(again, &value);
     segment_value_deinit(&value);
     return FM_OK;
+}
+
+static enum fm_status decode_spans(struct fm_span bytes, struct fm_buf *again)
+{
+    FM_AUTO(compressor_freep) struct compressor *compressor = NULL;
+    FM_AUTO(fm_mem_freep) struct segment_span *spans = NULL;
+    uint32_t count = 0;
+    enum fm_status status = spans_decode(bytes, 3000, &spans, &count);
+
+    if (status == FM_OK)
+        status = compressor_new(&compressor);
+    return status == FM_OK ? spans_encode(compressor, spans, count, again) : status;
 }
 
 static enum fm_status decode_superseded(struct fm_span bytes, struct fm_buf *again)
@@ -320,7 +354,10 @@ enum fm_status storage_decode(unsigned number, struct fm_span bytes, struct fm_b
     case STORAGE_EXAMPLE_hot:
         DECODE(hot)
     case STORAGE_EXAMPLE_segment:
+    case STORAGE_EXAMPLE_sealed:
         return decode_segment(bytes, again);
+    case STORAGE_EXAMPLE_spans:
+        return decode_spans(bytes, again);
     case STORAGE_EXAMPLE_superseded:
         return decode_superseded(bytes, again);
     default:

@@ -19,7 +19,9 @@
     X(segment, 9)                                                                                  \
     X(slot, 10)                                                                                    \
     X(superseded, 11)                                                                              \
-    X(subtree, 12)
+    X(subtree, 12)                                                                                 \
+    X(sealed, 13)                                                                                  \
+    X(spans, 14)
 
 enum storage_example {
 #define X(name, number) STORAGE_EXAMPLE_##name = number,

@@ -1,10 +1,11 @@
 /* Scans, mappings and the past against a model that keeps every row in an array. */
-#include "tests/support/store_support.h"
+#include "tests/support/store_model.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/mman.h>
 
 #include <cmocka.h>
@@ -100,48 +101,6 @@ static void append_made(struct fixture *f, size_t count)
     f->model.count += count;
 }
 
-static bool row_matches(const struct row *row, const struct fm_predicate_list *predicates)
-{
-    for (uint32_t i = 0; predicates != NULL && i < predicates->count; i++) {
-        const struct fm_predicate *term = &predicates->terms[i];
-        int64_t value = term->field_id == 1 ? row->id : row->value;
-        bool is_null = term->field_id == 2   ? row->name[0] == '\0'
-                       : term->field_id == 3 ? row->value == INT32_MIN
-                                             : false;
-        int64_t wanted = 0;
-        bool holds;
-
-        if (term->op == FM_OP_IS_NULL || term->op == FM_OP_IS_NOT_NULL) {
-            if (is_null != (term->op == FM_OP_IS_NULL))
-                return false;
-            continue;
-        }
-        if (is_null)
-            return false;
-        if (term->field_id == 2) {
-            struct fm_span text = fm_span_str(row->name);
-            const struct fm_buf *literal = &term->values[0];
-
-            holds = fm_span_equal(text, fm_span(literal->data + 1, literal->len - 1));
-            if (holds != (term->op == FM_OP_EQ))
-                return false;
-            continue;
-        }
-        memcpy(&wanted, term->values[0].data, term->values[0].len);
-        if (term->field_id == 3)
-            wanted = (int32_t)wanted;
-        holds = term->op == FM_OP_EQ   ? value == wanted
-                : term->op == FM_OP_NE ? value != wanted
-                : term->op == FM_OP_LT ? value < wanted
-                : term->op == FM_OP_LE ? value <= wanted
-                : term->op == FM_OP_GT ? value > wanted
-                                       : value >= wanted;
-        if (!holds)
-            return false;
-    }
-    return true;
-}
-
 /* What a scan of the first `size` facts must give. */
 static void expect(const struct fixture *f, size_t size, const struct fm_predicate_list *predicates,
                    uint64_t limit, struct row_list *out)
@@ -179,49 +138,6 @@ static void check(struct fixture *f, struct fm_snapshot *snapshot, size_t size,
     row_list_free(&expected);
 }
 
-static void put_literal(struct fm_buf *out, const struct row *row, uint32_t field_id)
-{
-    if (field_id == 1) {
-        fm_buf_put_u64(out, (uint64_t)row->id);
-    } else if (field_id == 3) {
-        fm_buf_put_u32(out, (uint32_t)(row->value == INT32_MIN ? 5 : row->value));
-    } else {
-        fm_buf_put_uvarint(out, strlen(row->name));
-        fm_buf_put_str(out, row->name);
-    }
-}
-
-static void random_predicates(struct fixture *f, struct fm_predicate_list *out)
-{
-    static const uint32_t field_ids[] = {1, 2, 3};
-
-    out->count = random_below(&f->random, 3);
-    out->terms = calloc(out->count + 1, sizeof *out->terms);
-    assert_non_null(out->terms);
-    for (uint32_t i = 0; i < out->count; i++) {
-        struct fm_predicate *term = &out->terms[i];
-        struct row row = row_random(&f->random, 3000);
-
-        term->field_id = field_ids[random_below(&f->random, 3)];
-        switch (random_below(&f->random, 6)) {
-        case 0:
-            term->op = FM_OP_IS_NULL;
-            continue;
-        case 1:
-            term->op = FM_OP_IS_NOT_NULL;
-            continue;
-        default:
-            break;
-        }
-        term->op =
-            (enum fm_operator)(FM_OP_EQ + random_below(&f->random, term->field_id == 2 ? 2 : 6));
-        term->value_count = 1;
-        term->values = calloc(1, sizeof *term->values);
-        assert_non_null(term->values);
-        put_literal(&term->values[0], &row, term->field_id);
-    }
-}
-
 /* ---- Histories ------------------------------------------------------------------------------- */
 
 static void check_randomly(struct fixture *f, struct fm_snapshot *snapshot, size_t size)
@@ -233,7 +149,7 @@ static void check_randomly(struct fixture *f, struct fm_snapshot *snapshot, size
     for (int i = 0; i < 6; i++) {
         size_t then = size;
 
-        random_predicates(f, &predicates);
+        rows_random_predicates(&f->random, &predicates);
         options = (struct fm_scan_options){.predicates = &predicates};
         if (random_below(&f->random, 2) == 0)
             options.row_limit = 1 + random_below(&f->random, 3000);
@@ -253,6 +169,32 @@ static void check_randomly(struct fixture *f, struct fm_snapshot *snapshot, size
         check(f, snapshot, then, &options);
         fm_predicate_list_deinit(&predicates);
     }
+}
+
+/* Sealing changes nothing that can be asked for. */
+static void seal_and_look(struct fixture *f, struct fm_snapshot *old, uint32_t id_bound)
+{
+    struct fm_snapshot *snapshot = NULL;
+    struct fm_table_info before = rows_info(f->store);
+    struct fm_table_info after;
+    uint64_t rows = 0;
+
+    assert_int_equal(fm_store_seal(f->store, "tests", "rows", &rows, &f->err), FM_OK);
+    after = rows_info(f->store);
+    assert_int_equal(rows, before.hot_rows);
+    assert_int_equal(after.hot_rows, 0);
+    assert_int_equal(after.size, before.size);
+    assert_int_equal(after.rows_latest, before.rows_latest);
+    assert_int_equal(after.recorded_at, before.recorded_at);
+    assert_true(fm_hash_equal(&after.root, &before.root));
+    check_randomly(f, old, f->model.count);
+    assert_int_equal(fm_snapshot_open(f->store, &snapshot, &f->err), FM_OK);
+    check_randomly(f, snapshot, f->model.count);
+    fm_snapshot_free(snapshot);
+    if (random_below(&f->random, 2) == 0)
+        append(f, 1 + random_below(&f->random, 60), id_bound);
+    fm_schema_free(before.schema);
+    fm_schema_free(after.schema);
 }
 
 static void run_history(struct fixture *f, uint32_t id_bound)
@@ -281,6 +223,8 @@ static void run_history(struct fixture *f, uint32_t id_bound)
         }
         old = snapshot;
         old_size = f->model.count;
+        if (step % 4 == 3)
+            seal_and_look(f, old, id_bound);
         if (step % 7 == 6) {
             fm_snapshot_free(old);
             old = NULL;
@@ -304,6 +248,85 @@ static void test_random_history_of_few_keys(void **state)
 static void test_random_history_of_many_keys(void **state)
 {
     run_history(*state, 30000);
+}
+
+/* ---- Sealed rows ----------------------------------------------------------------------------- */
+
+static void check_every_time(struct fixture *f)
+{
+    struct fm_snapshot *snapshot = NULL;
+
+    assert_int_equal(fm_snapshot_open(f->store, &snapshot, &f->err), FM_OK);
+    for (size_t i = 0; i < f->model.count; i += 1 + i / 30) {
+        for (int less = 0; less < 2; less++) {
+            struct fm_scan_options options = {
+                .at = {FM_AT_TIMESTAMP, f->model.recorded_at[i] - less}};
+            size_t then = 0;
+
+            while (then < f->model.count && f->model.recorded_at[then] <= options.at.value)
+                then++;
+            check(f, snapshot, then, &options);
+        }
+    }
+    fm_snapshot_free(snapshot);
+}
+
+/* Many appends become one segment and stay as they were recorded; segments lie between others in
+ * the order of sequences. */
+static void test_sealed_runs(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_table_info info;
+
+    for (int i = 0; i < 40; i++)
+        append(f, 1 + random_below(&f->random, 3), 50);
+    append(f, 2500, 50);
+    for (int i = 0; i < 3; i++)
+        append(f, 2, 50);
+    append(f, 2100, 50);
+    append(f, 7, 50);
+    check_every_time(f);
+    assert_int_equal(fm_store_seal(f->store, "tests", "rows", NULL, &f->err), FM_OK);
+    info = rows_info(f->store);
+    assert_int_equal(info.segment_count, 5);
+    assert_int_equal(info.hot_rows, 0);
+    fm_schema_free(info.schema);
+    check_every_time(f);
+    append(f, 5, 50);
+    check_every_time(f);
+    reopen(f);
+    check_every_time(f);
+    assert_int_equal(fm_store_seal(f->store, "tests", "rows", NULL, &f->err), FM_OK);
+    check_every_time(f);
+}
+
+/* A dictionary made while rows were hot serves when they are a segment without one. */
+static void test_sealed_texts_keep_their_codes(void **state)
+{
+    struct fixture *f = *state;
+
+    for (int i = 0; i < 6; i++) {
+        struct row *rows = f->model.rows + f->model.count;
+        struct fm_snapshot *snapshot = NULL;
+        struct fm_scan_options options = {0};
+
+        for (size_t j = 0; j < 1900; j++) {
+            rows[j] = row_make(f->model.count + j);
+            (void)snprintf(rows[j].name, sizeof rows[j].name, "text-%zu", f->model.count + j);
+        }
+        rows_append(f->store, f->schema, rows, 1900, NULL);
+        f->model.count += 1900;
+        assert_int_equal(fm_snapshot_open(f->store, &snapshot, &f->err), FM_OK);
+        check(f, snapshot, f->model.count, &options);
+        if (i >= 4)
+            assert_int_equal(fm_store_seal(f->store, "tests", "rows", NULL, &f->err), FM_OK);
+        check(f, snapshot, f->model.count, &options);
+        fm_snapshot_free(snapshot);
+        assert_int_equal(fm_snapshot_open(f->store, &snapshot, &f->err), FM_OK);
+        check(f, snapshot, f->model.count, &options);
+        fm_snapshot_free(snapshot);
+    }
+    assert_int_equal(fm_store_seal(f->store, "tests", "nobody", NULL, &f->err), FM_NOTFOUND);
 }
 
 /* ---- Details --------------------------------------------------------------------------------- */
@@ -579,6 +602,9 @@ int main(void)
         TEST(test_random_history),
         TEST_KEYED(test_random_history_of_few_keys),
         TEST_KEYED(test_random_history_of_many_keys),
+        TEST(test_sealed_runs),
+        TEST_KEYED(test_sealed_runs),
+        TEST(test_sealed_texts_keep_their_codes),
         TEST(test_row_limits),
         TEST(test_batch_sizes),
         TEST(test_bad_options),

@@ -87,6 +87,7 @@ static void test_keys(void **state)
     check_key(f, "key-column", key_column(258, 5, 7));
     check_key(f, "key-window", key_window(258, 1));
     check_key(f, "key-subtree", key_subtree(258, 12, 700));
+    check_key(f, "key-spans", key_spans(258, 5));
     check_key(f, "key-producer", key_producer(258, (const uint8_t *)"0123456789abcdef"));
     check_key(f, "key-index", key_index(258, fm_span_str("\003abc")));
     check_key(f, "key-index-long", key_index(258, fm_span(text, sizeof text)));
@@ -190,6 +191,9 @@ static void test_chain(void **state)
     what = commit_what_record(fm_span_str("key"), fm_span_str("value"));
     commit_chain(&digest, 3, &what);
     vector_check(f->vectors, "chain-record", fm_span(digest.bytes, 32));
+    what = commit_what_seal(1, 1000, 3000);
+    commit_chain(&digest, 4, &what);
+    vector_check(f->vectors, "chain-seal", fm_span(digest.bytes, 32));
     fm_buf_clear(&f->bytes);
     fm_buf_put(&f->bytes, (uint8_t[32]){0}, 32);
     fm_buf_put_u64(&f->bytes, 1);

@@ -1,5 +1,5 @@
 /* Proofs over random histories: every fact is in the log, every log begins with the earlier ones,
- * right after an append, an abort, a reopening; and damage never becomes a proof. */
+ * right after an append, an abort, a seal, a reopening; and damage never becomes a proof. */
 #include "tests/support/proof_support.h"
 
 #include <setjmp.h>
@@ -134,6 +134,12 @@ static void check_all(struct fixture *f)
     fm_snapshot_free(snapshot);
 }
 
+/* Leaves, and with them every header, are the same afterwards. */
+static void seal(struct fixture *f)
+{
+    assert_int_equal(fm_store_seal(f->store, "tests", "rows", NULL, &f->err), FM_OK);
+}
+
 /* ---- Histories ------------------------------------------------------------------------------- */
 
 static void live(struct fixture *f, unsigned flags)
@@ -141,6 +147,8 @@ static void live(struct fixture *f, unsigned flags)
     define(f, flags);
     for (int i = 0; i < 14; i++) {
         append_random(f);
+        if (i % 5 == 4)
+            seal(f);
         check_some(f, 3);
     }
     reopen(f);
@@ -148,6 +156,8 @@ static void live(struct fixture *f, unsigned flags)
     define(f, flags | ROWS_V2); /* Old facts keep their leaves. */
     for (int i = 0; i < 8; i++) {
         append_random(f);
+        if (i % 5 == 4)
+            seal(f);
         check_some(f, 3);
     }
     append(f, 2500);
@@ -183,8 +193,15 @@ static void test_history_of_single_rows(void **state)
             f->heads[f->head_count - 2] = f->heads[f->head_count - 1];
             f->head_count--;
         }
+        if (i == 400)
+            seal(f);
     }
     check_some(f, 20);
+    check_all(f);
+    seal(f);
+    check_some(f, 20);
+    check_all(f);
+    reopen(f);
     check_all(f);
 }
 

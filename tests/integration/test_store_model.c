@@ -1,0 +1,471 @@
+/* Random operations on a store beside a model that keeps every row in an array: appends small and
+ * large, keyed and clustered, repeated, refused and aborted; scans with predicates, limits and in
+ * the past; mappings; old snapshots; records; reopening. After each step both agree. Several
+ * thousand steps; with FM_LONG=1 a million. FM_SEED replays: the seed is printed. */
+#include "tests/support/store_model.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define STEPS 3000u
+#define STEPS_LONG 1000000u
+#define ROWS_MAX 9000u /* Then a new store begins. */
+#define APPEND_MAX 2600u
+#define IDS_MAX (1u << 16)
+#define RECORDS 8u
+
+struct model {
+    size_t count;
+    struct row rows[ROWS_MAX];
+    fm_us recorded_at[ROWS_MAX];
+    bool has_producer;
+    uint64_t producer_sequence; /* Of the last append that named one. */
+    struct fm_appended producer_answer;
+    struct fm_hash root;
+    uint64_t records[RECORDS]; /* 0: none. */
+};
+
+struct fixture {
+    char dir[STORE_DIR_MAX];
+    struct fm_store *store;
+    struct fm_schema *schema;
+    struct fm_snapshot *old;
+    size_t old_count;
+    unsigned flags;
+    uint32_t id_bound;
+    unsigned stores;
+    struct random random;
+    struct fm_error err;
+    uint32_t latest[IDS_MAX];
+    struct model model;
+};
+
+static uint32_t below(struct fixture *f, uint32_t bound)
+{
+    return random_below(&f->random, bound);
+}
+
+static void drop_old(struct fixture *f)
+{
+    fm_snapshot_free(f->old);
+    f->old = NULL;
+}
+
+static void end_store(struct fixture *f)
+{
+    drop_old(f);
+    if (f->schema == NULL)
+        return;
+    fm_store_close(f->store);
+    fm_schema_free(f->schema);
+    store_dir_remove(f->dir);
+    f->store = NULL;
+    f->schema = NULL;
+}
+
+static void begin_store(struct fixture *f)
+{
+    static const uint32_t bounds[] = {30, 700, 5000, IDS_MAX};
+
+    end_store(f);
+    memset(&f->model, 0, sizeof f->model);
+    f->flags = below(f, 4); /* Keyed, clustered, both, neither. */
+    f->id_bound = bounds[below(f, 4)];
+    f->schema = rows_schema(f->flags);
+    store_dir_make(f->dir);
+    f->store = store_open_good(f->dir);
+    assert_int_equal(fm_store_define(f->store, f->schema, 1, &f->err), FM_OK);
+    struct fm_table_info info = rows_info(f->store);
+    f->model.root = info.root;
+    fm_schema_free(info.schema);
+    f->stores++;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+
+    assert_non_null(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    end_store(*state);
+    free(*state);
+    return 0;
+}
+
+/* ---- Appends --------------------------------------------------------------------------------- */
+
+static size_t random_count(struct fixture *f)
+{
+    return below(f, 25) == 0 ? 2049 + below(f, APPEND_MAX - 2049) : 1 + below(f, 40);
+}
+
+/* NULLs are last, texts by bytes. */
+static int compare_cluster(const struct row *a, const struct row *b)
+{
+    if ((a->name[0] == '\0') != (b->name[0] == '\0'))
+        return a->name[0] == '\0' ? 1 : -1;
+    int order = strcmp(a->name, b->name);
+    if (order != 0)
+        return order;
+    if ((a->value == INT32_MIN) != (b->value == INT32_MIN))
+        return a->value == INT32_MIN ? 1 : -1;
+    return (a->value > b->value) - (a->value < b->value);
+}
+
+/* Rows as the store numbers them: those with equal keys stay in their order. */
+static void sort_rows(struct row *rows, size_t count)
+{
+    struct row *spare = calloc(count, sizeof *spare);
+
+    assert_non_null(spare);
+    for (size_t width = 1; width < count; width *= 2) {
+        for (size_t at = 0; at < count; at += 2 * width) {
+            size_t a = at, a_end = at + width < count ? at + width : count;
+            size_t b = a_end, b_end = at + 2 * width < count ? at + 2 * width : count;
+
+            for (size_t i = at; i < b_end; i++) {
+                bool first = a < a_end && (b >= b_end || compare_cluster(&rows[a], &rows[b]) <= 0);
+                spare[i] = rows[first ? a++ : b++];
+            }
+        }
+        memcpy(rows, spare, count * sizeof *rows);
+    }
+    free(spare);
+}
+
+static void take(struct fixture *f, size_t count, const struct fm_appended *appended)
+{
+    struct model *model = &f->model;
+
+    assert_int_equal(appended->first_sequence, model->count);
+    assert_int_equal(appended->rows, count);
+    assert_int_equal(appended->size, model->count + count);
+    assert_true(appended->recorded_at > 0);
+    assert_true(!fm_hash_equal(&appended->root, &model->root));
+    if (model->count > 0)
+        assert_true(appended->recorded_at > model->recorded_at[model->count - 1]);
+    if ((f->flags & ROWS_CLUSTERED) != 0)
+        sort_rows(model->rows + model->count, count);
+    for (size_t i = 0; i < count; i++)
+        model->recorded_at[model->count + i] = appended->recorded_at;
+    model->count += count;
+    model->root = appended->root;
+}
+
+static void step_append(struct fixture *f)
+{
+    struct model *model = &f->model;
+    struct fm_append_options options = {0};
+    struct fm_appended appended;
+    size_t count = random_count(f);
+    struct row *rows = model->rows + model->count;
+
+    if (model->count + count > ROWS_MAX) {
+        begin_store(f);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        rows[i] = row_random(&f->random, f->id_bound);
+    options.has_producer = below(f, 2) == 0;
+    options.producer_sequence = model->producer_sequence + 1 + below(f, 3);
+    options.has_expected = below(f, 3) == 0;
+    options.expected_size = model->count;
+    if (rows_append_with(f->store, f->schema, rows, count, &options, &appended, &f->err) != FM_OK)
+        fail_msg("append: %s", f->err.text);
+    take(f, count, &appended);
+    if (options.has_producer) {
+        model->has_producer = true;
+        model->producer_sequence = options.producer_sequence;
+        model->producer_answer = appended;
+    }
+}
+
+/* The last append of the producer again, or an earlier one. */
+static void step_repeat(struct fixture *f)
+{
+    const struct model *model = &f->model;
+    struct fm_append_options options = {.has_producer = true,
+                                        .producer_sequence = model->producer_sequence};
+    struct row row = row_random(&f->random, f->id_bound);
+    struct fm_appended again;
+
+    if (!model->has_producer)
+        return;
+    assert_int_equal(rows_append_with(f->store, f->schema, &row, 1, &options, &again, &f->err),
+                     FM_OK);
+    assert_int_equal(again.first_sequence, model->producer_answer.first_sequence);
+    assert_int_equal(again.size, model->producer_answer.size);
+    assert_int_equal(again.recorded_at, model->producer_answer.recorded_at);
+    assert_true(fm_hash_equal(&again.root, &model->producer_answer.root));
+    options.producer_sequence -= 1;
+    if (options.producer_sequence > 0)
+        assert_int_equal(rows_append_with(f->store, f->schema, &row, 1, &options, &again, &f->err),
+                         FM_CONFLICT);
+}
+
+/* Wrong expectation: refused, at the latest at the commit. */
+static void step_refused(struct fixture *f)
+{
+    struct fm_append_options options = {.has_expected = true,
+                                        .expected_size = f->model.count + 1 + below(f, 3)};
+    size_t count = random_count(f);
+    struct row *rows = calloc(count, sizeof *rows);
+    struct fm_appended appended;
+
+    assert_non_null(rows);
+    for (size_t i = 0; i < count; i++)
+        rows[i] = row_random(&f->random, f->id_bound);
+    assert_int_equal(
+        rows_append_with(f->store, f->schema, rows, count, &options, &appended, &f->err),
+        FM_CONFLICT);
+    free(rows);
+}
+
+/* Begun, fed and given up. */
+static void step_abort(struct fixture *f)
+{
+    struct fm_append_options options = {.domain = "tests", .table = "rows", .schema_version = 1};
+    struct fm_append *append = NULL;
+    struct fm_buf bytes = FM_BUF_INIT(0);
+    struct fm_appended first;
+    struct fm_batch batch;
+    size_t count = random_count(f);
+    struct row *rows = calloc(count, sizeof *rows);
+    bool done;
+
+    assert_non_null(rows);
+    for (size_t i = 0; i < count; i++)
+        rows[i] = row_random(&f->random, f->id_bound);
+    rows_batch(f->schema, rows, (uint32_t)count, below(f, 2) == 0, &bytes);
+    assert_int_equal(fm_batch_view(fm_buf_span(&bytes), NULL, 0, NULL, &batch), FM_OK);
+    assert_int_equal(fm_append_begin(f->store, &options, &append, &done, &first, &f->err), FM_OK);
+    assert_int_equal(fm_append_rows(append, &batch, &f->err), FM_OK);
+    fm_append_abort(append);
+    fm_buf_free(&bytes);
+    free(rows);
+}
+
+/* ---- Reads ----------------------------------------------------------------------------------- */
+
+/* What a scan of the first `size` facts must give. */
+static void expect(struct fixture *f, size_t size, const struct fm_scan_options *options,
+                   struct row_list *out)
+{
+    const struct row *rows = f->model.rows;
+
+    *out = (struct row_list){.rows = calloc(size + 1, sizeof *out->rows)};
+    assert_non_null(out->rows);
+    for (size_t i = 0; i < size; i++)
+        f->latest[rows[i].id] = (uint32_t)i;
+    for (size_t i = 0; i < size; i++) {
+        if (options->row_limit > 0 && out->count == options->row_limit)
+            break;
+        if ((f->flags & ROWS_KEYED) != 0 && f->latest[rows[i].id] != i)
+            continue;
+        if (row_matches(&rows[i], options->predicates))
+            out->rows[out->count++] = rows[i];
+    }
+}
+
+/* A moment of the past; its size. */
+static size_t random_past(struct fixture *f, size_t size, struct fm_at *at)
+{
+    const fm_us *recorded_at = f->model.recorded_at;
+    size_t then = below(f, (uint32_t)size + 1);
+
+    if (below(f, 2) == 0 || size == 0) {
+        *at = (struct fm_at){FM_AT_VERSION, (int64_t)then};
+        return then;
+    }
+    *at = (struct fm_at){FM_AT_TIMESTAMP,
+                         recorded_at[below(f, (uint32_t)size)] - (int64_t)below(f, 2)};
+    for (then = 0; then < size && recorded_at[then] <= at->value;)
+        then++;
+    return then;
+}
+
+static void check_scan(struct fixture *f, struct fm_snapshot *snapshot, size_t size)
+{
+    struct fm_predicate_list predicates = {0};
+    struct fm_scan_options options = {0};
+    struct row_list expected, read;
+
+    rows_random_predicates(&f->random, &predicates);
+    options.predicates = &predicates;
+    if (below(f, 3) == 0)
+        options.row_limit = 1 + below(f, 3000);
+    if (below(f, 3) == 0)
+        options.batch_bytes = 2000 + below(f, 20000);
+    if (below(f, 2) == 0)
+        size = random_past(f, size, &options.at);
+    expect(f, size, &options, &expected);
+    if (rows_scan(snapshot, &options, &read, &f->err) != FM_OK)
+        fail_msg("scan: %s", f->err.text);
+    assert_int_equal(read.count, expected.count);
+    rows_assert_equal(read.rows, expected.rows, read.count);
+    row_list_free(&read);
+    row_list_free(&expected);
+    fm_predicate_list_deinit(&predicates);
+}
+
+static struct fm_snapshot *snapshot_of(struct fixture *f)
+{
+    struct fm_snapshot *snapshot = NULL;
+
+    assert_int_equal(fm_snapshot_open(f->store, &snapshot, &f->err), FM_OK);
+    return snapshot;
+}
+
+static void step_scan(struct fixture *f)
+{
+    struct fm_snapshot *snapshot = snapshot_of(f);
+
+    check_scan(f, snapshot, f->model.count);
+    fm_snapshot_free(snapshot);
+}
+
+/* What an old snapshot showed it shows still. */
+static void step_old(struct fixture *f)
+{
+    if (f->old != NULL)
+        check_scan(f, f->old, f->old_count);
+    drop_old(f);
+    f->old = snapshot_of(f);
+    f->old_count = f->model.count;
+}
+
+static void step_map(struct fixture *f)
+{
+    static const uint32_t fields[] = {1, 2};
+    struct fm_scan_options options = {
+        .domain = "tests", .table = "rows", .field_count = 2, .fields = fields};
+    struct fm_snapshot *snapshot = snapshot_of(f);
+    struct fm_store_mapping mapping = {0};
+    struct row_list expected;
+    struct fm_buf bytes = FM_BUF_INIT(0);
+    enum fm_status status = fm_snapshot_map(snapshot, &options, &mapping, &f->err);
+    uint64_t rows = 0;
+
+    assert_int_equal(status, FM_OK);
+    for (uint32_t i = 0; i < mapping.segment_count; i++)
+        rows += mapping.segments[i].rows;
+    while (mapping.rest != NULL && status == FM_OK) {
+        fm_buf_clear(&bytes);
+        status = fm_scan_next(mapping.rest, &bytes, &f->err);
+        rows += status == FM_OK ? fm_load32(bytes.data + 8) : 0;
+    }
+    assert_true(status == FM_OK || status == FM_NOTFOUND);
+    expect(f, f->model.count, &options, &expected);
+    assert_int_equal(rows, expected.count);
+    row_list_free(&expected);
+    fm_buf_free(&bytes);
+    fm_store_mapping_deinit(&mapping);
+    fm_snapshot_free(snapshot);
+}
+
+static void step_record(struct fixture *f)
+{
+    uint32_t number = below(f, RECORDS);
+    uint8_t key = (uint8_t)number;
+    struct fm_buf value = FM_BUF_INIT(0);
+    enum fm_status status = fm_store_get_record(f->store, fm_span(&key, 1), &value);
+
+    if (f->model.records[number] == 0) {
+        assert_int_equal(status, FM_NOTFOUND);
+    } else {
+        assert_int_equal(status, FM_OK);
+        assert_int_equal(value.len, 8);
+        assert_int_equal(fm_load64(value.data), f->model.records[number]);
+    }
+    fm_buf_free(&value);
+    f->model.records[number] = random_next(&f->random) | 1;
+    fm_buf_put_u64(&value, f->model.records[number]);
+    assert_int_equal(fm_store_put_record(f->store, fm_span(&key, 1), fm_buf_span(&value), &f->err),
+                     FM_OK);
+    fm_buf_free(&value);
+}
+
+static void step_reopen(struct fixture *f)
+{
+    drop_old(f);
+    fm_store_close(f->store);
+    f->store = store_open_good(f->dir);
+}
+
+/* ---- All of them ----------------------------------------------------------------------------- */
+
+static void check_info(struct fixture *f)
+{
+    struct fm_table_info info = rows_info(f->store);
+    struct fm_scan_options all = {0};
+    struct row_list expected;
+
+    assert_int_equal(info.size, f->model.count);
+    assert_true(fm_hash_equal(&info.root, &f->model.root));
+    expect(f, f->model.count, &all, &expected);
+    assert_int_equal(info.rows_latest, expected.count);
+    if (f->model.count > 0)
+        assert_int_equal(info.recorded_at, f->model.recorded_at[f->model.count - 1]);
+    row_list_free(&expected);
+    fm_schema_free(info.schema);
+}
+
+static void step(struct fixture *f)
+{
+    static const struct {
+        unsigned until; /* Of a hundred. */
+        void (*run)(struct fixture *f);
+    } steps[] = {
+        {40, step_append}, {46, step_repeat}, {50, step_refused},
+        {56, step_abort},  {83, step_scan},   {88, step_old},
+        {92, step_map},    {97, step_record}, {100, step_reopen},
+    };
+    uint32_t chosen = below(f, 100);
+    size_t i = 0;
+
+    while (chosen >= steps[i].until)
+        i++;
+    steps[i].run(f);
+    check_info(f);
+}
+
+static void test_random_operations(void **state)
+{
+    struct fixture *f = *state;
+    const char *seed = getenv("FM_SEED");
+    unsigned steps = getenv("FM_LONG") != NULL ? STEPS_LONG : STEPS;
+
+    f->random.state = seed != NULL ? strtoull(seed, NULL, 10) : 11;
+    print_message("FM_SEED=%" PRIu64 "\n", f->random.state);
+    begin_store(f);
+    for (unsigned i = 0; i < steps; i++) {
+        if (i % (steps / 4) == 0)
+            print_message("step %u\n", i);
+        step(f);
+    }
+    print_message("%u steps on %u stores\n", steps, f->stores);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_random_operations, setup, teardown),
+    };
+
+    /* Nothing is cut off here: memory does for a disk. */
+    if (getenv("TMPDIR") == NULL && access("/dev/shm", W_OK | X_OK) == 0)
+        (void)setenv("TMPDIR", "/dev/shm", 0); /* Else on the disk. */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
