@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #define HEADER_BYTES 34u
+#define FORGED_INCARNATION 1000000u
 
 struct fixture {
     struct live_mesh *mesh;
@@ -39,17 +40,36 @@ static char *sees(struct fixture *f, const struct live_node *node)
         (const char *const[]){"query", "SELECT 1", "--format", "csv", "--no-receipts", NULL});
 }
 
-/* Name, id, state, address and incarnation of each member, without what changes by itself. */
+/* Name, id, state, address and domains of each member, without what changes by itself. A node that
+ * lost packets under load is suspected and says with its next incarnation that it lives: a few of
+ * those are no harm, the million of put_forged() is. */
 static char *members(struct fixture *f, const struct live_node *node)
 {
+    static const char incarnation[] = "\"incarnation\":";
     char *text = live_output(f->mesh, "reader", node,
                              (const char *const[]){"members", "--format", "ndjson", NULL});
+
     for (char *at = text; (at = strstr(at, "\"since_s\"")) != NULL;) {
-        char *kept = strstr(at, "\"incarnation\"");
-        assert_non_null(kept);
-        memmove(at, kept, strlen(kept) + 1);
+        char *kept = strstr(at, incarnation);
+        char *end = kept != NULL ? strchr(kept, '}') : NULL;
+        assert_non_null(end);
+        assert_true(strtoull(kept + strlen(incarnation), NULL, 10) < FORGED_INCARNATION / 1000);
+        memmove(at, end, strlen(end) + 1);
     }
     return text;
+}
+
+/* Within ten seconds the node sees the members as it did before. */
+static void assert_members(struct fixture *f, const struct live_node *node, const char *expected)
+{
+    for (uint32_t i = 0; i < 100; i++) {
+        FM_AUTO(fm_mem_freep) char *now = members(f, node);
+        if (strcmp(now, expected) == 0)
+            return;
+        (void)poll(NULL, 0, 100);
+    }
+    FM_AUTO(fm_mem_freep) char *last = members(f, node);
+    assert_string_equal(last, expected);
 }
 
 static int setup(void **state)
@@ -100,10 +120,8 @@ static void assert_unchanged(struct fixture *f)
 {
     assert_true(live_runs(f->alpha));
     assert_true(live_runs(f->beta));
-    FM_AUTO(fm_mem_freep) char *alpha = members(f, f->alpha);
-    FM_AUTO(fm_mem_freep) char *beta = members(f, f->beta);
-    assert_string_equal(alpha, f->members);
-    assert_string_equal(beta, f->members_beta);
+    assert_members(f, f->alpha, f->members);
+    assert_members(f, f->beta, f->members_beta);
     free(sees(f, f->alpha));
 }
 
@@ -230,7 +248,7 @@ static void put_forged(struct fixture *f, struct wire_writer *writer, const stru
     FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(0);
     FM_AUTO(fm_buf_free) struct fm_buf envelope = FM_BUF_INIT(0);
     struct fm_member_record record = {.node = *node,
-                                      .incarnation = 1000000,
+                                      .incarnation = FORGED_INCARNATION,
                                       .address = "127.0.0.1:1",
                                       .claim = claim,
                                       .time = fm_now_us()};
