@@ -168,8 +168,10 @@ static void key_columns_deinit(struct key_columns *columns)
     hot_rows_deinit(&columns->hot);
 }
 
-static enum fm_status open_key_columns(const struct table_state *state, const struct unit *unit,
-                                       struct key_columns *out, struct fm_error *err)
+static enum fm_status open_key_columns(const struct table_state *state,
+                                       const struct rocks_snapshot *snapshot,
+                                       const struct unit *unit, struct key_columns *out,
+                                       struct fm_error *err)
 {
     const struct fm_schema *schema = state->schema;
     enum fm_status status = FM_OK;
@@ -187,7 +189,8 @@ static enum fm_status open_key_columns(const struct table_state *state, const st
             out->at[i].batch = &out->hot.batch;
             out->at[i].column = (uint32_t)position;
         } else {
-            status = load_column(state, unit->segment, field, NULL, false, &out->loaded[i], err);
+            status = load_column(state, snapshot, unit->segment, field, NULL, false,
+                                 &out->loaded[i], err);
             out->at[i].batch = &out->loaded[i].batch;
             out->at[i].column = 0;
         }
@@ -205,13 +208,11 @@ static enum fm_status look_at_unit(struct looking *looking, const struct unit *u
 
     if (superseded_count_range(now, unit->first_sequence, unit->rows) == 0)
         return FM_OK;
-    status = open_key_columns(looking->state, unit, &columns, err);
+    status = open_key_columns(looking->state, looking->snapshot->rocks, unit, &columns, err);
     for (uint32_t row = 0; status == FM_OK && row < unit->rows; row++) {
-        uint64_t sequence = unit->first_sequence + row;
+        uint64_t sequence = unit_sequence(unit, row);
 
-        if (sequence >= looking->size)
-            break;
-        if (!superseded_has(now, sequence))
+        if (sequence >= looking->size || !superseded_has(now, sequence))
             continue;
         fm_buf_clear(&looking->key);
         for (uint32_t i = 0; status == FM_OK && i < columns.count; i++) {

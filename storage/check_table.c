@@ -237,7 +237,7 @@ static enum fm_status decode_column(struct table_check *t, struct segment_check 
     const struct fm_field *field = &s->schema->fields[i];
     struct stored_column stored = {0};
     enum fm_status status =
-        stored_column_open(t->state, s->segment, field, &stored, &t->check->err);
+        stored_column_open(t->state, NULL, s->segment, field, &stored, &t->check->err);
 
     if (status == FM_NOTFOUND)
         return fail_column(t, s, field);

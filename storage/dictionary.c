@@ -176,6 +176,7 @@ static const struct segment_field *find_field(const struct segment_value *segmen
 }
 
 static enum fm_status add_segment(struct texts *texts, const struct table_state *state,
+                                  const struct rocks_snapshot *snapshot,
                                   const struct segment_value *segment, const struct fm_field *field,
                                   struct fm_error *err)
 {
@@ -189,7 +190,8 @@ static enum fm_status add_segment(struct texts *texts, const struct table_state 
         return FM_OK;
     if (stored->encoding == FM_ENC_PLAIN)
         return FM_LIMIT; /* Too many values for a dictionary of this segment alone. */
-    status = rocks_pin(state->table->store->rocks, ROCKS_SEGMENTS, key_span(&key), &pin, err);
+    status =
+        rocks_pin(state->table->store->rocks, snapshot, ROCKS_SEGMENTS, key_span(&key), &pin, err);
     if (status == FM_OK)
         status = column_open(pin.value, &field->type, &column);
     if (status == FM_NOTFOUND || status == FM_CORRUPT)
@@ -241,8 +243,9 @@ static enum fm_status collect(struct texts *texts, const struct table_state *sta
     while (status == FM_OK) {
         status = units_next(&units, &unit, err);
         if (status == FM_OK)
-            status = unit.segment != NULL ? add_segment(texts, state, unit.segment, field, err)
-                                          : add_hot(texts, state, &unit, field, err);
+            status = unit.segment != NULL
+                         ? add_segment(texts, state, snapshot, unit.segment, field, err)
+                         : add_hot(texts, state, &unit, field, err);
     }
     units_deinit(&units);
     return status == FM_NOTFOUND ? FM_OK : status;

@@ -85,8 +85,8 @@ static enum fm_status gather_column(struct leaf_reading *reading,
     const struct fm_field *field = &reading->schema->fields[column];
     uint32_t block = row / FM_BLOCK_ROWS;
     uint32_t block_count = (row + count - 1) / FM_BLOCK_ROWS - block + 1;
-    enum fm_status status =
-        stored_column_open(reading->state, segment, field, &stored, reading->err);
+    enum fm_status status = stored_column_open(reading->state, reading->snapshot, segment, field,
+                                               &stored, reading->err);
 
     if (status == FM_OK)
         status = load_blocks(reading->state, segment, field, &stored, NULL, block, block_count,

@@ -28,6 +28,7 @@ static enum fm_status fail_damaged(const struct table_state *state,
 }
 
 enum fm_status stored_column_open(const struct table_state *state,
+                                  const struct rocks_snapshot *snapshot,
                                   const struct segment_value *segment, const struct fm_field *field,
                                   struct stored_column *out, struct fm_error *err)
 {
@@ -38,8 +39,8 @@ enum fm_status stored_column_open(const struct table_state *state,
 
     if (described == NULL)
         return FM_NOTFOUND;
-    status =
-        rocks_pin(state->table->store->rocks, ROCKS_SEGMENTS, key_span(&key), &stored.pin, err);
+    status = rocks_pin(state->table->store->rocks, snapshot, ROCKS_SEGMENTS, key_span(&key),
+                       &stored.pin, err);
     if (status == FM_OK)
         status = column_open(stored.pin.value, &field->type, &stored.column);
     if (status == FM_OK &&
@@ -255,9 +256,10 @@ enum fm_status find_column(const struct table_state *state, const struct segment
     return status == FM_OK ? view_pin(arena, &pin, out) : status;
 }
 
-enum fm_status load_column(const struct table_state *state, const struct segment_value *segment,
-                           const struct fm_field *field, const struct table_dictionary *dictionary,
-                           bool arena_only, struct loaded *out, struct fm_error *err)
+enum fm_status load_column(const struct table_state *state, const struct rocks_snapshot *snapshot,
+                           const struct segment_value *segment, const struct fm_field *field,
+                           const struct table_dictionary *dictionary, bool arena_only,
+                           struct loaded *out, struct fm_error *err)
 {
     FM_AUTO(loaded_release) struct loaded loaded = {0};
     struct stored_column stored = {0};
@@ -268,7 +270,7 @@ enum fm_status load_column(const struct table_state *state, const struct segment
 
     if (status != FM_NOTFOUND)
         return status;
-    status = stored_column_open(state, segment, field, &stored, err);
+    status = stored_column_open(state, snapshot, segment, field, &stored, err);
     if (status == FM_NOTFOUND)
         status = load_nulls(segment, field, &loaded);
     else if (status == FM_OK)

@@ -87,8 +87,8 @@ static enum fm_status map_column(struct mapping *mapping, const struct segment_v
         snapshot_dictionary(mapping->snapshot, mapping->table, position, &dictionary, err);
 
     if (status == FM_OK)
-        status = load_column(state, segment, &state->schema->fields[position], dictionary, true,
-                             &loaded, err);
+        status = load_column(state, mapping->snapshot->rocks, segment,
+                             &state->schema->fields[position], dictionary, true, &loaded, err);
     if (status != FM_OK)
         return status;
     out->offset = loaded.pin.offset;

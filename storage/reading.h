@@ -42,8 +42,11 @@ struct stored_column {
     struct rocks_pin pin;
     struct column column;
 };
-/* FM_NOTFOUND: the segment has no such field (an older schema). */
+/* `snapshot` is one of RocksDB that goes with the state, whose segments may be merged away since;
+ * NULL only where nothing is written meanwhile.
+ * FM_NOTFOUND: the segment has no such field (an older schema). */
 FM_MUST_USE enum fm_status stored_column_open(const struct table_state *state,
+                                              const struct rocks_snapshot *snapshot,
                                               const struct segment_value *segment,
                                               const struct fm_field *field,
                                               struct stored_column *out, struct fm_error *err);
@@ -63,6 +66,7 @@ void loaded_release(struct loaded *loaded); /* Zeroed is fine. */
  * the field. From the arena, or decoded into it. `arena_only`: FM_LIMIT when the arena has no room;
  * else memory of its own serves. */
 FM_MUST_USE enum fm_status load_column(const struct table_state *state,
+                                       const struct rocks_snapshot *snapshot,
                                        const struct segment_value *segment,
                                        const struct fm_field *field,
                                        const struct table_dictionary *dictionary, bool arena_only,

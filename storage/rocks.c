@@ -169,15 +169,13 @@ void rocks_close(struct rocks *rocks)
     free(rocks);
 }
 
-enum fm_status rocks_get(struct rocks *rocks, const struct rocks_snapshot *snapshot,
-                         enum rocks_family family, struct fm_span key, struct fm_buf *value,
-                         struct fm_error *err)
+static rocksdb_pinnableslice_t *get_pinned(struct rocks *rocks,
+                                           const struct rocks_snapshot *snapshot,
+                                           enum rocks_family family, struct fm_span key,
+                                           char **error)
 {
-    FM_AUTO(rocks_error_freep) char *error = NULL;
     rocksdb_readoptions_t *read = rocks->read;
     rocksdb_pinnableslice_t *slice;
-    size_t len = 0;
-    const char *data;
 
     fm_assert(family < ROCKS_FAMILIES);
     if (snapshot != NULL) {
@@ -186,9 +184,21 @@ enum fm_status rocks_get(struct rocks *rocks, const struct rocks_snapshot *snaps
         rocksdb_readoptions_set_snapshot(read, snapshot->snapshot);
     }
     slice = rocksdb_get_pinned_cf(rocks->db, read, rocks->families[family], (const char *)key.data,
-                                  key.len, &error);
+                                  key.len, error);
     if (snapshot != NULL)
         rocksdb_readoptions_destroy(read);
+    return slice;
+}
+
+enum fm_status rocks_get(struct rocks *rocks, const struct rocks_snapshot *snapshot,
+                         enum rocks_family family, struct fm_span key, struct fm_buf *value,
+                         struct fm_error *err)
+{
+    FM_AUTO(rocks_error_freep) char *error = NULL;
+    rocksdb_pinnableslice_t *slice = get_pinned(rocks, snapshot, family, key, &error);
+    size_t len = 0;
+    const char *data;
+
     if (error != NULL)
         return fail(err, error);
     if (slice == NULL)
@@ -199,17 +209,15 @@ enum fm_status rocks_get(struct rocks *rocks, const struct rocks_snapshot *snaps
     return fm_buf_status(value);
 }
 
-enum fm_status rocks_pin(struct rocks *rocks, enum rocks_family family, struct fm_span key,
-                         struct rocks_pin *out, struct fm_error *err)
+enum fm_status rocks_pin(struct rocks *rocks, const struct rocks_snapshot *snapshot,
+                         enum rocks_family family, struct fm_span key, struct rocks_pin *out,
+                         struct fm_error *err)
 {
     FM_AUTO(rocks_error_freep) char *error = NULL;
-    rocksdb_pinnableslice_t *slice;
+    rocksdb_pinnableslice_t *slice = get_pinned(rocks, snapshot, family, key, &error);
     size_t len = 0;
     const char *data;
 
-    fm_assert(family < ROCKS_FAMILIES);
-    slice = rocksdb_get_pinned_cf(rocks->db, rocks->read, rocks->families[family],
-                                  (const char *)key.data, key.len, &error);
     if (error != NULL)
         return fail(err, error);
     if (slice == NULL)

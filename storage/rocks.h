@@ -46,14 +46,15 @@ FM_MUST_USE enum fm_status rocks_get(struct rocks *rocks, const struct rocks_sna
                                      enum rocks_family family, struct fm_span key,
                                      struct fm_buf *value, struct fm_error *err);
 
-/* The same without a copy: `value` stays until the pin is released. */
+/* The same without a copy: `value` stays until the pin is released, which is before the
+ * snapshot's end. */
 struct rocks_pin {
     void *handle;
     struct fm_span value;
 };
-FM_MUST_USE enum fm_status rocks_pin(struct rocks *rocks, enum rocks_family family,
-                                     struct fm_span key, struct rocks_pin *out,
-                                     struct fm_error *err);
+FM_MUST_USE enum fm_status rocks_pin(struct rocks *rocks, const struct rocks_snapshot *snapshot,
+                                     enum rocks_family family, struct fm_span key,
+                                     struct rocks_pin *out, struct fm_error *err);
 void rocks_pin_release(struct rocks_pin *pin); /* A zeroed or released pin is fine. */
 
 /* Writes that happen together or not at all. */

@@ -35,8 +35,8 @@ static enum fm_status open_stored(struct fm_scan *scan, struct scan_column *colu
 
     if (column->is_opened)
         return FM_OK;
-    status =
-        stored_column_open(scan->state, scan->unit.segment, column->field, &column->stored, err);
+    status = stored_column_open(scan->state, scan->snapshot->rocks, scan->unit.segment,
+                                column->field, &column->stored, err);
     column->is_opened = status == FM_OK;
     return status;
 }
@@ -144,8 +144,8 @@ static enum fm_status load_one(struct fm_scan *scan, struct scan_column *column,
         loaded_release(&column->loaded);
     column->is_loaded = false;
     if (scan->load_whole) {
-        status = load_column(scan->state, segment, column->field, column->dictionary, false,
-                             &column->loaded, err);
+        status = load_column(scan->state, scan->snapshot->rocks, segment, column->field,
+                             column->dictionary, false, &column->loaded, err);
     } else {
         status =
             find_column(scan->state, segment, column->field, column->dictionary, &column->loaded);

@@ -130,6 +130,19 @@ enum fm_status units_next(struct units *units, struct unit *out, struct fm_error
     return FM_OK;
 }
 
+uint64_t unit_sequence(const struct unit *unit, uint32_t row)
+{
+    fm_assert(row < unit->rows);
+    return unit->first_sequence + row;
+}
+
+uint32_t unit_row(const struct unit *unit, uint64_t sequence)
+{
+    fm_assert(sequence >= unit->first_sequence);
+    fm_assert(sequence - unit->first_sequence < unit->rows);
+    return (uint32_t)(sequence - unit->first_sequence);
+}
+
 /* ---- Hot rows -------------------------------------------------------------------------------- */
 
 static enum fm_status view_hot(struct hot_rows *rows)

@@ -13,6 +13,11 @@ struct unit {
     struct hot_value hot;                /* Views memory of `units` until the next call. */
 };
 
+/* Which fact is in a row of the unit, and the other way round: nobody else maps one to the other,
+ * for rows need not stand in sequence order. */
+uint64_t unit_sequence(const struct unit *unit, uint32_t row);
+uint32_t unit_row(const struct unit *unit, uint64_t sequence);
+
 struct units {
     const struct table_state *state;
     const struct rocks_snapshot *snapshot; /* May be NULL. */
