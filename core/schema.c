@@ -64,6 +64,9 @@ static enum fm_status check_field(const struct fm_field *field, uint32_t positio
                        position, FM_NAME_MAX);
     if (field->id == 0)
         return fm_fail(err, FM_INVALID, "field %s has no id", field->name);
+    if (field->id >= FM_FIELD_SYSTEM_MIN)
+        return fm_fail(err, FM_INVALID, "field %s has the id %u; ids from %u on are reserved",
+                       field->name, field->id, FM_FIELD_SYSTEM_MIN);
     if (field->classification > FM_CLASS_SECRET)
         return fm_fail(err, FM_INVALID, "field %s has an unknown classification", field->name);
     enum fm_status status = fm_type_check(&field->type, node_count, err);

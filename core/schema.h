@@ -14,6 +14,19 @@ enum fm_classification {
     FM_CLASS_SECRET = 3,       /* The same. */
 };
 
+/* Ids that no contract gives: of columns that the system makes (fm_schema_check() refuses them). A
+ * fact's header as columns: what an append may bring beside the schema's fields, and what the whole
+ * history of a table shows before them. */
+#define FM_FIELD_SYSTEM_MIN 0xF0000000u
+#define FM_FIELD_SEQ (FM_FIELD_SYSTEM_MIN + 0u)         /* uint64 */
+#define FM_FIELD_RECORDED_AT (FM_FIELD_SYSTEM_MIN + 1u) /* timestamptz */
+#define FM_FIELD_EVENT_TIME (FM_FIELD_SYSTEM_MIN + 2u)  /* timestamptz, NULL: none */
+#define FM_FIELD_OP (FM_FIELD_SYSTEM_MIN + 3u)          /* the operation's name */
+#define FM_FIELD_SUPERSEDES (FM_FIELD_SYSTEM_MIN + 4u)  /* uint64, NULL: none */
+/* Fields of a stored schema in place of those that are classified. */
+#define FM_FIELD_SEALED (FM_FIELD_SYSTEM_MIN + 16u)     /* blob */
+#define FM_FIELD_COMMITMENT (FM_FIELD_SYSTEM_MIN + 17u) /* blob */
+
 struct fm_field {
     uint32_t id;                /* >= 1, unique in the table for ever. */
     char name[FM_NAME_MAX + 1]; /* UTF-8, not empty. */
@@ -41,9 +54,9 @@ bool fm_domain_name_valid(const char *name);
 /* A table name: the same form, no reserved words. */
 bool fm_table_name_valid(const char *name);
 
-/* Check all rules of the structs above (names, unique ids and names, key fields exist, are
- * required, are not nested and not floating; clustering fields exist and are not nested).
- * FM_INVALID says which field and why. */
+/* Check all rules of the structs above (names, unique ids and names, no system ids; key fields
+ * exist, are required, are not nested and not floating; clustering fields exist and are not
+ * nested). FM_INVALID says which field and why. */
 FM_MUST_USE enum fm_status fm_schema_check(const struct fm_schema *schema, struct fm_error *err);
 
 /* One strict msgpack document (docs/wire.md, "Schema"). Decoding checks everything that

@@ -53,14 +53,13 @@ static enum fm_status check_name(const struct fm_contract_reader *reader,
                                  const struct fm_yaml_node *property,
                                  const struct fm_schema *schema, const struct fm_field *field)
 {
-    static const char *const reserved[] = {"_seq", "_recorded_at", "_event_time", "_op"};
     const struct fm_yaml_node *place = fm_yaml_get(property, "name");
 
-    for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
-        if (strcasecmp(field->name, reserved[i]) == 0)
-            return fm_yaml_fail(reader->err, reader->yaml, place,
-                                "the name '%s' is reserved for the history of a table",
-                                field->name);
+    if (field->name[0] == '_')
+        return fm_yaml_fail(reader->err, reader->yaml, place,
+                            "the name '%s' is reserved: names with _ first are those of a fact's "
+                            "history (_op, _event_time, ...)",
+                            field->name);
     for (const struct fm_field *other = schema->fields; other != field; other++)
         if (strcasecmp(field->name, other->name) == 0)
             return fm_yaml_fail(reader->err, reader->yaml, place,
@@ -81,9 +80,10 @@ static enum fm_status read_id(const struct fm_contract_reader *reader,
         fm_contract_custom(reader, property, field_customs, "folkmoot.fieldId", &node);
     if (status != FM_OK || node == NULL)
         return status;
-    if (!fm_yaml_uint(node, UINT32_MAX, &id) || id == 0)
+    if (!fm_yaml_uint(node, FM_FIELD_SYSTEM_MIN - 1, &id) || id == 0)
         return fm_yaml_fail(reader->err, reader->yaml, node,
-                            "folkmoot.fieldId must be a number from 1");
+                            "folkmoot.fieldId must be a number from 1 to %u",
+                            FM_FIELD_SYSTEM_MIN - 1);
     *out = (uint32_t)id;
     return FM_OK;
 }

@@ -204,9 +204,12 @@ static const struct mistake mistakes[] = {
     {"folkmoot.clusterBy", "folkmoot.clustrBy", ":13:", "folkmoot.clusterBy"},
     {"- name: day", "- name: ID", ":18:15:", "two columns"},
     {"- name: day", "- name: _seq", ":18:15:", "reserved"},
+    {"- name: day", "- name: _supersedes", ":18:15:", "reserved"},
     {"classification: pii", "classification: personnal", ":23:25:", "is not known"},
     {"classification: pii", "customProperties: [{property: folkmoot.fieldId, value: x}]",
      ":23:", "a number from 1"},
+    {"classification: pii", "customProperties: [{property: folkmoot.fieldId, value: 4026531840}]",
+     ":23:", "a number from 1 to 4026531839"},
     {"classification: pii",
      "customProperties: [{property: folkmoot.fieldId, value: 9}]\n      - name: x\n"
      "        logicalType: date\n"

@@ -165,6 +165,10 @@ static void rules_of_fields_hold(void **state)
     assert_invalid(s, "delay has no id");
     field->id = 10;
     assert_invalid(s, "same id 10");
+    field->id = FM_FIELD_SYSTEM_MIN;
+    assert_invalid(s, "delay has the id 4026531840; ids from 4026531840 on are reserved");
+    field->id = FM_FIELD_SYSTEM_MIN - 1;
+    assert_int_equal(fm_schema_check(s, NULL), FM_OK);
     *field = kept;
     (void)snprintf(field->name, sizeof field->name, "id");
     assert_invalid(s, "named id");
