@@ -45,15 +45,10 @@ struct fm_leaf_encoder {
     struct fm_buf closed;
 };
 
-static bool is_closed(const struct fm_field *field)
-{
-    return field->classification == FM_CLASS_PERSONAL || field->classification == FM_CLASS_SECRET;
-}
-
 bool fm_schema_has_commitment(const struct fm_schema *schema)
 {
     for (uint32_t i = 0; i < schema->field_count; i++)
-        if (is_closed(&schema->fields[i]))
+        if (fm_field_is_classified(&schema->fields[i]))
             return true;
     return false;
 }
@@ -64,8 +59,8 @@ static int compare_fields(const void *a, const void *b, void *fields)
 {
     const struct fm_field *x = (struct fm_field *)fields + *(const uint16_t *)a;
     const struct fm_field *y = (struct fm_field *)fields + *(const uint16_t *)b;
-    if (is_closed(x) != is_closed(y))
-        return is_closed(x) ? 1 : -1;
+    if (fm_field_is_classified(x) != fm_field_is_classified(y))
+        return fm_field_is_classified(x) ? 1 : -1;
     return (x->id > y->id) - (x->id < y->id);
 }
 
@@ -78,7 +73,7 @@ static enum fm_status order_fields(struct fm_leaf_encoder *encoder)
         return FM_NOMEM;
     for (uint32_t i = 0; i < schema->field_count; i++) {
         encoder->order[i] = (uint16_t)i;
-        if (is_closed(&schema->fields[i]))
+        if (fm_field_is_classified(&schema->fields[i]))
             encoder->closed_count++;
         else
             encoder->open_count++;

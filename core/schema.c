@@ -150,6 +150,68 @@ static enum fm_status check_key(const struct fm_schema *schema, struct fm_error 
     return FM_OK;
 }
 
+bool fm_field_is_classified(const struct fm_field *field)
+{
+    return field->classification == FM_CLASS_PERSONAL || field->classification == FM_CLASS_SECRET;
+}
+
+static bool may_name_subjects(enum fm_kind kind)
+{
+    return kind == FM_KIND_VARCHAR || kind == FM_KIND_UUID ||
+           (kind >= FM_KIND_INT8 && kind <= FM_KIND_HUGEINT);
+}
+
+/* What is in a key or sorts the rows is stored in the open. */
+static enum fm_status check_all_open(const struct fm_schema *schema, const uint16_t *positions,
+                                     uint32_t count, const char *what, struct fm_error *err)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct fm_field *field = &schema->fields[positions[i]];
+        if (fm_field_is_classified(field))
+            return fm_fail(err, FM_INVALID,
+                           "field %s is personal or secret and cannot be in the %s of a table "
+                           "whose subjects can be erased",
+                           field->name, what);
+    }
+    return FM_OK;
+}
+
+static enum fm_status check_subject(const struct fm_schema *schema, struct fm_error *err)
+{
+    bool has_classified = false;
+    if (!schema->has_subject)
+        return FM_OK;
+    if (schema->subject >= schema->field_count)
+        return fm_fail(err, FM_INVALID, "the subject names a field that is not there");
+    const struct fm_field *subject = &schema->fields[schema->subject];
+    if (!may_name_subjects(subject->type.kind))
+        return fm_fail(err, FM_INVALID,
+                       "field %s cannot name the subject: its type is none of varchar, uuid and "
+                       "the integers",
+                       subject->name);
+    if (fm_field_is_classified(subject))
+        return fm_fail(err, FM_INVALID,
+                       "field %s cannot name the subject while it is personal or secret; give "
+                       "subjects a pseudonymous id, which stays readable",
+                       subject->name);
+    if (!subject->required)
+        return fm_fail(err, FM_INVALID, "field %s names the subject but is not required",
+                       subject->name);
+    for (uint32_t i = 0; i < schema->field_count; i++)
+        has_classified = has_classified || fm_field_is_classified(&schema->fields[i]);
+    if (!has_classified)
+        return fm_fail(err, FM_INVALID,
+                       "field %s names the subject, but no field is personal or secret: nothing "
+                       "could be erased",
+                       subject->name);
+    enum fm_status status =
+        check_all_open(schema, schema->key, schema->key_count, "primary key", err);
+    if (status == FM_OK)
+        status =
+            check_all_open(schema, schema->cluster, schema->cluster_count, "clustering key", err);
+    return status;
+}
+
 static enum fm_status check_head(const struct fm_schema *schema, struct fm_error *err)
 {
     if (!name_ends(schema->domain, sizeof schema->domain) || !fm_domain_name_valid(schema->domain))
@@ -187,6 +249,8 @@ enum fm_status fm_schema_check(const struct fm_schema *schema, struct fm_error *
     if (status == FM_OK)
         status =
             check_positions(schema, schema->cluster, schema->cluster_count, "clustering key", err);
+    if (status == FM_OK)
+        status = check_subject(schema, err);
     if (status == FM_OK)
         status = check_size(schema, err);
     if (status == FM_NOMEM)

@@ -46,6 +46,8 @@ struct fm_schema {
     uint16_t key[FM_KEY_FIELDS_MAX]; /* Positions in `fields`, in key order; all are required. */
     uint32_t cluster_count;
     uint16_t cluster[FM_KEY_FIELDS_MAX]; /* Clustering key: positions in `fields`. */
+    bool has_subject;                    /* Classified fields are encrypted for whom */
+    uint16_t subject;                    /* this field (its position) names. */
     char *description;                   /* Owned, may be NULL. */
 };
 
@@ -54,9 +56,14 @@ bool fm_domain_name_valid(const char *name);
 /* A table name: the same form, no reserved words. */
 bool fm_table_name_valid(const char *name);
 
+/* Personal or secret: only in the commitment of a fact's leaf. */
+bool fm_field_is_classified(const struct fm_field *field);
+
 /* Check all rules of the structs above (names, unique ids and names, no system ids; key fields
  * exist, are required, are not nested and not floating; clustering fields exist and are not
- * nested). FM_INVALID says which field and why. */
+ * nested). The subject is a required varchar, uuid or integer and open; with it some field is
+ * classified, but none of the primary or the clustering key. FM_INVALID says which field and
+ * why. */
 FM_MUST_USE enum fm_status fm_schema_check(const struct fm_schema *schema, struct fm_error *err);
 
 /* One strict msgpack document (docs/wire.md, "Schema"). Decoding checks everything that

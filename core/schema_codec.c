@@ -1,6 +1,6 @@
 /* A schema as one strict msgpack document (docs/wire.md, "Schema"):
  *   0 format version (1)   1 domain   2 table   3 schema version   4 fields   5 key: positions
- *   6 cluster: positions   7 description (absent: none)
+ *   6 cluster: positions   7 description (absent: none)   32 subject: position (absent: none)
  * and per field:
  *   0 id   1 name   2 type (bin, fm_type_encode)   3 required   4 classification
  *   5 description (absent: none) */
@@ -12,7 +12,8 @@
 
 #define SCHEMA_FORMAT 1u
 #define SCHEMA_KEYS 0xffu /* 0..7 */
-#define FIELD_KEYS 0x3fu  /* 0..5 */
+#define SUBJECT_KEY 32u
+#define FIELD_KEYS 0x3fu /* 0..5 */
 
 static void encode_type(struct fm_buf *out, const struct fm_type *type)
 {
@@ -47,7 +48,7 @@ static void encode_positions(struct fm_buf *out, unsigned key, const uint16_t *p
 
 void fm_schema_encode(struct fm_buf *out, const struct fm_schema *schema)
 {
-    fm_pack_map(out, schema->description != NULL ? 8 : 7);
+    fm_pack_map(out, 7u + (schema->description != NULL) + schema->has_subject);
     fm_pack_key_uint(out, 0, SCHEMA_FORMAT);
     fm_pack_key_str(out, 1, schema->domain);
     fm_pack_key_str(out, 2, schema->table);
@@ -60,6 +61,8 @@ void fm_schema_encode(struct fm_buf *out, const struct fm_schema *schema)
     encode_positions(out, 6, schema->cluster, schema->cluster_count);
     if (schema->description != NULL)
         fm_pack_key_str(out, 7, schema->description);
+    if (schema->has_subject)
+        fm_pack_key_uint(out, SUBJECT_KEY, schema->subject);
 }
 
 void fm_schema_hash(const struct fm_schema *schema, uint8_t out[32])
@@ -150,6 +153,17 @@ static enum fm_status decode_positions(const struct fm_value *array, uint16_t *p
     return status;
 }
 
+static enum fm_status decode_subject(const struct fm_value *value, struct fm_schema *out)
+{
+    uint32_t position = 0;
+    if (value == NULL)
+        return FM_OK;
+    enum fm_status status = fm_value_u32(value, UINT16_MAX, &position);
+    out->has_subject = status == FM_OK;
+    out->subject = (uint16_t)position;
+    return status;
+}
+
 static enum fm_status decode_schema(const struct fm_value *map, struct fm_schema *out)
 {
     uint32_t format;
@@ -172,6 +186,8 @@ static enum fm_status decode_schema(const struct fm_value *map, struct fm_schema
         status = decode_positions(fm_map_get(map, 6), out->cluster, &out->cluster_count);
     if (status == FM_OK)
         status = decode_description(fm_map_get(map, 7), &out->description);
+    if (status == FM_OK)
+        status = decode_subject(fm_map_get(map, SUBJECT_KEY), out);
     return status;
 }
 

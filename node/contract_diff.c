@@ -77,6 +77,13 @@ static enum fm_status compare_field(const struct fm_contract_reader *reader,
                          "column under a new name instead",
                          then->name, type_text(&then->type, a), type_text(&now->type, b)));
     }
+    if (schema->has_subject && fm_field_is_classified(now) != fm_field_is_classified(then)) {
+        return as_conflict(fm_yaml_fail(
+            reader->err, reader->yaml, property,
+            "column '%s' is published %s and its facts are stored so; add a column "
+            "under a new name instead",
+            then->name, fm_field_is_classified(then) ? "as personal or secret" : "in the open"));
+    }
     if (strcmp(now->name, then->name) != 0)
         say(contract, true, "%s.%s: column '%s' is renamed to '%s' (breaking: queries use names)",
             schema->domain, schema->table, then->name, now->name);
@@ -146,6 +153,14 @@ static bool keys_equal(const struct fm_schema *a, const uint16_t *a_key, uint32_
     return true;
 }
 
+/* Facts are encrypted for their subject, or not, for ever. */
+static bool subjects_equal(const struct fm_schema *a, const struct fm_schema *b)
+{
+    if (a->has_subject != b->has_subject)
+        return false;
+    return !a->has_subject || a->fields[a->subject].id == b->fields[b->subject].id;
+}
+
 static bool is_same(const struct fm_schema *a, const struct fm_schema *b)
 {
     uint8_t a_hash[32], b_hash[32];
@@ -178,6 +193,13 @@ enum fm_status fm_contract_compare(const struct fm_contract_reader *reader,
             fm_yaml_fail(reader->err, reader->yaml, object,
                          "the primary key of '%s' is published and cannot change; publish a "
                          "new table instead",
+                         schema->table));
+    }
+    if (!subjects_equal(schema, earlier)) {
+        return as_conflict(
+            fm_yaml_fail(reader->err, reader->yaml, object,
+                         "the column that names the subject of '%s' is published and cannot "
+                         "change; publish a new table instead",
                          schema->table));
     }
     uint32_t lines = contract->line_count;

@@ -94,8 +94,10 @@ enum fm_status fm_contract_custom(const struct fm_contract_reader *reader,
             continue;
         if (strncmp(property->text, "folkmoot.", 9) == 0 && !is_known(known, property->text))
             return fm_yaml_fail(reader->err, reader->yaml, property,
-                                "no custom property '%.64s' is known here; expected: %s",
-                                property->text, known[0] == NULL ? "none" : known[0]);
+                                "no custom property '%.64s' is known here; expected: %s%s%s",
+                                property->text, known[0] == NULL ? "none" : known[0],
+                                known[0] == NULL || known[1] == NULL ? "" : ", ",
+                                known[0] == NULL || known[1] == NULL ? "" : known[1]);
         if (strcmp(property->text, name) != 0)
             continue;
         if (*out != NULL)

@@ -5,7 +5,7 @@
 #include <strings.h>
 
 static const char *const table_customs[] = {"folkmoot.clusterBy", NULL};
-static const char *const field_customs[] = {"folkmoot.fieldId", NULL};
+static const char *const field_customs[] = {"folkmoot.fieldId", "folkmoot.subject", NULL};
 
 /* A primary key column while the table is read. */
 struct key_part {
@@ -88,6 +88,32 @@ static enum fm_status read_id(const struct fm_contract_reader *reader,
     return FM_OK;
 }
 
+/* Does the column name the data subject of its row? */
+static enum fm_status read_subject(const struct fm_contract_reader *reader,
+                                   const struct fm_yaml_node *property, struct fm_schema *schema,
+                                   uint16_t field)
+{
+    const struct fm_yaml_node *node = NULL;
+    bool is_subject = false;
+
+    enum fm_status status =
+        fm_contract_custom(reader, property, field_customs, "folkmoot.subject", &node);
+    if (status != FM_OK || node == NULL)
+        return status;
+    if (!fm_yaml_bool(node, &is_subject))
+        return fm_yaml_fail(reader->err, reader->yaml, node,
+                            "folkmoot.subject must be true or false");
+    if (!is_subject)
+        return FM_OK;
+    if (schema->has_subject)
+        return fm_yaml_fail(reader->err, reader->yaml, node,
+                            "two columns name the subject, '%s' and '%s'; expected one",
+                            schema->fields[schema->subject].name, schema->fields[field].name);
+    schema->has_subject = true;
+    schema->subject = field;
+    return FM_OK;
+}
+
 static enum fm_status read_key(const struct fm_contract_reader *reader,
                                const struct fm_yaml_node *property, struct fm_schema *schema,
                                struct key_part *parts, uint16_t field)
@@ -138,6 +164,8 @@ static enum fm_status read_field(const struct fm_contract_reader *reader,
         status = read_id(reader, property, &field->id);
     if (status == FM_OK)
         status = read_key(reader, property, schema, parts, i);
+    if (status == FM_OK)
+        status = read_subject(reader, property, schema, i);
     return status;
 }
 

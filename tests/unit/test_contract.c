@@ -215,6 +215,21 @@ static const struct mistake mistakes[] = {
      "        logicalType: date\n"
      "        customProperties: [{property: folkmoot.fieldId, value: 9}]",
      ":10:5:", "same id"},
+    {"classification: pii", "customProperties: [{property: folkmoot.fieldId, value: 4026531840}]",
+     ":10:5:", "ids from 4026531840 on are reserved"},
+    {"primaryKey: true",
+     "primaryKey: true\n        customProperties: [{property: folkmoot.subject, value: 1}]",
+     ":18:", "folkmoot.subject must be true or false"},
+    {"primaryKey: true",
+     "primaryKey: true\n        customProperties: [{property: folkmoot.subjct, value: true}]",
+     ":18:", "folkmoot.subject"},
+    {"classification: pii",
+     "classification: pii\n        required: true\n"
+     "        customProperties: [{property: folkmoot.subject, value: true}]",
+     ":10:5:", "give subjects a pseudonymous id"},
+    {"        required: true\n",
+     "        customProperties: [{property: folkmoot.subject, value: true}]\n",
+     ":10:5:", "its type is none of varchar, uuid and the integers"},
     {"logicalType: date", "logicalType: array", ":18:9:", "needs 'items'"},
     {"logicalType: date", "logicalType: array\n        items: {logicalType: date, required: true}",
      ":20:", "whole columns"},
@@ -235,6 +250,72 @@ static void mistakes_are_named_with_their_place(void **state)
         if (strncmp(f->err.text, "c.yaml:", 7) != 0 || strstr(f->err.text, m->place) == NULL ||
             strstr(f->err.text, m->says) == NULL)
             fail_msg("%s -> %s: %s", m->from, m->to, f->err.text);
+    }
+}
+
+/* `id` names the subject of `mail`. */
+static const char subject_from[] = "primaryKey: true\n";
+static const char subject_to[] =
+    "primaryKey: true\n"
+    "        customProperties: [{property: folkmoot.subject, value: true}]\n"
+    "      - name: n\n"
+    "        logicalType: date\n";
+
+static void a_column_names_the_subject(void **state)
+{
+    struct fixture *f = *state;
+    const struct fm_schema *s;
+
+    assert_int_equal(compile(f, edited(f, subject_from, subject_to), &f->first), FM_OK);
+    s = f->first.tables[0];
+    assert_true(s->has_subject);
+    assert_int_equal(s->subject, 0);
+    fm_compiled_contract_deinit(&f->first);
+    assert_int_equal(compile(f, fm_span_str(base), &f->first), FM_OK);
+    assert_false(f->first.tables[0]->has_subject);
+}
+
+/* What is stored for a subject, or in the open, stays so. */
+static void the_subject_stays(void **state)
+{
+    static const struct {
+        const char *from;
+        const char *to;
+        const char *says;
+    } changes[] = {
+        {"value: true", "value: false", "names the subject of 'orders' is published"},
+        {"classification: pii",
+         "classification: public\n      - name: m\n        logicalType: date\n"
+         "        classification: pii",
+         "'mail' is published as personal or secret"},
+        {"logicalType: date", "logicalType: date\n        classification: pii",
+         "'n' is published in the open"},
+        {"classification: pii", "classification: pii\n      - name: m\n        logicalType: date",
+         NULL},
+        {"classification: pii", "classification: secret", NULL},
+    };
+    struct fixture *f = *state;
+    char first[4096];
+
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        struct fm_span yaml = edited(f, subject_from, subject_to);
+        const char *at;
+        int len;
+
+        fm_compiled_contract_deinit(&f->first);
+        fm_compiled_contract_deinit(&f->second);
+        assert_int_equal(compile(f, yaml, &f->first), FM_OK);
+        at = strstr(f->text, changes[i].from);
+        assert_non_null(at);
+        len = snprintf(first, sizeof first, "%.*s%s%s", (int)(at - f->text), f->text, changes[i].to,
+                       at + strlen(changes[i].from));
+        assert_in_range(len, 1, sizeof first - 1);
+        if (changes[i].says == NULL) {
+            assert_int_equal(compile(f, fm_span_str(first), &f->second), FM_OK);
+            continue;
+        }
+        assert_int_equal(compile(f, fm_span_str(first), &f->second), FM_CONFLICT);
+        assert_non_null(strstr(f->err.text, changes[i].says));
     }
 }
 
@@ -370,6 +451,8 @@ int main(void)
         TEST(contract_gives_the_schema_it_says),
         TEST(types_are_mapped),
         TEST(mistakes_are_named_with_their_place),
+        TEST(a_column_names_the_subject),
+        TEST(the_subject_stays),
         TEST(other_keys_are_left_alone),
         TEST(same_contract_changes_nothing),
         TEST(ids_follow_names_and_new_columns_get_new_ones),

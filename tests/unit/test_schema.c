@@ -211,6 +211,42 @@ static void rules_of_keys_hold(void **state)
 }
 
 /* Types count together: two that are within the bound can be past it. */
+/* The airport is no subject of anybody's, but it has all that one needs. */
+static void rules_of_the_subject_hold(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_schema *s = f->schema;
+    s->has_subject = true;
+    s->subject = 1;
+    assert_int_equal(fm_schema_check(s, NULL), FM_OK);
+    s->subject = 0;
+    assert_int_equal(fm_schema_check(s, NULL), FM_OK);
+    s->subject = 5;
+    assert_invalid(s, "the subject names a field that is not there");
+    s->subject = 4;
+    assert_invalid(s, "field factor cannot name the subject: its type is none of varchar");
+    s->subject = 3;
+    assert_invalid(s, "field Passenger cannot name the subject: its type");
+    s->subject = 1;
+    s->key_count = 1;
+    s->key[0] = 0;
+    s->fields[1].required = false;
+    assert_invalid(s, "field airport names the subject but is not required");
+    s->fields[1].required = true;
+    s->fields[1].classification = FM_CLASS_PERSONAL;
+    assert_invalid(s, "give subjects a pseudonymous id");
+    s->fields[1].classification = FM_CLASS_CONFIDENTIAL;
+    assert_int_equal(fm_schema_check(s, NULL), FM_OK);
+    s->fields[0].classification = FM_CLASS_SECRET;
+    assert_invalid(s, "field id is personal or secret and cannot be in the primary key");
+    s->fields[0].classification = FM_CLASS_OPEN;
+    s->fields[4].classification = FM_CLASS_PERSONAL;
+    assert_invalid(s, "field factor is personal or secret and cannot be in the clustering key");
+    s->fields[4].classification = FM_CLASS_OPEN;
+    s->fields[3].classification = FM_CLASS_CONFIDENTIAL;
+    assert_invalid(s, "no field is personal or secret: nothing could be erased");
+}
+
 static void types_are_bounded_together(void **state)
 {
     struct fm_schema *s = ((struct fixture *)*state)->schema;
@@ -294,8 +330,12 @@ static void documents_read_back(void **state)
     struct fixture *f = *state;
     struct fm_buf bytes = {0};
     struct fm_schema *again = NULL, *copy = NULL;
+    f->schema->has_subject = true;
+    f->schema->subject = 1;
     fm_schema_encode(&bytes, f->schema);
     assert_int_equal(fm_schema_decode(fm_buf_span(&bytes), &again, NULL), FM_OK);
+    assert_true(again->has_subject);
+    assert_int_equal(again->subject, 1);
     assert_same(f->schema, again);
     assert_string_equal(again->fields[1].description, "where it leaves");
     assert_null(again->fields[0].description);
@@ -322,6 +362,11 @@ static void bytes_are_those_of_the_vectors(void **state)
     vector_check(file, "departures-hash", fm_span(got, sizeof got));
     fm_sha256_one(&hash, fm_buf_span(&bytes));
     assert_memory_equal(hash.bytes, got, sizeof got);
+    f->schema->has_subject = true;
+    f->schema->subject = 1;
+    fm_buf_clear(&bytes);
+    fm_schema_encode(&bytes, f->schema);
+    vector_check(file, "departures-of-subjects", fm_buf_span(&bytes));
     fm_buf_free(&bytes);
     vector_file_free(file);
 }
@@ -366,7 +411,9 @@ static void changed_documents_are_refused(void **state)
     }
     map_add(map, 31, &changed);
     assert_int_equal(decode(fm_buf_span(&changed)), FM_MALFORMED);
-    map_add(map, 32, &changed);
+    map_add(map, 32, &changed); /* The subject, as nil. */
+    assert_int_equal(decode(fm_buf_span(&changed)), FM_MALFORMED);
+    map_add(map, 33, &changed);
     assert_int_equal(decode(fm_buf_span(&changed)), FM_OK);
     map_replace(map, 0, fm_span("\x02", 1), &changed);
     assert_int_equal(decode(fm_buf_span(&changed)), FM_UNSUPPORTED);
@@ -461,6 +508,7 @@ int main(void)
         TEST(rules_of_the_head_hold),
         TEST(rules_of_fields_hold),
         TEST(rules_of_keys_hold),
+        TEST(rules_of_the_subject_hold),
         TEST(types_are_bounded_together),
         cmocka_unit_test(size_is_bounded),
         TEST(fields_are_found_by_name),
