@@ -215,8 +215,6 @@ static const struct mistake mistakes[] = {
      "        logicalType: date\n"
      "        customProperties: [{property: folkmoot.fieldId, value: 9}]",
      ":10:5:", "same id"},
-    {"classification: pii", "customProperties: [{property: folkmoot.fieldId, value: 4026531840}]",
-     ":10:5:", "ids from 4026531840 on are reserved"},
     {"primaryKey: true",
      "primaryKey: true\n        customProperties: [{property: folkmoot.subject, value: 1}]",
      ":18:", "folkmoot.subject must be true or false"},
