@@ -7,7 +7,7 @@
 #include "node/server.h"
 #include "query/plan.h"
 
-#include <stdatomic.h>
+#include <pthread.h>
 
 #define COLUMNS_BYTES_MAX (FM_PAYLOAD_BYTES_MAX / 2)
 
@@ -90,10 +90,10 @@ static void table_ref(const struct fm_plan_table *table, struct fm_table_ref *ou
     out->at = table->at;
 }
 
-static enum fm_status open_feed(struct query *query, const struct fm_plan_table *table,
+static enum fm_status open_feed(struct query *query, uint32_t number,
                                 const struct fm_fragment *fragment, struct fm_error *err)
 {
-    uint32_t number = query->feed_count;
+    const struct fm_plan_table *table = &query->plan.tables[number];
     struct fm_feed_options options = {
         .query = query->id,
         .number = number,
@@ -108,16 +108,12 @@ static enum fm_status open_feed(struct query *query, const struct fm_plan_table 
         .deadline = query->deadline,
     };
 
-    enum fm_status status = fm_feed_open(query->server, &options, &query->feeds[number], err);
-    if (status == FM_OK)
-        query->feed_count++;
-    return status;
+    return fm_feed_open(query->server, &options, &query->feeds[number], err);
 }
 
-/* One scan per slot. */
-static enum fm_status open_scan(struct query *query, const struct fm_plan_table *table,
-                                struct fm_error *err)
+static enum fm_status open_scan(struct query *query, uint32_t number, struct fm_error *err)
 {
+    const struct fm_plan_table *table = &query->plan.tables[number];
     FM_AUTO(fm_buf_free) struct fm_buf predicates = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
     FM_AUTO(fm_mem_freep) uint32_t *ids = calloc(table->field_count + 1, sizeof *ids);
     struct fm_table_ref ref;
@@ -139,7 +135,54 @@ static enum fm_status open_scan(struct query *query, const struct fm_plan_table 
         .fields = ids,
         .predicates = fm_buf_span(&predicates),
     };
-    return open_feed(query, table, &fragment, err);
+    return open_feed(query, number, &fragment, err);
+}
+
+struct opening {
+    struct query *query;
+    uint32_t number;
+    pthread_t thread;
+    bool has_thread;
+    enum fm_status status;
+    struct fm_error err;
+};
+
+static void *open_thread(void *argument)
+{
+    struct opening *opening = argument;
+
+    opening->status = open_scan(opening->query, opening->number, &opening->err);
+    return NULL;
+}
+
+/* One scan per slot, all at once: an opening waits for its owner most of the time. The first
+ * failure by slot is told. */
+static enum fm_status open_scans(struct query *query, struct fm_error *err)
+{
+    uint32_t count = query->plan.table_count;
+    FM_AUTO(fm_mem_freep) struct opening *openings = calloc(count + 1u, sizeof *openings);
+    enum fm_status status = FM_OK;
+
+    if (openings == NULL)
+        return fm_fail(err, FM_NOMEM, "open fragments");
+    for (uint32_t i = 0; i < count; i++)
+        openings[i] = (struct opening){.query = query, .number = i};
+    for (uint32_t i = 1; i < count; i++)
+        openings[i].has_thread =
+            pthread_create(&openings[i].thread, NULL, open_thread, &openings[i]) == 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (openings[i].has_thread)
+            (void)pthread_join(openings[i].thread, NULL); /* A thread of our own that exists. */
+        else
+            (void)open_thread(&openings[i]);
+    }
+    query->feed_count = count; /* Those that failed are NULL. */
+    for (uint32_t i = 0; status == FM_OK && i < count; i++) {
+        status = openings[i].status;
+        if (status != FM_OK)
+            *err = openings[i].err;
+    }
+    return status;
 }
 
 static enum fm_status open_shipped(struct query *query, struct fm_error *err)
@@ -165,7 +208,10 @@ static enum fm_status open_shipped(struct query *query, struct fm_error *err)
         .tables = refs,
         .sql = fm_buf_span(&plan->shipped),
     };
-    return open_feed(query, &plan->tables[0], &fragment, err);
+    enum fm_status status = open_feed(query, 0, &fragment, err);
+    if (status == FM_OK)
+        query->feed_count = 1;
+    return status;
 }
 
 /* ---- Merging --------------------------------------------------------------------------------- */
@@ -243,12 +289,10 @@ static enum fm_status start_merge(struct query *query, struct fm_error *err)
         .single_thread = query->plan.streams,
         .rows_max = query->server->config.query_rows_max,
     };
-    enum fm_status status = FM_OK;
 
     if (slots == NULL || columns == NULL)
         return fm_fail(err, FM_NOMEM, "merge fragments");
-    for (uint32_t i = 0; i < count && status == FM_OK; i++)
-        status = open_scan(query, &query->plan.tables[i], err);
+    enum fm_status status = open_scans(query, err);
     if (status == FM_OK)
         status = set_slots(query, slots, columns, err);
     if (status == FM_OK)
