@@ -39,6 +39,7 @@ struct segment_list {
 };
 
 struct table_dictionaries; /* dictionary.h */
+struct row_cache;          /* row_cache.h */
 
 struct table {
     struct fm_store *store;
@@ -96,6 +97,7 @@ struct fm_store {
     struct slots *slots;
     struct rocks *rocks;
     struct arena *arena;
+    struct row_cache *row_cache;
     pthread_mutex_t define_lock; /* One definition at a time. Taken first. */
     pthread_mutex_t commit_lock;
     pthread_cond_t commit_done;

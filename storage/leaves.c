@@ -159,43 +159,6 @@ static enum fm_status read_segment(struct leaf_reading *reading,
 
 /* ---- Any ------------------------------------------------------------------------------------- */
 
-/* Where the unit begins that holds the fact: a segment, or the last hot value up to it. */
-static enum fm_status find_unit(const struct table_state *state,
-                                const struct rocks_snapshot *snapshot, uint64_t sequence,
-                                uint64_t *first, struct fm_error *err)
-{
-    FM_AUTO(fm_buf_free) struct fm_buf found = FM_BUF_INIT(0);
-    struct key begin = key_hot(state->table->id, 0);
-    struct key last = key_hot(state->table->id, sequence);
-    uint32_t low = 0;
-    uint32_t high = state->segment_count; /* The first that begins beyond the fact. */
-    enum fm_status status;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (state->segments->items[middle]->first_sequence <= sequence)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low > 0) {
-        const struct segment_value *segment = state->segments->items[low - 1];
-
-        *first = segment->first_sequence;
-        if (sequence - segment->first_sequence < segment->rows)
-            return FM_OK;
-        begin = key_hot(state->table->id, segment->first_sequence + segment->rows);
-    }
-    status = rocks_last_key(state->table->store->rocks, snapshot, ROCKS_HOT, key_span(&begin),
-                            key_span(&last), &found, err);
-    if (status == FM_OK)
-        status = key_parse_number(fm_buf_span(&found), 4, first);
-    if (status == FM_NOTFOUND)
-        *first = sequence; /* Whoever reads on will miss it and say so. */
-    return status == FM_NOTFOUND ? FM_OK : status;
-}
-
 static enum fm_status read_units(struct leaf_reading *reading, uint64_t at)
 {
     struct units units;
@@ -227,14 +190,14 @@ static enum fm_status read_units(struct leaf_reading *reading, uint64_t at)
 static enum fm_status read_leaves(struct leaf_reading *reading)
 {
     const struct table *table = reading->state->table;
-    uint64_t at = 0;
+    struct unit_place place = {0};
     enum fm_status status =
-        find_unit(reading->state, reading->snapshot, reading->first, &at, reading->err);
+        unit_place_of(reading->state, reading->snapshot, reading->first, &place, reading->err);
 
     fm_assert(reading->first < reading->end);
     fm_assert(reading->end <= reading->state->tree.size);
     if (status == FM_OK)
-        status = read_units(reading, at);
+        status = read_units(reading, place.first_sequence);
     fm_leaf_encoder_free(reading->encoder);
     if (status == FM_NOTFOUND || status == FM_MALFORMED)
         return fm_fail(reading->err, FM_CORRUPT,

@@ -2,6 +2,7 @@
 
 #include "core/assert.h"
 #include "storage/folder.h"
+#include "storage/row_cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -304,6 +305,8 @@ enum fm_status fm_store_open(const struct fm_store_options *options, struct fm_s
     if (status == FM_OK)
         status = arena_new(arena, &store->arena);
     if (status == FM_OK)
+        status = row_cache_new(ROW_CACHE_BYTES, &store->row_cache);
+    if (status == FM_OK)
         status = folder_open(store->dir, !store->read_only, &store->dir_fd, err);
     if (status == FM_OK)
         status = open_slots(store, &promised, err);
@@ -338,6 +341,7 @@ void fm_store_close(struct fm_store *store)
     for (uint32_t i = 0; i < store->table_count; i++)
         table_free(store->tables[i]);
     free(store->tables);
+    row_cache_free(store->row_cache);
     arena_free(store->arena);
     view_release(store->view);
     rocks_close(store->rocks);

@@ -144,6 +144,15 @@ FM_DEFINE_FREEP(fm_snapshot_freep, struct fm_snapshot, fm_snapshot_free)
 FM_MUST_USE enum fm_status fm_snapshot_table(struct fm_snapshot *snapshot, const char *domain,
                                              const char *table, struct fm_table_info *out);
 
+/* The whole latest row of one primary key, without a scan: `key` is the canonical bytes of the
+ * key's fields, one after the other in the key's order. Appends a batch of one row with all the
+ * schema's fields in order to an empty buffer; its first row number is the fact's sequence.
+ * FM_NOTFOUND: a scan of the latest state shows no such row. FM_INVALID: no such table, no primary
+ * key, or bytes that are no value of it. */
+FM_MUST_USE enum fm_status fm_snapshot_get(struct fm_snapshot *snapshot, const char *domain,
+                                           const char *table, struct fm_span key,
+                                           struct fm_buf *batch, struct fm_error *err);
+
 /* The table's columns with their dictionaries: a varchar or enum column whose distinct values over
  * the whole table are few (<= FM_DICTIONARY_VALUES_MAX) has one, sorted; scans and mappings of this
  * snapshot then carry codes of it (FM_VECTOR_DICT_OUTSIDE). */

@@ -143,6 +143,46 @@ uint32_t unit_row(const struct unit *unit, uint64_t sequence)
     return (uint32_t)(sequence - unit->first_sequence);
 }
 
+/* ---- Where a fact is ------------------------------------------------------------------------- */
+
+enum fm_status unit_place_of(const struct table_state *state, const struct rocks_snapshot *snapshot,
+                             uint64_t sequence, struct unit_place *out, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf found = FM_BUF_INIT(0);
+    struct key begin = key_hot(state->table->id, 0);
+    struct key last = key_hot(state->table->id, sequence);
+    struct unit_place place = {0};
+    uint32_t low = 0;
+    uint32_t high = state->segment_count; /* The first that begins beyond the fact. */
+    enum fm_status status;
+
+    fm_assert(sequence < state->tree.size);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (state->segments->items[middle]->first_sequence <= sequence)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low > 0) {
+        const struct segment_value *segment = state->segments->items[low - 1];
+
+        if (sequence - segment->first_sequence < segment->rows) {
+            *out = (struct unit_place){segment->first_sequence, segment};
+            return FM_OK;
+        }
+        begin = key_hot(state->table->id, segment->first_sequence + segment->rows);
+    }
+    status = rocks_last_key(state->table->store->rocks, snapshot, ROCKS_HOT, key_span(&begin),
+                            key_span(&last), &found, err);
+    if (status == FM_OK)
+        status = key_parse_number(fm_buf_span(&found), 4, &place.first_sequence);
+    if (status == FM_OK)
+        *out = place;
+    return status;
+}
+
 /* ---- Hot rows -------------------------------------------------------------------------------- */
 
 static enum fm_status view_hot(struct hot_rows *rows)

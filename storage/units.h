@@ -38,6 +38,16 @@ void units_init(struct units *units, const struct table_state *state,
 FM_MUST_USE enum fm_status units_next(struct units *units, struct unit *out, struct fm_error *err);
 void units_deinit(struct units *units);
 
+/* The unit that holds a fact: a segment, or the last hot value that begins before it, which ends
+ * before it only if one is missing. FM_NOTFOUND: there is none. */
+struct unit_place {
+    uint64_t first_sequence;
+    const struct segment_value *segment; /* NULL: a hot value. */
+};
+FM_MUST_USE enum fm_status unit_place_of(const struct table_state *state,
+                                         const struct rocks_snapshot *snapshot, uint64_t sequence,
+                                         struct unit_place *out, struct fm_error *err);
+
 /* A hot value's rows, checked: all fields of the schema version that it was written with. */
 struct hot_rows {
     struct fm_buf bytes;

@@ -376,6 +376,30 @@ void rows_read(struct fm_store *store, struct row_list *out)
     fm_snapshot_free(snapshot);
 }
 
+enum fm_status row_get(struct fm_snapshot *snapshot, int64_t id, struct row *out,
+                       uint64_t *sequence, struct fm_error *err)
+{
+    static const uint32_t positions[5] = {0, 1, 2, 3, 4};
+    static const struct fm_dictionary *const dictionaries[5];
+    struct fm_buf bytes = FM_BUF_INIT(0);
+    struct fm_batch batch;
+    const struct fm_batch *batches[5] = {&batch, &batch, &batch, &batch, &batch};
+    uint8_t key[8];
+    enum fm_status status;
+
+    fm_store64(key, (uint64_t)id);
+    status = fm_snapshot_get(snapshot, "tests", "rows", fm_span(key, sizeof key), &bytes, err);
+    if (status == FM_OK) {
+        assert_int_equal(fm_batch_view(fm_buf_span(&bytes), NULL, 0, NULL, &batch), FM_OK);
+        assert_int_equal(batch.rows, 1);
+        assert_int_equal(batch.column_count, 5);
+        rows_decode(batches, positions, dictionaries, 0, out);
+        *sequence = batch.first_row;
+    }
+    fm_buf_free(&bytes);
+    return status;
+}
+
 void rows_assert_equal(const struct row *a, const struct row *b, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

@@ -63,6 +63,9 @@ enum fm_status rows_drain(struct fm_snapshot *snapshot, struct fm_scan *scan, st
                           struct fm_error *err);
 /* All rows of the latest state. */
 void rows_read(struct fm_store *store, struct row_list *out);
+/* The latest row with this id, by the key index, and its fact's sequence. */
+enum fm_status row_get(struct fm_snapshot *snapshot, int64_t id, struct row *out,
+                       uint64_t *sequence, struct fm_error *err);
 void rows_assert_equal(const struct row *a, const struct row *b, size_t count);
 struct fm_table_info rows_info(struct fm_store *store); /* Free its schema. */
 /* Decode rows of a one-column-per-field set of batches into `out` (mappings). */
