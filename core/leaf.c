@@ -43,6 +43,7 @@ struct fm_leaf_encoder {
     const struct fm_batch *batch;
     struct fm_buf row;
     struct fm_buf closed;
+    uint64_t hashed_bytes;
 };
 
 bool fm_schema_has_commitment(const struct fm_schema *schema)
@@ -442,6 +443,12 @@ enum fm_status fm_leaf_hash_rows(struct fm_leaf_encoder *encoder,
         struct fm_hash hash;
         fm_sha256_one(&hash, fm_buf_span(&encoder->row));
         memcpy(out + (size_t)i * FM_HASH_BYTES, hash.bytes, FM_HASH_BYTES);
+        encoder->hashed_bytes += encoder->row.len - 1;
     }
     return status;
+}
+
+uint64_t fm_leaf_encoder_bytes(const struct fm_leaf_encoder *encoder)
+{
+    return encoder->hashed_bytes;
 }

@@ -81,4 +81,7 @@ FM_MUST_USE enum fm_status fm_leaf_hash_rows(struct fm_leaf_encoder *encoder,
                                              const struct fm_dictionary *const *dictionaries,
                                              uint32_t first, uint32_t count, uint8_t *out);
 
+/* Bytes of all leaves that fm_leaf_hash_rows() hashed with this encoder. */
+uint64_t fm_leaf_encoder_bytes(const struct fm_leaf_encoder *encoder);
+
 #endif

@@ -65,6 +65,7 @@ static enum fm_status put_hot(struct fm_append *append, const struct fm_batch *r
     append->header.sequence += rows->rows;
     commit->next->hot_rows += rows->rows;
     commit->next->hot_values++;
+    commit->next->hot_bytes += commit->value.len;
     return put_value(commit, ROCKS_HOT, &key);
 }
 
@@ -205,6 +206,12 @@ static struct fm_appended describe(const struct fm_append *append, const struct 
     };
 }
 
+static void count_appended(const struct fm_append *append)
+{
+    atomic_fetch_add(&append->table->appended_facts, append->rows);
+    atomic_fetch_add(&append->table->appended_bytes, fm_leaf_encoder_bytes(append->leaves));
+}
+
 static enum fm_status write_commit(struct fm_append *append, struct fm_appended *out,
                                    struct fm_error *err)
 {
@@ -233,7 +240,10 @@ static enum fm_status write_commit(struct fm_append *append, struct fm_appended 
     commit.next = NULL;        /* The store's now. */
     append->is_staged = false; /* Nothing to undo. */
     append_unlock(append);     /* The table's next append shares the sync. */
-    return commit_wait(append->store, &commit.pending, err);
+    status = commit_wait(append->store, &commit.pending, err);
+    if (status == FM_OK)
+        count_appended(append);
+    return status;
 }
 
 static bool is_small(const struct fm_append *append)

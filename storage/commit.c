@@ -23,21 +23,28 @@ enum fm_status store_usable(struct fm_store *store, struct fm_error *err)
     return FM_OK;
 }
 
-enum fm_status store_has_space(const struct fm_store *store, struct fm_error *err)
+enum fm_status store_free_bytes(const struct fm_store *store, uint64_t *out, struct fm_error *err)
 {
     struct statvfs fs;
-    uint64_t free_bytes;
 
     if (fstatvfs(store->dir_fd, &fs) != 0)
         return fm_fail_errno(err, FM_IO, errno, "ask for the free space of %s", store->dir);
-    free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
-    if (free_bytes < store->free_bytes_min)
+    *out = (uint64_t)fs.f_bavail * fs.f_frsize;
+    return FM_OK;
+}
+
+enum fm_status store_has_space(const struct fm_store *store, struct fm_error *err)
+{
+    uint64_t free_bytes = 0;
+    enum fm_status status = store_free_bytes(store, &free_bytes, err);
+
+    if (status == FM_OK && free_bytes < store->free_bytes_min)
         return fm_fail(err, FM_LIMIT,
                        "%s has %llu MiB of free space left, less than the %llu MiB that appends "
                        "leave; make room",
                        store->dir, (unsigned long long)(free_bytes >> 20),
                        (unsigned long long)(store->free_bytes_min >> 20));
-    return FM_OK;
+    return status;
 }
 
 void store_poison(struct fm_store *store)

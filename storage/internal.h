@@ -52,7 +52,9 @@ struct table {
     bool is_appending;           /* One append has the table to itself. */
     bool is_sealing;             /* One thread makes segments of its hot rows. */
     uint32_t schema_count;
-    struct fm_schema **schemas; /* By rising version; the last is the current one. */
+    struct fm_schema **schemas;           /* By rising version; the last is the current one. */
+    atomic_uint_least64_t appended_facts; /* Since the opening, */
+    atomic_uint_least64_t appended_bytes; /* of their leaves. */
     uint32_t segment_capacity;
     uint32_t segment_count;
     struct segment_value **segments; /* All that were made visible, to be freed at the end. */
@@ -66,7 +68,8 @@ struct table_state {
     uint32_t epoch;
     fm_us recorded_at;
     uint64_t hot_rows;
-    uint64_t hot_values; /* That they are in. */
+    uint64_t hot_values; /* That they are in, */
+    uint64_t hot_bytes;  /* of so many bytes. */
     uint64_t next_segment;
     uint32_t segment_count;
     struct segment_list *segments;
@@ -196,6 +199,8 @@ FM_MUST_USE enum fm_status view_new(struct fm_store *store, struct store_view **
 FM_MUST_USE enum fm_status store_usable(struct fm_store *store, struct fm_error *err);
 /* From now on every write is refused: what is stored is not known any more. */
 void store_poison(struct fm_store *store);
+FM_MUST_USE enum fm_status store_free_bytes(const struct fm_store *store, uint64_t *out,
+                                            struct fm_error *err);
 /* FM_LIMIT when the disk has less free space than the store leaves. */
 FM_MUST_USE enum fm_status store_has_space(const struct fm_store *store, struct fm_error *err);
 

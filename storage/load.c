@@ -135,7 +135,10 @@ static enum fm_status count_hot(struct table_state *state, struct fm_error *err)
         struct fm_span key, value;
 
         status = rocks_iterator_next(iterator, &key, &value, err);
-        state->hot_values += status == FM_OK;
+        if (status == FM_OK) {
+            state->hot_values++;
+            state->hot_bytes += value.len;
+        }
     }
     return status == FM_NOTFOUND ? FM_OK : status;
 }

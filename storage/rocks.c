@@ -139,6 +139,8 @@ enum fm_status rocks_open(const struct rocks_options *options, struct rocks **ou
     rocks->write = rocksdb_writeoptions_create();
     rocks->write_sync = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(rocks->write_sync, 1);
+    if (!options->read_only)
+        rocksdb_options_enable_statistics(rocks->options[0]); /* Whose are the database's. */
     status = open_db(rocks, options, err);
     if (status != FM_OK)
         return status;
@@ -415,4 +417,74 @@ enum fm_status rocks_flush(struct rocks *rocks, struct fm_error *err)
         rocksdb_flush_cf(rocks->db, options, rocks->families[i], &error);
     rocksdb_flushoptions_destroy(options);
     return error != NULL ? fail(err, error) : FM_OK;
+}
+
+/* ---- Statistics ------------------------------------------------------------------------------ */
+
+/* The text has a line "NAME COUNT : n" for each counter; others have a line of another form. */
+static enum fm_status find_counter(const char *text, const char *name, uint64_t *out)
+{
+    static const char between[] = " COUNT : ";
+    size_t len = strlen(name);
+
+    for (const char *at = strstr(text, name); at != NULL; at = strstr(at + len, name)) {
+        if ((at != text && at[-1] != '\n') || strncmp(at + len, between, sizeof between - 1) != 0)
+            continue;
+        *out = strtoull(at + len + sizeof between - 1, NULL, 10);
+        return FM_OK;
+    }
+    return FM_UNSUPPORTED;
+}
+
+enum fm_status rocks_written(struct rocks *rocks, struct rocks_written *out)
+{
+    char *text = rocksdb_options_statistics_get_string(rocks->options[0]);
+    struct rocks_written written = {0};
+    enum fm_status status = FM_OK;
+
+    if (text != NULL) {
+        status = find_counter(text, "rocksdb.wal.bytes", &written.log_bytes);
+        if (status == FM_OK)
+            status = find_counter(text, "rocksdb.flush.write.bytes", &written.flush_bytes);
+        if (status == FM_OK)
+            status = find_counter(text, "rocksdb.compact.write.bytes", &written.compaction_bytes);
+    }
+    rocksdb_free(text);
+    if (status == FM_OK)
+        *out = written;
+    return status;
+}
+
+uint64_t rocks_file_bytes(struct rocks *rocks)
+{
+    static const char *const properties[] = {"rocksdb.live-sst-files-size",
+                                             "rocksdb.live-blob-file-size"};
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < 2 * (ROCKS_FAMILIES + 1); i++) {
+        uint64_t one = 0;
+
+        if (rocksdb_property_int_cf(rocks->db, rocks->families[i / 2], properties[i % 2], &one) ==
+            0)
+            bytes += one;
+    }
+    return bytes;
+}
+
+enum fm_status rocks_range_bytes(struct rocks *rocks, enum rocks_family family,
+                                 struct fm_span first, struct fm_span end, uint64_t *out,
+                                 struct fm_error *err)
+{
+    FM_AUTO(rocks_error_freep) char *error = NULL;
+    const char *from = (const char *)first.data;
+    const char *to = (const char *)end.data;
+    uint64_t bytes = 0;
+
+    fm_assert(family < ROCKS_FAMILIES);
+    rocksdb_approximate_sizes_cf(rocks->db, rocks->families[family], 1, &from, &first.len, &to,
+                                 &end.len, &bytes, &error);
+    if (error != NULL)
+        return fail(err, error);
+    *out = bytes;
+    return FM_OK;
 }

@@ -99,6 +99,21 @@ FM_MUST_USE enum fm_status rocks_last_key(struct rocks *rocks,
                                           struct fm_span last, struct fm_buf *key,
                                           struct fm_error *err);
 
+/* What was written since the opening; all 0 when it was opened read-only. */
+struct rocks_written {
+    uint64_t log_bytes;        /* To the log. */
+    uint64_t flush_bytes;      /* To table and blob files, from memory, */
+    uint64_t compaction_bytes; /* and from other such files. */
+};
+FM_MUST_USE enum fm_status rocks_written(struct rocks *rocks, struct rocks_written *out);
+/* Of all table and blob files that the latest version needs. */
+uint64_t rocks_file_bytes(struct rocks *rocks);
+/* About how much of the table files the keys in [first, end) take; what is in memory only is not
+ * counted. */
+FM_MUST_USE enum fm_status rocks_range_bytes(struct rocks *rocks, enum rocks_family family,
+                                             struct fm_span first, struct fm_span end,
+                                             uint64_t *out, struct fm_error *err);
+
 /* Write all memtables to table files, synced (tests, close). */
 FM_MUST_USE enum fm_status rocks_flush(struct rocks *rocks, struct fm_error *err);
 

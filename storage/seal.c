@@ -33,6 +33,7 @@ struct seal {
     struct fm_batch_builder *builder;
     struct segment_value *segment;
     uint32_t span_capacity;
+    uint64_t hot_bytes; /* Of its hot values. */
 };
 
 static void run_deinit(struct seal *seal)
@@ -46,6 +47,7 @@ static void run_deinit(struct seal *seal)
     seal->types = NULL;
     seal->builder = NULL;
     seal->span_capacity = 0;
+    seal->hot_bytes = 0;
 }
 
 static void seal_deinit(struct seal *seal)
@@ -170,9 +172,11 @@ static enum fm_status make_next(struct seal *seal, uint32_t values, struct rocks
     *out = NULL;
     fm_assert(next->hot_rows >= segment->rows);
     fm_assert(next->hot_values >= values);
+    fm_assert(next->hot_bytes >= seal->hot_bytes);
     fm_assert(next->tree.size >= segment->first_sequence + segment->rows);
     next->hot_rows -= segment->rows;
     next->hot_values -= values;
+    next->hot_bytes -= seal->hot_bytes;
     next->next_segment++;
     status = state_add_segment(next, segment);
     if (status != FM_OK)
@@ -301,6 +305,7 @@ static enum fm_status add_span(struct seal *seal, const struct unit *unit)
     segment->spans[segment->span_count++] =
         (struct segment_span){.rows = unit->rows, .header = unit->hot.header};
     segment->rows += unit->rows;
+    seal->hot_bytes += unit->hot_bytes;
     return FM_OK;
 }
 

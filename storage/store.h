@@ -69,6 +69,55 @@ FM_MUST_USE enum fm_status fm_store_each_table(
     struct fm_store *store,
     enum fm_status (*each)(void *context, const char *domain, const char *table), void *context);
 
+/* ---- Statistics: what is known without looking at a row ---------------------------------------- */
+
+struct fm_column_statistics {
+    uint32_t field_id;
+    uint64_t bytes; /* Of its values in segments, as stored. */
+};
+
+struct fm_table_statistics {
+    uint32_t column_count; /* By the current schema's positions. */
+    struct fm_column_statistics *columns;
+    uint64_t facts;            /* Ever appended: the size of the log. */
+    uint64_t rows_latest;      /* That a plain scan gives. */
+    uint64_t hot_rows;         /* Not in a segment yet, */
+    uint64_t hot_bytes;        /* as stored. */
+    uint64_t segment_count;    /* With rows. */
+    uint64_t segment_bytes;    /* Of all columns, also of those that the schema has no more. */
+    uint64_t superseded_bytes; /* Of the bitmaps of rows that are not the latest of their key. */
+    uint64_t tree_bytes;       /* Of kept hashes. */
+    uint64_t index_bytes;      /* Of the key index: an estimate, without what is in memory only. */
+    /* Committed by this process since it opened the store: */
+    uint64_t appended_facts;
+    uint64_t appended_bytes; /* Of their leaves (core/leaf.h): the facts in canonical form. */
+};
+
+/* Free the result with fm_table_statistics_deinit(). FM_NOTFOUND: no such table. */
+FM_MUST_USE enum fm_status fm_store_statistics(struct fm_store *store, const char *domain,
+                                               const char *table, struct fm_table_statistics *out,
+                                               struct fm_error *err);
+void fm_table_statistics_deinit(struct fm_table_statistics *statistics); /* Zeroed is fine. */
+
+/* Tables share RocksDB's files, so what is written is known of the whole store. Its write
+ * amplification since it was opened is
+ *   (log_bytes + flush_bytes + compaction_bytes) / appended_bytes:
+ * what went to RocksDB's log, table and blob files for a byte of fact. The slots (512 bytes for
+ * each group of commits), backups and what the file system adds are not in it. */
+struct fm_store_usage {
+    uint64_t free_bytes;     /* Of the disk, for others than root. */
+    uint64_t free_bytes_min; /* Below, appends are refused and reads go on. */
+    bool accepts_appends;    /* Enough free space, no failed write, not read-only. */
+    uint64_t file_bytes;     /* Of RocksDB's table and blob files. */
+    /* Since this process opened the store; all 0 when it is read-only: */
+    uint64_t appended_bytes; /* Of all tables. */
+    uint64_t log_bytes;
+    uint64_t flush_bytes;
+    uint64_t compaction_bytes;
+};
+FM_MUST_USE enum fm_status fm_store_usage(struct fm_store *store, struct fm_store_usage *out,
+                                          struct fm_error *err);
+
 /* ---- Small signed records that the node keeps (contracts, certificates, member list, boot epoch,
  * incarnation): key and value are opaque here. Synced before FM_OK.
  * -------------------------------- */

@@ -54,6 +54,15 @@ void subtrees_undo(const struct table *table, uint64_t size, struct rocks_batch 
     rocks_batch_delete_range(batch, ROCKS_SEGMENTS, key_span(&first), key_span(&end));
 }
 
+uint64_t subtrees_bytes(uint64_t size)
+{
+    uint64_t count = 0;
+
+    for (unsigned level = SUBTREE_LEVEL_MIN; level < 64; level += SUBTREE_LEVEL_STEP)
+        count += size >> level;
+    return count * (FM_HASH_BYTES + 4);
+}
+
 enum fm_status subtrees_get(const struct table *table, unsigned level, uint64_t index,
                             struct fm_hash *out, struct fm_error *err)
 {

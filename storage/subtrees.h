@@ -23,6 +23,8 @@ FM_MUST_USE enum fm_status subtrees_put(const struct table *table, struct fm_buf
                                         struct rocks_batch *batch);
 /* Remove all that reach beyond the first `size` leaves. */
 void subtrees_undo(const struct table *table, uint64_t size, struct rocks_batch *batch);
+/* Bytes of all values that a table of this size has. */
+uint64_t subtrees_bytes(uint64_t size);
 /* FM_NOTFOUND: not there. FM_CORRUPT. */
 FM_MUST_USE enum fm_status subtrees_get(const struct table *table, unsigned level, uint64_t index,
                                         struct fm_hash *out, struct fm_error *err);

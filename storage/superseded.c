@@ -58,6 +58,17 @@ uint64_t superseded_count(const struct superseded *version)
     return version != NULL ? version->count : 0;
 }
 
+uint64_t superseded_bytes(const struct superseded *version)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; version != NULL && i < version->window_count; i++) {
+        if (version->windows[i] != NULL)
+            bytes += roaring_bitmap_portable_size_in_bytes(version->windows[i]->bits) + 4;
+    }
+    return bytes;
+}
+
 /* The bitmap that holds `sequence`, NULL when there is none. */
 static const roaring_bitmap_t *bits_of(const struct superseded *version, uint64_t sequence)
 {

@@ -14,6 +14,7 @@ struct superseded_edit; /* The next version under construction. */
 struct superseded *superseded_retain(struct superseded *version);
 void superseded_release(struct superseded *version);
 uint64_t superseded_count(const struct superseded *version);
+uint64_t superseded_bytes(const struct superseded *version); /* Of its stored windows. */
 /* Rows among [first, first + count). */
 uint64_t superseded_count_range(const struct superseded *version, uint64_t first, uint64_t count);
 bool superseded_has(const struct superseded *version, uint64_t sequence);

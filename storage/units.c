@@ -79,7 +79,8 @@ static uint32_t batch_rows(struct fm_span batch)
 
 static enum fm_status take_hot(struct units *units, struct unit *out, struct fm_error *err)
 {
-    struct unit unit = {.first_sequence = units->hot_first};
+    struct unit unit = {.first_sequence = units->hot_first,
+                        .hot_bytes = (uint32_t)units->hot_bytes.len};
     enum fm_status status = hot_decode(fm_buf_span(&units->hot_bytes), &unit.hot);
 
     units->has_hot = false;

@@ -10,6 +10,7 @@ struct unit {
     uint64_t first_sequence;
     uint32_t rows;
     const struct segment_value *segment; /* NULL: a hot value. */
+    uint32_t hot_bytes;                  /* Of the hot value as stored; 0 for a segment. */
     struct hot_value hot;                /* Views memory of `units` until the next call. */
 };
 
