@@ -69,7 +69,7 @@ FM_MUST_USE enum fm_status fm_store_each_table(
     struct fm_store *store,
     enum fm_status (*each)(void *context, const char *domain, const char *table), void *context);
 
-/* ---- Statistics: what is known without looking at a row ---------------------------------------- */
+/* ---- Statistics: what is known without looking at a row ----------------------------------- */
 
 struct fm_column_statistics {
     uint32_t field_id;
