@@ -35,6 +35,26 @@ enum fm_status fm_product_request_decode(struct fm_span bytes, struct fm_span *y
     return reader.status;
 }
 
+void fm_checkpoint_info_encode(struct fm_buf *out, const struct fm_checkpoint_info *info)
+{
+    fm_pack_map(out, 2);
+    fm_pack_key_uint(out, 0, info->commit);
+    fm_pack_key_bin(out, 1, info->digest.bytes, sizeof info->digest.bytes);
+}
+
+enum fm_status fm_checkpoint_info_decode(struct fm_span bytes, struct fm_checkpoint_info *out)
+{
+    FM_AUTO(fm_doc_freep) struct fm_doc *doc = NULL;
+
+    enum fm_status status = fm_doc_parse(bytes, &doc);
+    if (status != FM_OK)
+        return status;
+    struct fm_reader reader = fm_reader(fm_doc_root(doc), FM_KEYS(2));
+    fm_read_u64(&reader, 0, UINT64_MAX, &out->commit);
+    fm_read_exact(&reader, 1, out->digest.bytes, sizeof out->digest.bytes);
+    return reader.status;
+}
+
 void fm_product_plan_encode(struct fm_buf *out, const struct fm_product_plan *plan)
 {
     fm_pack_map(out, 6);

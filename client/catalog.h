@@ -8,6 +8,8 @@
  *   PRODUCT_SHOW   request {0 domain, 1 name of a table or product, empty: all of the domain};
  *     reply {0 domain, 1 product, 2 product version, 3 owner, 4 array of schema (bin), 5 yaml
  *     (bin)}
+ *   CHECKPOINT_MAKE   request {}; reply {0 commit number, 1 its digest (bin 32)}
+ *   CHECKPOINT_DROP   request {}; reply empty
  *   MEMBERS        request {}; reply: array of {0 node id, 1 name, 2 state, 3 address, 4 array of
  *     domains, 5 incarnation, 6 ms in this state, 7 round trip in ms, -1: not measured}
  * Ownership: decoded structs borrow spans from the bytes they were decoded from; lists own their
@@ -23,7 +25,7 @@
 #define FM_MEMBERS_LISTED_MAX 4096u
 #define FM_ADDRESS_MAX 280u
 
-/* The empty map: the request of PRODUCT_LIST and MEMBERS. */
+/* The empty map: the request of PRODUCT_LIST, MEMBERS and of checkpoints. */
 void fm_empty_body_encode(struct fm_buf *out);
 FM_MUST_USE enum fm_status fm_empty_body_decode(struct fm_span bytes);
 
@@ -93,6 +95,15 @@ struct fm_product_show {
 void fm_product_show_encode(struct fm_buf *out, const struct fm_product_show *show);
 FM_MUST_USE enum fm_status fm_product_show_decode(struct fm_span bytes,
                                                   struct fm_product_show *out);
+
+struct fm_checkpoint_info {
+    uint64_t commit;
+    struct fm_hash digest;
+};
+
+void fm_checkpoint_info_encode(struct fm_buf *out, const struct fm_checkpoint_info *info);
+FM_MUST_USE enum fm_status fm_checkpoint_info_decode(struct fm_span bytes,
+                                                     struct fm_checkpoint_info *out);
 
 /* X(NAME, number on the wire, text) */
 #define FM_MEMBER_STATE_MAP(X)                                                                     \

@@ -2,6 +2,7 @@
 
 #include "core/assert.h"
 #include "node/server.h"
+#include "storage/checkpoint.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -130,6 +131,7 @@ static void serve_until_signal(struct fm_server *server, int signals)
         fm_cursors_reap(server->cursors, now);
         fm_append_table_reap(server->appends, now);
         fm_transport_reap(server->transport, now);
+        fm_store_tidy_checkpoint(server->store);
         fm_peers_reap(server->peers);
         struct signalfd_siginfo info;
         if (ready > 0 && read(signals, &info, sizeof info) == (ssize_t)sizeof info) {

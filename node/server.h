@@ -89,6 +89,12 @@ enum fm_status fm_rpc_record_get(struct fm_server *server, const struct fm_calle
                                  struct fm_span body, struct fm_buf *reply, struct fm_error *err);
 enum fm_status fm_rpc_record_list(struct fm_server *server, const struct fm_caller *caller,
                                   struct fm_span body, struct fm_buf *reply, struct fm_error *err);
+enum fm_status fm_rpc_checkpoint_make(struct fm_server *server, const struct fm_caller *caller,
+                                      struct fm_span body, struct fm_buf *reply,
+                                      struct fm_error *err);
+enum fm_status fm_rpc_checkpoint_drop(struct fm_server *server, const struct fm_caller *caller,
+                                      struct fm_span body, struct fm_buf *reply,
+                                      struct fm_error *err);
 
 /* Appends begun and not yet committed: bounded, dropped after FM_CURSOR_LEASE_MS without rows. */
 FM_MUST_USE enum fm_status fm_append_table_new(struct fm_append_table **out);

@@ -10,7 +10,8 @@
 
 static bool is_ours(const char *name)
 {
-    static const char *const ours[] = {".", "..", "slots", "slots.new", "store", "reserve"};
+    static const char *const ours[] = {".",     "..",      "slots",     "slots.new",
+                                       "store", "reserve", "checkpoint"};
 
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
         if (strcmp(name, ours[i]) == 0)

@@ -118,8 +118,10 @@ struct fm_store {
     bool has_sealer;
     bool stop_sealer;
     bool has_locks;
-    bool read_only; /* Set before anybody else sees the store. */
-    bool poisoned;  /* Under lock: a sync failed, so what is stored is unknown. */
+    bool is_checkpointing; /* Under lock: a thread makes or removes the checkpoint; */
+    fm_ms checkpoint_at;   /* that thread's: when this process made it, 0: it did not. */
+    bool read_only;        /* Set before anybody else sees the store. */
+    bool poisoned;         /* Under lock: a sync failed, so what is stored is unknown. */
     uint32_t table_count;
     uint32_t table_capacity;
     struct table **tables;
@@ -166,6 +168,12 @@ FM_MUST_USE enum fm_status sealer_start(struct fm_store *store);
 void sealer_stop(struct fm_store *store);
 /* So many hot rows, or values, that scans are better off with a segment. */
 bool state_wants_seal(const struct table_state *state);
+
+/* ---- store.c -------------------------------------------------------------------------------- */
+
+/* The last commit. FM_NOTFOUND: nothing was ever committed. */
+FM_MUST_USE enum fm_status store_read_tip(struct rocks *rocks, struct tip_value *out,
+                                          struct fm_error *err);
 
 /* ---- load.c: what an opened RocksDB holds, into memory --------------------------------------- */
 

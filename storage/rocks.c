@@ -488,3 +488,16 @@ enum fm_status rocks_range_bytes(struct rocks *rocks, enum rocks_family family,
     *out = bytes;
     return FM_OK;
 }
+
+enum fm_status rocks_checkpoint(struct rocks *rocks, const char *path, struct fm_error *err)
+{
+    FM_AUTO(rocks_error_freep) char *error = NULL;
+    rocksdb_checkpoint_t *checkpoint = rocksdb_checkpoint_object_create(rocks->db, &error);
+
+    if (checkpoint != NULL) {
+        /* 0: write out the memtables first, so that little log is left to copy and to replay. */
+        rocksdb_checkpoint_create(checkpoint, path, 0, &error);
+        rocksdb_checkpoint_object_destroy(checkpoint);
+    }
+    return error != NULL ? fail(err, error) : FM_OK;
+}

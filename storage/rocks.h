@@ -114,6 +114,12 @@ FM_MUST_USE enum fm_status rocks_range_bytes(struct rocks *rocks, enum rocks_fam
                                              struct fm_span first, struct fm_span end,
                                              uint64_t *out, struct fm_error *err);
 
+/* A copy of everything written before, to be opened by itself, in the folder `path`, which must not
+ * exist while its parent does: links to table and blob files, a copy of the log. Writes go on
+ * beside it. */
+FM_MUST_USE enum fm_status rocks_checkpoint(struct rocks *rocks, const char *path,
+                                            struct fm_error *err);
+
 /* Write all memtables to table files, synced (tests, close). */
 FM_MUST_USE enum fm_status rocks_flush(struct rocks *rocks, struct fm_error *err);
 

@@ -1,6 +1,7 @@
 #include "storage/internal.h"
 
 #include "core/assert.h"
+#include "storage/checkpoint.h"
 #include "storage/folder.h"
 #include "storage/row_cache.h"
 
@@ -24,8 +25,7 @@ static enum fm_status read_value(struct rocks *rocks, const struct key *key, str
     return rocks_get(rocks, NULL, ROCKS_META, key_span(key), out, err);
 }
 
-/* FM_NOTFOUND: a store in which nothing was ever committed. */
-static enum fm_status read_tip(struct rocks *rocks, struct tip_value *out, struct fm_error *err)
+enum fm_status store_read_tip(struct rocks *rocks, struct tip_value *out, struct fm_error *err)
 {
     FM_AUTO(fm_buf_free) struct fm_buf value = FM_BUF_INIT(0);
     struct key key = key_meta(KEYS_META_TIP);
@@ -54,7 +54,7 @@ static enum fm_status check_promise(struct rocks *rocks, const char *dir,
 {
     struct tip_value tip = {0};
     struct fm_hash digest = {0};
-    enum fm_status status = read_tip(rocks, &tip, err);
+    enum fm_status status = store_read_tip(rocks, &tip, err);
     char time[32];
 
     if (status != FM_OK && status != FM_NOTFOUND)
@@ -235,7 +235,7 @@ static enum fm_status open_rocks(struct fm_store *store, const struct fm_store_o
     status = check_promise(store->rocks, store->dir, promised, err);
     if (status != FM_OK)
         return status;
-    status = read_tip(store->rocks, &store->tip, err);
+    status = store_read_tip(store->rocks, &store->tip, err);
     if (status == FM_NOTFOUND) {
         store->tip = (struct tip_value){.next_table = 1};
         status = FM_OK;
@@ -314,6 +314,7 @@ enum fm_status fm_store_open(const struct fm_store_options *options, struct fm_s
         status = check_identity(store, &promised.mesh, &promised.node, err);
     if (status != FM_OK)
         return status;
+    fm_store_tidy_checkpoint(store);
     if (!store->read_only)
         folder_release_reserve(store->dir_fd, STORE_RESERVE_BYTES);
     status = open_rocks(store, options, &promised, err);

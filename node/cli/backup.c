@@ -1,7 +1,9 @@
 #include "node/cli/node_folder.h"
 
+#include "client/catalog.h"
 #include "core/note.h"
 #include "storage/backup.h"
+#include "storage/checkpoint.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,7 +33,73 @@ static enum fm_status sign_head(void *context, const struct fm_check_table *tabl
                : fm_fail(err, status, "sign the head of %s.%s", table->domain, table->table);
 }
 
-static enum fm_status back_up(const char *dir, const char *out, struct fm_error *err)
+/* ---- Of a running node ----------------------------------------------------------------------- */
+
+static enum fm_status call(struct folkmoot *handle, enum fm_method method, struct fm_buf *reply,
+                           struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(64);
+
+    fm_empty_body_encode(&body);
+    enum fm_status status = fm_client_call(handle, method, fm_buf_span(&body), reply);
+    return status == FM_OK ? FM_OK : fm_cli_failed(handle, fm_public_status(status), err);
+}
+
+static enum fm_status back_up_checkpoint(struct fm_backup_options *options, struct fm_span reply,
+                                         struct fm_backup_result *out, struct fm_error *err)
+{
+    struct fm_checkpoint_info info;
+    char dir[FM_CLI_PATH_MAX];
+
+    enum fm_status status = fm_checkpoint_info_decode(reply, &info);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the node's checkpoint: %s", fm_status_text(status));
+    status = fm_cli_path(dir, options->dir, FM_CHECKPOINT_FOLDER, err);
+    if (status != FM_OK)
+        return status;
+    options->dir = dir;
+    status = fm_store_backup(options, out, err);
+    if (status == FM_NOTFOUND)
+        return fm_wrap(err, status, "the node asked is another, or keeps its store elsewhere");
+    if (status == FM_OK && out->commit != info.commit)
+        return fm_fail(err, FM_CONFLICT,
+                       "%s/%s was made of commit %" PRIu64
+                       ", but the node asked made commit %" PRIu64
+                       " ready: back up the node whose address was given",
+                       options->folder, out->name, out->commit, info.commit);
+    return status;
+}
+
+/* The node copies itself to where it stays whole while it is backed up. */
+static enum fm_status back_up_running(const struct fm_cli_reach *reach,
+                                      struct fm_backup_options *options,
+                                      struct fm_backup_result *out, struct fm_error *err)
+{
+    FM_AUTO(fm_cli_closep) struct folkmoot *handle = NULL;
+    FM_AUTO(fm_buf_free) struct fm_buf reply = FM_BUF_INIT(4096);
+    FM_AUTO(fm_buf_free) struct fm_buf empty = FM_BUF_INIT(64);
+
+    enum fm_status status = fm_cli_connect(reach, &handle, err);
+    if (status == FM_OK)
+        status = call(handle, FM_METHOD_CHECKPOINT_MAKE, &reply, err);
+    if (status != FM_OK)
+        return status;
+    status = back_up_checkpoint(options, fm_buf_span(&reply), out, err);
+    if (call(handle, FM_METHOD_CHECKPOINT_DROP, &empty, NULL) != FM_OK)
+        (void)fprintf(stderr, "folkmoot: the node drops its checkpoint by itself in a minute\n");
+    return status;
+}
+
+/* ---- All of it ------------------------------------------------------------------------------- */
+
+static bool is_reachable(const struct fm_cli_reach *reach)
+{
+    return (reach->as != NULL || getenv("FOLKMOOT_IDENTITY") != NULL) &&
+           (reach->node != NULL || getenv("FOLKMOOT_NODE") != NULL);
+}
+
+static enum fm_status back_up(const char *dir, const char *out, const struct fm_cli_reach *reach,
+                              struct fm_error *err)
 {
     FM_AUTO(fm_cli_node_deinit) struct fm_cli_node node = {0};
     struct fm_backup_result result = {0};
@@ -47,8 +115,12 @@ static enum fm_status back_up(const char *dir, const char *out, struct fm_error 
     options.mesh = node.has_identity ? &node.charter.mesh : NULL;
     options.node = node.has_identity ? &node.cert.node : NULL;
     status = fm_store_backup(&options, &result, err);
-    if (status == FM_BUSY)
-        return fm_wrap(err, status, "the node of %s runs, or is being backed up; stop it first",
+    if (status == FM_BUSY && is_reachable(reach))
+        status = back_up_running(reach, &options, &result, err);
+    else if (status == FM_BUSY)
+        return fm_wrap(err, status,
+                       "the node of %s runs, or is being backed up; stop it first, or give its "
+                       "address and an operator's identity (--node, --as)",
                        dir);
     if (status != FM_OK)
         return status;
@@ -63,8 +135,10 @@ static enum fm_status back_up(const char *dir, const char *out, struct fm_error 
 static enum fm_status run(int argc, char **argv, struct fm_error *err)
 {
     const char *dir = NULL, *out = NULL;
+    struct fm_cli_reach reach = {.timeout = 60};
     struct fm_cli_list rest;
     const struct fm_cli_option options[] = {
+        FM_CLI_REACH_OPTIONS(&reach),
         {"dir", FM_CLI_TEXT, &dir, 0, 0},
         {"out", FM_CLI_TEXT, &out, 0, 0},
     };
@@ -75,22 +149,26 @@ static enum fm_status run(int argc, char **argv, struct fm_error *err)
         return status;
     if (dir == NULL || out == NULL)
         return fm_fail(err, FM_USAGE, "--dir DIR and --out FOLDER are needed");
-    return back_up(dir, out, err);
+    return back_up(dir, out, &reach, err);
 }
 
 const struct fm_cli_verb fm_cli_backup = {
     .name = "backup",
-    .summary = "keep a copy of a stopped node's store",
-    .help = "Usage: folkmoot backup --dir DIR --out FOLDER\n"
+    .summary = "keep a copy of a node's store",
+    .help = "Usage: folkmoot backup --dir DIR --out FOLDER [--node HOST:PORT --as DIR]\n"
             "\n"
-            "Examines the store of a node that does not run, as doctor does, and keeps it\n"
-            "as FOLDER/000001, the next one as FOLDER/000002, and so on. Each is whole by\n"
-            "itself; files that did not change are hard links and take no room. On the\n"
-            "store's own file system they are links to the store's files, so keep FOLDER\n"
-            "on another disk. Keys are not in it: keep DIR/keys and DIR/log elsewhere.\n"
+            "Examines a node's store, as doctor does, and keeps it as FOLDER/000001, the\n"
+            "next one as FOLDER/000002, and so on. Each is whole by itself; files that did\n"
+            "not change are hard links and take no room. On the store's own file system\n"
+            "they are links to the store's files, so keep FOLDER on another disk. Keys are\n"
+            "not in it: keep DIR/keys and DIR/log elsewhere. A node that runs is asked to\n"
+            "hold still a copy of its store meanwhile; it must be on this machine.\n"
             "\n"
-            "  --dir DIR       the node's folder\n"
-            "  --out FOLDER    where backups go; made if missing\n"
+            "  --dir DIR          the node's folder\n"
+            "  --out FOLDER       where backups go; made if missing\n"
+            "  --node HOST:PORT   the node, if it runs (default: FOLKMOOT_NODE)\n"
+            "  --as DIR           somebody with the role operator (FOLKMOOT_IDENTITY)\n"
+            "  --timeout SECONDS  how long the node may take for its copy (default 60)\n"
             "\n"
             "sha256sum -c files.sha256, in a backup, checks its files without folkmoot.\n"
             "\n"

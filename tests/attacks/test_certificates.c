@@ -271,10 +271,10 @@ static void principals_have_no_methods_of_nodes(void **state)
 static void nodes_have_no_methods_of_principals(void **state)
 {
     static const enum fm_method methods[] = {
-        FM_METHOD_QUERY_OPEN,   FM_METHOD_APPEND_BEGIN, FM_METHOD_APPEND_COMMIT,
-        FM_METHOD_APPEND_ROWS,  FM_METHOD_APPEND_ABORT, FM_METHOD_PRODUCT_APPLY,
-        FM_METHOD_PRODUCT_LIST, FM_METHOD_PRODUCT_SHOW, FM_METHOD_PRODUCT_PLAN,
-        FM_METHOD_MEMBERS,
+        FM_METHOD_QUERY_OPEN,   FM_METHOD_APPEND_BEGIN,    FM_METHOD_APPEND_COMMIT,
+        FM_METHOD_APPEND_ROWS,  FM_METHOD_APPEND_ABORT,    FM_METHOD_PRODUCT_APPLY,
+        FM_METHOD_PRODUCT_LIST, FM_METHOD_PRODUCT_SHOW,    FM_METHOD_PRODUCT_PLAN,
+        FM_METHOD_MEMBERS,      FM_METHOD_CHECKPOINT_MAKE, FM_METHOD_CHECKPOINT_DROP,
     };
     struct live_world *w = *state;
     struct raw_identity identity = live_as_mole(w, FM_NOISE_IKPSK2);
@@ -290,7 +290,7 @@ static void nodes_have_no_methods_of_principals(void **state)
 
 static void unknown_methods_are_named(void **state)
 {
-    static const unsigned numbers[] = {0, 19, 31, 32, 255, 65535, 1000000};
+    static const unsigned numbers[] = {0, 30, 31, 32, 255, 65535, 1000000};
     struct live_world *w = *state;
     struct raw_identity identity = live_as_principal(w, w->reader);
     struct raw_session session;

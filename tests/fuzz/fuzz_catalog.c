@@ -63,6 +63,14 @@ static void invite(struct fm_span bytes, struct fm_buf *out)
         fm_invite_encode(out, &value);
 }
 
+static void checkpoint(struct fm_span bytes, struct fm_buf *out)
+{
+    struct fm_checkpoint_info value;
+
+    if (fm_checkpoint_info_decode(bytes, &value) == FM_OK)
+        fm_checkpoint_info_encode(out, &value);
+}
+
 /* Signatures keep this from coming back the same; it only must not crash. */
 static void request(struct fm_span bytes, struct fm_buf *out)
 {
@@ -83,7 +91,7 @@ static bool has_ignored_keys(struct fm_span bytes, struct fm_span again)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const forms[])(struct fm_span, struct fm_buf *) = {
-        plan, list, ask, show, members, contract, invite, request,
+        plan, list, ask, show, members, contract, invite, request, checkpoint,
     };
     FM_AUTO(fm_buf_free) struct fm_buf out = FM_BUF_INIT(0);
 

@@ -65,6 +65,47 @@ mesh_start_node airports # RocksDB makes table files of its log as it opens.
 append 51
 ask "$MESH_DIR/answer.1"
 stop
+cp -a "$NODE/data" "$MESH_DIR/before"
+mesh_start_node airports "${MESH_ADDRESS[airports]}"
+
+# A running node is backed up for an operator only, from its own folder only.
+as_operator=(--node "${MESH_ADDRESS[airports]}" --as "$MESH_DIR/operator")
+mesh_make_principal operator operator
+for other in airports-team reader; do
+    [ -d "$MESH_DIR/$other" ] || mesh_make_principal "$other" reader
+    says 77 'needs the role operator' backup --dir "$NODE" --out "$KEPT" \
+        --node "${MESH_ADDRESS[airports]}" --as "$MESH_DIR/$other"
+done
+[ ! -e "$NODE/data/checkpoint" ] && [ -z "$(ls "$KEPT")" ] || fail "a refused backup left something"
+LIVE=$MESH_DIR/live
+says 0 '^1 tables \(1 signed heads\)' backup --dir "$NODE" --out "$LIVE" "${as_operator[@]}"
+[ ! -e "$NODE/data/checkpoint" ] || fail "the checkpoint stays"
+append 21
+(while [ ! -e "$MESH_DIR/enough" ]; do append 11; done) & # Beside the next one.
+appender=$!
+says 0 'backup .*/000002' backup --dir "$NODE" --out "$LIVE" "${as_operator[@]}"
+grep -Eq 'linked [1-9]' "$MESH_DIR/said" || fail "the second backup shares nothing"
+: >"$MESH_DIR/enough"
+wait "$appender" || fail "an append failed beside a backup"
+(cd "$LIVE/000002" && sha256sum --quiet -c files.sha256) || fail "sha256sum does not agree"
+append 41
+mkdir "$NODE/data/checkpoint" # As if a backup had been interrupted before the node was killed.
+mesh_kill_node airports
+mesh_start_node airports "${MESH_ADDRESS[airports]}"
+[ ! -e "$NODE/data/checkpoint" ] || fail "a checkpoint stays after a start"
+stop
+rm -r "$NODE/data"
+says 0 '^1 signed heads verified' restore --from "$LIVE" --dir "$NODE"
+says 0 'airport,ok' doctor --dir "$NODE" --format csv
+rm -r "$NODE/data"
+says 0 '^1 signed heads verified' restore --from "$LIVE/000001" --dir "$NODE"
+mesh_start_node airports "${MESH_ADDRESS[airports]}"
+ask "$MESH_DIR/answer.live"
+stop
+cmp "$MESH_DIR/answer.1" "$MESH_DIR/answer.live" || fail "other rows than when it was backed up"
+says 0 'backup .*/000003' backup --dir "$NODE" --out "$LIVE" "${as_operator[@]}" # It rests.
+rm -r "$NODE/data"
+mv "$MESH_DIR/before" "$NODE/data"
 
 # The first, and one more of the same: nothing is copied, and every file is the same one.
 says 0 '^1 tables \(1 signed heads\)' backup --dir "$NODE" --out "$KEPT"

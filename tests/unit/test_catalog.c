@@ -62,6 +62,19 @@ static void plan_comes_back(void **state)
                              FM_OK);
 }
 
+static void checkpoint_comes_back(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_checkpoint_info info = {.commit = UINT64_C(1) << 40, .digest = {{1, 2, 3}}}, back;
+
+    fm_checkpoint_info_encode(&f->bytes, &info);
+    assert_int_equal(fm_checkpoint_info_decode(fm_buf_span(&f->bytes), &back), FM_OK);
+    assert_int_equal(back.commit, info.commit);
+    assert_memory_equal(&back.digest, &info.digest, sizeof info.digest);
+    for (size_t len = 0; len < f->bytes.len; len++)
+        assert_int_not_equal(fm_checkpoint_info_decode(fm_span(f->bytes.data, len), &back), FM_OK);
+}
+
 static void list_comes_back(void **state)
 {
     struct fixture *f = *state;
@@ -201,6 +214,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(plan_comes_back),
+        TEST(checkpoint_comes_back),
         TEST(list_comes_back),
         TEST(show_comes_back),
         TEST(members_come_back),
