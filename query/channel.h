@@ -160,7 +160,9 @@ struct channel_slot {
     uint64_t *arena_bytes;
     uint32_t segment_count;
     uint32_t *segment_rows;
-    struct channel_column_at *segment_columns; /* segment_count * supplied_count. */
+    bool *segment_selected; /* By segment: not all rows of it are the table's, but those */
+    struct channel_column_at *segment_selections; /* of these bits, one word for 64 rows. */
+    struct channel_column_at *segment_columns;    /* segment_count * supplied_count. */
 };
 
 /* Append one slot; the fields are owned by the caller. */

@@ -1,5 +1,7 @@
 #include "query/channel.h"
 
+#include "core/bits.h"
+
 #define THREADS_MAX 64u
 #define NAME_BYTES_MAX (FM_NAME_MAX * 4u)
 _Static_assert(sizeof(((struct fm_column *)0)->name) == NAME_BYTES_MAX + 1, "names fit a column");
@@ -166,6 +168,11 @@ enum fm_status channel_slot_encode(struct fm_buf *out, const struct channel_slot
     fm_buf_put_u32(out, slot->segment_count);
     for (uint32_t i = 0; i < slot->segment_count; i++) {
         fm_buf_put_u32(out, slot->segment_rows[i]);
+        fm_buf_put_u8(out, slot->segment_selected[i] ? 1 : 0);
+        if (slot->segment_selected[i]) {
+            fm_buf_put_u32(out, slot->segment_selections[i].arena);
+            fm_buf_put_u64(out, slot->segment_selections[i].offset);
+        }
         for (uint32_t j = 0; j < slot->supplied_count; j++) {
             size_t at = (size_t)i * slot->supplied_count + j;
             fm_buf_put_u32(out, slot->segment_columns[at].arena);
@@ -220,32 +227,49 @@ static enum fm_status take_arenas(struct fm_cursor *in, struct channel_slot *slo
     return FM_OK;
 }
 
+/* A place in an arena with room for `bytes`. */
+static enum fm_status take_place(struct fm_cursor *in, const struct channel_slot *slot,
+                                 uint64_t bytes, struct channel_column_at *out)
+{
+    if (fm_take_u32(in, &out->arena) != FM_OK || fm_take_u64(in, &out->offset) != FM_OK ||
+        out->arena >= slot->arena_count || out->offset % 8 != 0)
+        return FM_MALFORMED;
+    uint64_t all = slot->arena_bytes[out->arena];
+    return all < bytes || out->offset > all - bytes ? FM_MALFORMED : FM_OK;
+}
+
 static enum fm_status take_segment(struct fm_cursor *in, struct channel_slot *slot, uint32_t i)
 {
-    if (fm_take_u32(in, &slot->segment_rows[i]) != FM_OK || slot->segment_rows[i] > FM_SEGMENT_ROWS)
+    uint8_t selected = 0;
+    enum fm_status status = FM_OK;
+
+    if (fm_take_u32(in, &slot->segment_rows[i]) != FM_OK ||
+        slot->segment_rows[i] > FM_SEGMENT_ROWS || fm_take_u8(in, &selected) != FM_OK ||
+        selected > 1)
         return FM_MALFORMED;
-    for (uint32_t j = 0; j < slot->supplied_count; j++) {
-        struct channel_column_at *at = &slot->segment_columns[(size_t)i * slot->supplied_count + j];
-        if (fm_take_u32(in, &at->arena) != FM_OK || fm_take_u64(in, &at->offset) != FM_OK ||
-            at->arena >= slot->arena_count || at->offset % 8 != 0)
-            return FM_MALFORMED;
-        uint64_t bytes = slot->arena_bytes[at->arena];
-        if (bytes < FM_BATCH_HEADER_BYTES || at->offset > bytes - FM_BATCH_HEADER_BYTES)
-            return FM_MALFORMED;
-    }
-    return FM_OK;
+    slot->segment_selected[i] = selected == 1;
+    if (slot->segment_selected[i])
+        status = take_place(in, slot, fm_bits_words(slot->segment_rows[i]) * 8,
+                            &slot->segment_selections[i]);
+    for (uint32_t j = 0; j < slot->supplied_count && status == FM_OK; j++)
+        status = take_place(in, slot, FM_BATCH_HEADER_BYTES,
+                            &slot->segment_columns[(size_t)i * slot->supplied_count + j]);
+    return status;
 }
 
 static enum fm_status take_segments(struct fm_cursor *in, struct channel_slot *slot)
 {
-    size_t item = 4 + (size_t)slot->supplied_count * 12;
+    size_t item = 5 + (size_t)slot->supplied_count * 12;
 
     if (take_count(in, CHANNEL_SEGMENTS_MAX, item, &slot->segment_count) != FM_OK)
         return FM_MALFORMED;
     size_t cells = (size_t)slot->segment_count * slot->supplied_count;
     slot->segment_rows = calloc(slot->segment_count + 1u, sizeof *slot->segment_rows);
+    slot->segment_selected = calloc(slot->segment_count + 1u, sizeof *slot->segment_selected);
+    slot->segment_selections = calloc(slot->segment_count + 1u, sizeof *slot->segment_selections);
     slot->segment_columns = calloc(cells + 1, sizeof *slot->segment_columns);
-    if (slot->segment_rows == NULL || slot->segment_columns == NULL)
+    if (slot->segment_rows == NULL || slot->segment_selected == NULL ||
+        slot->segment_selections == NULL || slot->segment_columns == NULL)
         return FM_NOMEM;
     enum fm_status status = FM_OK;
     for (uint32_t i = 0; i < slot->segment_count && status == FM_OK; i++)
@@ -283,6 +307,8 @@ void channel_slot_deinit(struct channel_slot *slot)
     free(slot->supplied);
     free(slot->arena_bytes);
     free(slot->segment_rows);
+    free(slot->segment_selected);
+    free(slot->segment_selections);
     free(slot->segment_columns);
     *slot = (struct channel_slot){0};
 }

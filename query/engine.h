@@ -65,7 +65,9 @@ struct fm_mapped_column {
 
 struct fm_mapped_segment {
     uint32_t rows;
-    const struct fm_mapped_column *columns; /* One per supplied column, in their order. */
+    const struct fm_mapped_column *columns;   /* One per supplied column, in their order. */
+    const struct fm_mapped_column *selection; /* u64 words, bit i of word w: row 64 w + i is one of
+                                                 the table's. NULL: all are. */
 };
 
 /* Memory files that the worker maps read-only: nothing is copied. The descriptors are

@@ -36,7 +36,13 @@ static void fill_slot(struct channel_slot *out, const struct fm_slot *slot)
     for (uint32_t i = 0; i < slot->arena_count; i++)
         out->arena_bytes[i] = slot->arenas[i].bytes;
     for (uint32_t i = 0; i < slot->segment_count; i++) {
+        const struct fm_mapped_column *selection = slot->segments[i].selection;
+
         out->segment_rows[i] = slot->segments[i].rows;
+        out->segment_selected[i] = selection != NULL;
+        if (selection != NULL)
+            out->segment_selections[i] =
+                (struct channel_column_at){selection->arena, selection->offset};
         for (uint32_t j = 0; j < supplied; j++) {
             const struct fm_mapped_column *column = &slot->segments[i].columns[j];
             out->segment_columns[(size_t)i * supplied + j] =
@@ -51,6 +57,8 @@ static enum fm_status put_slot(struct fm_buf *out, const struct fm_slot *slot, s
     FM_AUTO(fm_mem_freep) uint64_t *arenas = NULL;
     FM_AUTO(fm_mem_freep) uint32_t *rows = NULL;
     FM_AUTO(fm_mem_freep) struct channel_column_at *columns = NULL;
+    FM_AUTO(fm_mem_freep) bool *selected = NULL;
+    FM_AUTO(fm_mem_freep) struct channel_column_at *selections = NULL;
 
     enum fm_status status = check_slot(slot, err);
     if (status != FM_OK)
@@ -59,7 +67,9 @@ static enum fm_status put_slot(struct fm_buf *out, const struct fm_slot *slot, s
     arenas = calloc(slot->arena_count + 1u, sizeof *arenas);
     rows = calloc(slot->segment_count + 1u, sizeof *rows);
     columns = calloc(cells + 1, sizeof *columns);
-    if (arenas == NULL || rows == NULL || columns == NULL)
+    selected = calloc(slot->segment_count + 1u, sizeof *selected);
+    selections = calloc(slot->segment_count + 1u, sizeof *selections);
+    if (arenas == NULL || rows == NULL || columns == NULL || selected == NULL || selections == NULL)
         return FM_NOMEM;
     struct channel_slot made = {.columns = *slot->columns,
                                 .rows = slot->rows,
@@ -70,6 +80,8 @@ static enum fm_status put_slot(struct fm_buf *out, const struct fm_slot *slot, s
                                 .arena_bytes = arenas,
                                 .segment_count = slot->segment_count,
                                 .segment_rows = rows,
+                                .segment_selected = selected,
+                                .segment_selections = selections,
                                 .segment_columns = columns};
     fill_slot(&made, slot);
     return channel_slot_encode(out, &made);

@@ -1,5 +1,7 @@
 #include "query/worker/scan.h"
 
+#include "core/bits.h"
+#include "query/worker/select.h"
 #include "query/worker/vectors.h"
 
 #include <stdatomic.h>
@@ -33,6 +35,7 @@ struct scan_local {
     uint32_t row;
     uint32_t row_end;
     bool is_mapped;
+    const uint8_t *selection;  /* Of the mapped segment; NULL: all rows are the table's. */
     struct pulled pulled;      /* Of a source: the bytes of batches[0]. */
     struct fm_batch batches[]; /* Mapped: one per column. */
 };
@@ -190,6 +193,10 @@ static enum fm_status open_part(struct scan_local *local, uint32_t task)
     local->row = first;
     local->row_end = first + (left < PART_ROWS ? left : PART_ROWS);
     local->is_mapped = true;
+    const struct channel_column_at *selection = &def->segment_selections[segment];
+    local->selection = def->segment_selected[segment]
+                           ? state->slot->arenas[selection->arena] + selection->offset
+                           : NULL;
     return FM_OK;
 }
 
@@ -228,6 +235,7 @@ static enum fm_status next_batch(struct scan_local *local, struct fm_error *err)
             return fm_fail(err, FM_CORRUPT, "a batch of the wrong form was supplied");
         local->row_end = local->batches[0].rows;
         local->is_mapped = false;
+        local->selection = NULL;
         if (local->row_end > 0)
             return FM_OK;
         pull_release(state->worker, &local->pulled);
@@ -254,35 +262,53 @@ static enum fm_status fill(struct scan_local *local, duckdb_data_chunk chunk, ui
     return status;
 }
 
+/* Move to the next block of which any row is the table's: rows [row, row + count).
+ * FM_NOTFOUND: there is none. */
+static enum fm_status next_block(struct scan_local *local, uint32_t *count, struct fm_error *err)
+{
+    enum fm_status status = FM_OK;
+
+    for (;;) {
+        if (local->row == local->row_end) {
+            status = next_part(local);
+            if (status == FM_NOTFOUND)
+                status = next_batch(local, err);
+            if (status != FM_OK)
+                return status;
+        }
+        uint32_t left = local->row_end - local->row;
+        *count = left < FM_BLOCK_ROWS ? left : FM_BLOCK_ROWS;
+        if (local->selection == NULL || fm_bits_count(local->selection, local->row, *count) > 0)
+            return FM_OK;
+        local->row += *count;
+    }
+}
+
 static void scan_rows(duckdb_function_info info, duckdb_data_chunk chunk)
 {
     struct scan_local *local = duckdb_function_get_local_init_data(info);
     struct fm_error err = {0};
-    enum fm_status status = FM_OK;
+    uint32_t count = 0;
 
     local->state = duckdb_function_get_init_data(info);
-    if (local->row == local->row_end) {
-        status = next_part(local);
-        if (status == FM_NOTFOUND)
-            status = next_batch(local, &err);
-    }
-    uint32_t left = local->row_end - local->row;
-    uint32_t count = left < FM_BLOCK_ROWS ? left : FM_BLOCK_ROWS;
-    if (status == FM_OK) {
+    enum fm_status status = next_block(local, &count, &err);
+    if (status == FM_OK)
         status = fill(local, chunk, count);
-        local->row += count;
-    }
     if (status == FM_NOTFOUND) {
         duckdb_data_chunk_set_size(chunk, 0);
         return;
     }
+    if (status == FM_OK && local->selection != NULL)
+        status = select_rows(chunk, local->selection, local->row, count);
+    else
+        duckdb_data_chunk_set_size(chunk, count);
     if (status != FM_OK) {
         const char *text = err.text[0] != '\0' ? err.text : fm_status_text(status);
         scan_keep_failure(local->state->worker, status, text);
         duckdb_function_set_error(info, text);
         return;
     }
-    duckdb_data_chunk_set_size(chunk, count);
+    local->row += count;
 }
 
 enum fm_status scan_register(struct worker *worker, struct fm_error *err)

@@ -261,7 +261,8 @@ static void table_init(struct table *t, uint64_t rows)
     assert_non_null(t->segments);
     assert_non_null(t->cells);
     for (uint32_t s = 0; s < t->segment_count; s++)
-        t->segments[s] = (struct fm_mapped_segment){rows_of(rows, s), &t->cells[s * 3]};
+        t->segments[s] =
+            (struct fm_mapped_segment){.rows = rows_of(rows, s), .columns = &t->cells[s * 3]};
     t->slot = (struct fm_slot){
         .columns = &t->columns, .rows = rows, .supplied_count = 3, .supplied = t->supplied};
 }
@@ -394,6 +395,86 @@ static void mapped_rows_are_read(void **state)
     assert_int_equal(run_int(f, "SELECT count(*) FROM fm_scan(0) a JOIN fm_scan(0) b USING (id)"),
                      rows);
     assert_int_equal(run_int(f, "SELECT count(*) FROM fm_scan(0) WHERE origin = 'nowhere'"), 0);
+    table_deinit(&t);
+}
+
+/* Is row i shown? The shares: none, a few, one in ten left out, all but the last block's. */
+static bool is_shown(uint32_t share, uint32_t segment, uint32_t i)
+{
+    uint64_t z = ((uint64_t)segment << 32 | i) * UINT64_C(0x9e3779b97f4a7c15);
+
+    switch (share) {
+    case 0:
+        return false;
+    case 1:
+        return (z >> 40) % 500 == 0;
+    case 2:
+        return (z >> 40) % 10 != 0;
+    default:
+        return i >= SEGMENT_ROWS - 3;
+    }
+}
+
+/* Bits behind the columns in the arena, for all segments but the last. */
+static void select_shown(struct table *t, struct fm_mapped_column *selections)
+{
+    for (uint32_t s = 0; s + 1 < t->segment_count; s++) {
+        fm_buf_align(&t->arena, 8);
+        selections[s] = (struct fm_mapped_column){0, t->arena.len};
+        t->segments[s].selection = &selections[s];
+        for (uint32_t i = 0; i < SEGMENT_ROWS; i += 64) {
+            uint64_t word = 0;
+            for (uint32_t bit = 0; bit < 64; bit++)
+                word |= (uint64_t)is_shown(s, s, i + bit) << bit;
+            fm_buf_put_u64(&t->arena, word);
+        }
+    }
+    fm_buf_align(&t->arena, 8);
+}
+
+/* Rows that a selection leaves out are not there, whatever else is asked. */
+static void selected_rows_are_read(void **state)
+{
+    struct fixture *f = *state;
+    struct table t;
+    struct fm_mapped_column selections[4];
+    const uint64_t rows = 4 * SEGMENT_ROWS + 12345;
+    uint64_t shown = 0, sum = 0, seattle = 0, nulls = 0;
+    char sql[400];
+
+    for (uint64_t i = 0; i < rows; i++) {
+        uint32_t s = (uint32_t)(i / SEGMENT_ROWS);
+        if (s < 4 && !is_shown(s, s, (uint32_t)(i % SEGMENT_ROWS)))
+            continue;
+        shown++;
+        sum += i;
+        seattle += i * 7 % ORIGINS == 3 && i % 97 != 0 && i % 1000 > 400;
+        nulls += i % 97 == 0;
+    }
+    table_init(&t, rows);
+    fill_arena(&t, rows);
+    select_shown(&t, selections);
+    map_table(&t);
+    lend(f);
+    assert_ok(f, fm_worker_set_slots(f->worker, &t.slot, 1, &f->err));
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(run_int(f, "SELECT count(*) FROM fm_scan(0)"), shown);
+        assert_int_equal(run_int(f, "SELECT sum(id)::BIGINT FROM fm_scan(0)"), sum);
+        assert_int_equal(run_int(f, "SELECT count(*) FROM fm_scan(0) WHERE delay IS NULL"), nulls);
+        assert_int_equal(
+            run_int(f, "SELECT count(*) FROM fm_scan(0) WHERE origin = 'SEA' AND delay > 300"),
+            seattle);
+    }
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT count(*) FROM fm_scan(0) WHERE origin = ['ATL', 'JFK', 'LAX', 'SEA', "
+                   "'SFO'][id * 7 %% 5 + 1] AND delay IS NOT DISTINCT FROM (CASE WHEN id %% 97 = 0 "
+                   "THEN NULL ELSE id %% 1000 - 100 END)");
+    assert_int_equal(run_int(f, sql), shown);
+    assert_int_equal(run_int(f, "SELECT count(*) FROM fm_scan(0) a JOIN fm_scan(0) b USING (id)"),
+                     shown);
+    assert_int_equal(run_int(f, "SELECT count(DISTINCT id) FROM (SELECT * FROM fm_scan(0) ORDER BY "
+                                "delay, id)"),
+                     shown);
     table_deinit(&t);
 }
 
@@ -571,6 +652,7 @@ int main(void)
         TEST(parse_and_unparse),
         TEST(plans_over_slots),
         TEST(mapped_rows_are_read),
+        TEST(selected_rows_are_read),
         TEST(streamed_rows_are_read),
         TEST(a_streamed_slot_is_read_once),
         TEST(mapped_and_streamed_rows_together),

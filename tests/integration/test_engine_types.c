@@ -367,7 +367,7 @@ static void map_one(struct fixture *f, uint32_t type, bool encode)
     struct fm_columns one = {1, &f->columns.items[type], NULL};
     struct fm_batch sent;
     struct fm_mapped_column cell = {0, 0};
-    struct fm_mapped_segment segment = {ROWS, &cell};
+    struct fm_mapped_segment segment = {.rows = ROWS, .columns = &cell};
     int fd = memfd_create("arena", MFD_CLOEXEC);
 
     fm_buf_clear(&f->batch);

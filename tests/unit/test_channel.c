@@ -60,6 +60,8 @@ static void fill_slot(struct channel_slot *slot, struct fm_column columns[2])
     static uint32_t supplied[] = {1, 0};
     static uint64_t arenas[] = {4096, 100000};
     static uint32_t rows[] = {10, 20};
+    static bool selected[] = {false, true};
+    static struct channel_column_at selections[] = {{0, 0}, {1, 99992}}; /* 20 rows: one word. */
     static struct channel_column_at cells[] = {{0, 0}, {1, 8}, {1, 4096}, {0, 64}};
 
     memset(columns, 0, 2 * sizeof *columns);
@@ -78,6 +80,8 @@ static void fill_slot(struct channel_slot *slot, struct fm_column columns[2])
                                   .arena_bytes = arenas,
                                   .segment_count = 2,
                                   .segment_rows = rows,
+                                  .segment_selected = selected,
+                                  .segment_selections = selections,
                                   .segment_columns = cells};
 }
 
@@ -100,6 +104,10 @@ static void slots_come_back(void **state)
         fm_span_equal(fm_dictionary_at(&out.columns.items[1].dictionary, 1), fm_span_str("bc")));
     assert_int_equal(out.supplied[0], 1);
     assert_int_equal(out.segment_columns[2].offset, 4096);
+    assert_false(out.segment_selected[0]);
+    assert_true(out.segment_selected[1]);
+    assert_int_equal(out.segment_selections[1].arena, 1);
+    assert_int_equal(out.segment_selections[1].offset, 99992);
     assert_true(out.has_source);
     channel_slot_deinit(&out);
     /* Cut anywhere, it is refused. */
@@ -143,6 +151,12 @@ static void slots_are_checked(void **state)
     cells[3] = (struct channel_column_at){0, 4096 - 16}; /* No room for a header. */
     expect_bad_slot(&slot);
     cells[3] = (struct channel_column_at){0, 12}; /* Not aligned. */
+    expect_bad_slot(&slot);
+    fill_slot(&slot, columns);
+    struct channel_column_at selections[] = {{0, 0}, {1, 100000}};
+    slot.segment_selections = selections; /* No room for a word. */
+    expect_bad_slot(&slot);
+    selections[1] = (struct channel_column_at){2, 0}; /* Arena 2 of 2. */
     expect_bad_slot(&slot);
     fill_slot(&slot, columns);
     columns[0].dictionary = columns[1].dictionary; /* Of an integer. */
