@@ -9,11 +9,10 @@ struct table {
     struct fm_columns columns; /* All of the table, as the slot declares them. */
     struct fm_store_mapping mapping;
     bool is_mapped;
-    struct fm_scan *scan; /* Instead of a mapping, for reads of the past. */
     struct fm_batch_source source;
     struct fm_arena *arenas;
     struct fm_mapped_segment *segments;
-    struct fm_mapped_column *cells; /* Of all segments. */
+    struct fm_mapped_column *cells; /* Of all segments: each one's columns, its selection last. */
 };
 
 struct fm_table_run {
@@ -27,7 +26,6 @@ static void table_deinit(struct table *table)
 {
     if (table->is_mapped)
         fm_store_mapping_deinit(&table->mapping);
-    fm_scan_free(table->scan);
     fm_columns_deinit(&table->columns);
     free(table->arenas);
     free(table->segments);
@@ -91,27 +89,33 @@ static bool is_enum(const struct fm_plan_table *plan, uint32_t field)
     return false;
 }
 
+static struct fm_mapped_column cell_of(const struct fm_store_mapped_column *column)
+{
+    return (struct fm_mapped_column){.arena = column->arena, .offset = column->offset};
+}
+
 static enum fm_status take_mapping(struct table *table, uint32_t field_count)
 {
     const struct fm_store_mapping *mapping = &table->mapping;
+    size_t cell_count = (size_t)mapping->segment_count * (field_count + 1);
 
     table->arenas = calloc(mapping->arena_count + 1, sizeof *table->arenas);
     table->segments = calloc(mapping->segment_count + 1, sizeof *table->segments);
-    table->cells = calloc((size_t)mapping->segment_count * field_count + 1, sizeof *table->cells);
+    table->cells = calloc(cell_count + 1, sizeof *table->cells);
     if (table->arenas == NULL || table->segments == NULL || table->cells == NULL)
         return FM_NOMEM;
     for (uint32_t i = 0; i < mapping->arena_count; i++)
         table->arenas[i] = (struct fm_arena){.fd = mapping->fds[i], .bytes = mapping->bytes[i]};
     for (uint32_t s = 0; s < mapping->segment_count; s++) {
-        struct fm_mapped_column *cells = table->cells + (size_t)s * field_count;
+        const struct fm_store_mapped_segment *segment = &mapping->segments[s];
+        struct fm_mapped_column *cells = table->cells + (size_t)s * (field_count + 1);
         for (uint32_t c = 0; c < field_count; c++)
-            cells[c] = (struct fm_mapped_column){
-                .arena = mapping->segments[s].columns[c].arena,
-                .offset = mapping->segments[s].columns[c].offset,
-            };
+            cells[c] = cell_of(&segment->columns[c]);
+        cells[field_count] = cell_of(&segment->selection);
         table->segments[s] = (struct fm_mapped_segment){
-            .rows = mapping->segments[s].rows,
+            .rows = segment->rows,
             .columns = cells,
+            .selection = segment->has_selection ? &cells[field_count] : NULL,
         };
     }
     return FM_OK;
@@ -136,15 +140,12 @@ static enum fm_status open_table(struct fm_table_run *run, uint32_t i, struct fm
         fm_snapshot_columns(snapshot, plan->domain, plan->table, &table->columns);
     for (uint32_t c = 0; c < table->columns.count && status == FM_OK; c++)
         table->columns.items[c].as_text = !is_enum(plan, c);
-    if (status == FM_OK && plan->at.kind == FM_AT_LATEST) {
+    if (status == FM_OK)
         status = fm_snapshot_map(snapshot, &options, &table->mapping, err);
-        table->is_mapped = status == FM_OK;
-        if (status == FM_OK)
-            status = take_mapping(table, plan->field_count);
-    } else if (status == FM_OK) {
-        status = fm_scan_open(snapshot, &options, &table->scan, err);
-    }
-    struct fm_scan *rest = table->is_mapped ? table->mapping.rest : table->scan;
+    table->is_mapped = status == FM_OK;
+    if (status == FM_OK)
+        status = take_mapping(table, plan->field_count);
+    struct fm_scan *rest = table->mapping.rest;
     table->source = (struct fm_batch_source){.context = rest, .next = scan_next};
     *slot = (struct fm_slot){
         .columns = &table->columns,

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@ struct slot {
 };
 
 struct arena {
+    atomic_uint_fast64_t stamp; /* The last one given out. */
     pthread_mutex_t lock;
     uint64_t clock;
     uint32_t file_count_max;
@@ -120,14 +122,14 @@ static uint64_t mix(uint64_t z)
 static bool keys_equal(const struct arena_key *a, const struct arena_key *b)
 {
     return a->table == b->table && a->field_id == b->field_id && a->segment == b->segment &&
-           a->generation == b->generation;
+           a->generation == b->generation && a->more[0] == b->more[0] && a->more[1] == b->more[1];
 }
 
 /* The slot with this key, or the empty one where it belongs. */
 static struct slot *slot_of(struct slot *slots, uint32_t count, const struct arena_key *key)
 {
     uint64_t hash = mix(((uint64_t)key->table << 32 | key->field_id) ^ mix(key->segment) ^
-                        mix(key->generation * 3));
+                        mix(key->generation * 3 + key->more[0] * 5 + key->more[1] * 7));
 
     for (uint32_t i = (uint32_t)hash & (count - 1);; i = (i + 1) & (count - 1)) {
         if (slots[i].file == NULL || keys_equal(&slots[i].key, key))
@@ -278,6 +280,11 @@ void arena_unpin(struct arena *arena, struct arena_pin *pinned)
     file->pins--;
     (void)pthread_mutex_unlock(&arena->lock);
     *pinned = (struct arena_pin){0};
+}
+
+uint64_t arena_stamp(struct arena *arena)
+{
+    return atomic_fetch_add(&arena->stamp, 1) + 1;
 }
 
 uint64_t arena_bytes(struct arena *arena)

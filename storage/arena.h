@@ -14,10 +14,12 @@ struct arena;
 
 struct arena_key {
     uint32_t table;
-    uint32_t field_id;
+    uint32_t field_id; /* ARENA_SELECTION: which rows of the segment count. */
     uint64_t segment;
-    uint64_t generation; /* Of the dictionary that codes refer to; 0: none. */
+    uint64_t generation; /* Of the dictionary that codes refer to; 0: none. A selection: stamps, */
+    uint64_t more[2];    /* these too. */
 };
+#define ARENA_SELECTION UINT32_MAX /* No field has this id. */
 
 /* A column in the arena; its file stays while the pin is held. */
 struct arena_pin {
@@ -40,6 +42,8 @@ FM_MUST_USE enum fm_status arena_find(struct arena *arena, const struct arena_ke
 FM_MUST_USE enum fm_status arena_add(struct arena *arena, const struct arena_key *key,
                                      struct fm_span bytes, struct arena_pin *out);
 void arena_unpin(struct arena *arena, struct arena_pin *pin); /* A zeroed pin is fine. */
+/* A number that this arena gave nobody before, never 0. */
+uint64_t arena_stamp(struct arena *arena);
 /* Bytes of memory files held now (tests, statistics). */
 uint64_t arena_bytes(struct arena *arena);
 

@@ -281,3 +281,26 @@ enum fm_status superseded_at(struct fm_snapshot *snapshot, const struct table_st
     *out = superseded_edit_take(looking.edit);
     return FM_OK;
 }
+
+enum fm_status visible_at(struct fm_snapshot *snapshot, const struct table_state *state,
+                          const struct fm_at *at, struct visible *out, struct fm_error *err)
+{
+    struct visible visible = {0};
+    enum fm_status status = resolve_at(snapshot, state, at, &visible.size, err);
+
+    if (status == FM_OK && schema_is_keyed(state->schema)) {
+        if (visible.size == state->tree.size)
+            visible.superseded = superseded_retain(state->superseded);
+        else
+            status = superseded_at(snapshot, state, visible.size, &visible.superseded, err);
+    }
+    if (status == FM_OK)
+        *out = visible;
+    return status;
+}
+
+void visible_deinit(struct visible *visible)
+{
+    superseded_release(visible->superseded);
+    *visible = (struct visible){0};
+}

@@ -1,5 +1,6 @@
 /* Decoded columns of whole segments, handed out by descriptor and offset. */
 #include "storage/scan.h"
+#include "storage/selection.h"
 
 #include "core/assert.h"
 
@@ -17,10 +18,11 @@ struct mapping {
     struct fm_snapshot *snapshot;
     struct snapshot_table *table;
     const struct fm_scan_options *options;
+    struct visible visible;
     struct pins *pins;
     struct fm_store_mapping out;
     bool *skip;       /* By segment: mapped, or no row of it can match. */
-    uint64_t skipped; /* Rows of those. */
+    uint64_t skipped; /* Facts in those, as far as visible.size. */
 };
 
 static void pins_free(struct pins *pins)
@@ -99,17 +101,38 @@ static enum fm_status map_column(struct mapping *mapping, const struct segment_v
     return status;
 }
 
+static enum fm_status map_selection(struct mapping *mapping, const struct segment_value *segment,
+                                    struct fm_store_mapped_segment *out)
+{
+    struct arena_pin pin = {0};
+    enum fm_status status;
+
+    if (selection_count(segment, &mapping->visible) == segment->rows)
+        return FM_OK;
+    status = selection_load(mapping->table->state, segment, &mapping->visible, &pin);
+    if (status != FM_OK)
+        return status;
+    out->has_selection = true;
+    out->selection.offset = pin.offset;
+    status = arena_index(&mapping->out, &pin, &out->selection.arena);
+    if (status == FM_OK)
+        status = add_pin(mapping->pins, &pin);
+    arena_unpin(mapping->pins->arena, &pin); /* Unless the mapping has it now. */
+    return status;
+}
+
 /* FM_LIMIT: no room in the arena; what was pinned for this segment stays pinned until the end. */
 static enum fm_status map_segment(struct mapping *mapping, const struct segment_value *segment,
                                   struct fm_error *err)
 {
     struct fm_store_mapped_segment *out = &mapping->out.segments[mapping->out.segment_count];
-    enum fm_status status = FM_OK;
+    enum fm_status status;
 
-    out->rows = segment->rows;
+    *out = (struct fm_store_mapped_segment){.rows = segment->rows};
     out->columns = calloc(mapping->options->field_count, sizeof *out->columns);
     if (out->columns == NULL)
         return FM_NOMEM;
+    status = map_selection(mapping, segment, out);
     for (uint32_t i = 0; status == FM_OK && i < mapping->options->field_count; i++)
         status = map_column(mapping, segment, mapping->options->fields[i], &out->columns[i], err);
     if (status != FM_OK) {
@@ -124,6 +147,7 @@ static enum fm_status map_segment(struct mapping *mapping, const struct segment_
 static enum fm_status map_segments(struct mapping *mapping, struct fm_error *err)
 {
     const struct table_state *state = mapping->table->state;
+    uint64_t size = mapping->visible.size;
     bool is_full = false;
 
     mapping->out.segments = calloc(state->segment_count + 1u, sizeof *mapping->out.segments);
@@ -134,19 +158,22 @@ static enum fm_status map_segments(struct mapping *mapping, struct fm_error *err
         const struct segment_value *segment = state->segments->items[i];
         enum fm_status status = FM_OK;
 
-        if (segment_may_match(segment, state->schema, mapping->options->predicates)) {
-            if (is_full || superseded_count_range(state->superseded, segment->first_sequence,
-                                                  segment->rows) > 0)
-                continue; /* Left to the scan of the rest. */
-            status = map_segment(mapping, segment, err);
-            is_full = status == FM_LIMIT;
+        if (segment->first_sequence >= size)
+            break;
+        if (selection_count(segment, &mapping->visible) > 0 &&
+            segment_may_match(segment, state->schema, mapping->options->predicates)) {
+            if (!is_full)
+                status = map_segment(mapping, segment, err);
+            is_full = is_full || status == FM_LIMIT;
             if (is_full)
-                continue;
+                continue; /* Left to the scan of the rest. */
         }
         if (status != FM_OK)
             return status;
         mapping->skip[i] = true;
-        mapping->skipped += segment->rows;
+        mapping->skipped += size - segment->first_sequence < segment->rows
+                                ? size - segment->first_sequence
+                                : segment->rows;
     }
     return FM_OK;
 }
@@ -155,9 +182,10 @@ static enum fm_status scan_rest(struct mapping *mapping, struct fm_error *err)
 {
     enum fm_status status;
 
-    if (mapping->skipped == mapping->table->state->tree.size)
+    if (mapping->skipped == mapping->visible.size)
         return FM_OK;
-    status = fm_scan_open(mapping->snapshot, mapping->options, &mapping->out.rest, err);
+    status =
+        scan_open(mapping->snapshot, mapping->options, &mapping->visible, &mapping->out.rest, err);
     if (status != FM_OK)
         return status;
     mapping->out.rest->own_skip = FM_TAKE(mapping->skip);
@@ -169,6 +197,7 @@ static void mapping_deinit(struct mapping *mapping)
 {
     fm_store_mapping_deinit(&mapping->out);
     pins_free(mapping->pins);
+    visible_deinit(&mapping->visible);
     free(mapping->skip);
 }
 
@@ -176,8 +205,6 @@ static enum fm_status check_options(const struct mapping *mapping, struct fm_err
 {
     const struct fm_scan_options *options = mapping->options;
 
-    if (options->at.kind != FM_AT_LATEST)
-        return fm_fail(err, FM_UNSUPPORTED, "only the latest state can be mapped");
     if (mapping->table == NULL)
         return fm_fail(err, FM_NOTFOUND, "there is no table %s.%s", options->domain,
                        options->table);
@@ -207,7 +234,9 @@ enum fm_status fm_snapshot_map(struct fm_snapshot *snapshot, const struct fm_sca
     if (mapping.pins == NULL)
         return FM_NOMEM;
     mapping.pins->arena = snapshot->store->arena;
-    status = map_segments(&mapping, err);
+    status = visible_at(snapshot, mapping.table->state, &options->at, &mapping.visible, err);
+    if (status == FM_OK)
+        status = map_segments(&mapping, err);
     if (status == FM_OK)
         status = scan_rest(&mapping, err);
     if (status != FM_OK)

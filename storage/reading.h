@@ -114,6 +114,16 @@ FM_MUST_USE enum fm_status superseded_at(struct fm_snapshot *snapshot,
                                          const struct table_state *state, uint64_t size,
                                          struct superseded **out, struct fm_error *err);
 
+/* The rows that are shown as of some time: the first `size` but those. */
+struct visible {
+    uint64_t size;
+    struct superseded *superseded; /* Owned. NULL: none. */
+};
+FM_MUST_USE enum fm_status visible_at(struct fm_snapshot *snapshot, const struct table_state *state,
+                                      const struct fm_at *at, struct visible *out,
+                                      struct fm_error *err);
+void visible_deinit(struct visible *visible); /* Zeroed is fine. */
+
 /* May any row of the segment satisfy all terms, by its record? */
 bool segment_may_match(const struct segment_value *segment, const struct fm_schema *schema,
                        const struct fm_predicate_list *predicates);

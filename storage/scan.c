@@ -80,23 +80,8 @@ static enum fm_status make_builder(struct fm_scan *scan)
     return fm_batch_builder_new(&options, &scan->builder);
 }
 
-static enum fm_status set_rows(struct fm_scan *scan, const struct fm_scan_options *options,
-                               struct fm_error *err)
-{
-    const struct table_state *state = scan->state;
-    enum fm_status status = resolve_at(scan->snapshot, state, &options->at, &scan->size, err);
-
-    if (status != FM_OK || !schema_is_keyed(state->schema))
-        return status;
-    if (scan->size == state->tree.size) {
-        scan->superseded = superseded_retain(state->superseded);
-        return FM_OK;
-    }
-    return superseded_at(scan->snapshot, state, scan->size, &scan->superseded, err);
-}
-
-enum fm_status fm_scan_open(struct fm_snapshot *snapshot, const struct fm_scan_options *options,
-                            struct fm_scan **out, struct fm_error *err)
+enum fm_status scan_open(struct fm_snapshot *snapshot, const struct fm_scan_options *options,
+                         const struct visible *visible, struct fm_scan **out, struct fm_error *err)
 {
     FM_AUTO(fm_scan_freep) struct fm_scan *scan = calloc(1, sizeof *scan);
     struct snapshot_table *table = snapshot_find(snapshot, options->domain, options->table);
@@ -117,13 +102,21 @@ enum fm_status fm_scan_open(struct fm_snapshot *snapshot, const struct fm_scan_o
         status = add_columns(scan, table, options, err);
     if (status == FM_OK)
         status = make_builder(scan);
-    if (status == FM_OK)
-        status = set_rows(scan, options, err);
+    if (status == FM_OK && visible == NULL)
+        status = visible_at(snapshot, scan->state, &options->at, &scan->visible, err);
     if (status != FM_OK)
         return status;
+    if (visible != NULL)
+        scan->visible = (struct visible){visible->size, superseded_retain(visible->superseded)};
     units_init(&scan->units, scan->state, snapshot->rocks, 0);
     *out = FM_TAKE(scan);
     return FM_OK;
+}
+
+enum fm_status fm_scan_open(struct fm_snapshot *snapshot, const struct fm_scan_options *options,
+                            struct fm_scan **out, struct fm_error *err)
+{
+    return scan_open(snapshot, options, NULL, out, err);
 }
 
 void fm_scan_free(struct fm_scan *scan)
@@ -134,7 +127,7 @@ void fm_scan_free(struct fm_scan *scan)
         scan_leave_unit(scan);
     units_deinit(&scan->units);
     fm_batch_builder_free(scan->builder);
-    superseded_release(scan->superseded);
+    visible_deinit(&scan->visible);
     fm_predicate_list_deinit(&scan->predicates);
     state_release(scan->state);
     fm_snapshot_free(scan->snapshot);
@@ -154,7 +147,7 @@ static bool is_whole(const uint64_t selection[SCAN_WORDS], uint32_t count)
 /* Every row of a unit is wanted, without looking. */
 static bool all_wanted(const struct fm_scan *scan)
 {
-    return scan->predicates.count == 0 && superseded_count(scan->superseded) == 0;
+    return scan->predicates.count == 0 && superseded_count(scan->visible.superseded) == 0;
 }
 
 static bool can_slice(const struct fm_scan *scan)

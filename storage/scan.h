@@ -34,8 +34,7 @@ struct fm_scan {
     struct scan_column *columns; /* Outputs and fields of predicates, each once. */
     size_t batch_bytes;
     uint64_t rows_left; /* Of the limit. */
-    uint64_t size;      /* Facts looked at. */
-    struct superseded *superseded;
+    struct visible visible;
     const bool *skip; /* By segment: is read elsewhere. Borrowed; NULL: none. */
     bool *own_skip;
     struct fm_batch_builder *builder;
@@ -54,6 +53,12 @@ struct fm_scan {
 _Static_assert(SEGMENT_BLOCKS_MAX <= 64, "one bit a block");
 
 #define SCAN_WORDS (FM_BLOCK_ROWS / 64)
+
+/* As fm_scan_open(), showing what `visible` says; NULL: what options->at says. */
+FM_MUST_USE enum fm_status scan_open(struct fm_snapshot *snapshot,
+                                     const struct fm_scan_options *options,
+                                     const struct visible *visible, struct fm_scan **out,
+                                     struct fm_error *err);
 
 /* scan_unit.c */
 /* Move to the next unit that may hold wanted rows; FM_NOTFOUND after the last. */

@@ -114,14 +114,14 @@ enum fm_status scan_next_unit(struct fm_scan *scan, struct fm_error *err)
         uint32_t segment = scan->units.segment;
         uint64_t left;
 
-        if (scan->units.next >= scan->size)
+        if (scan->units.next >= scan->visible.size)
             return FM_NOTFOUND;
         status = units_next(&scan->units, &scan->unit, err);
         if (status != FM_OK)
             break;
         if (scan->unit.segment != NULL && scan->skip != NULL && scan->skip[segment])
             continue;
-        left = scan->size - scan->unit.first_sequence;
+        left = scan->visible.size - scan->unit.first_sequence;
         scan->row = 0;
         scan->row_end = left < scan->unit.rows ? (uint32_t)left : scan->unit.rows;
         status = scan->unit.segment != NULL ? open_segment(scan, err) : open_hot(scan, err);
@@ -226,7 +226,7 @@ enum fm_status scan_select(struct fm_scan *scan, uint32_t row, uint32_t count,
         selection[i] = UINT64_MAX;
     if (count % 64 != 0)
         selection[count / 64] = (UINT64_C(1) << (count % 64)) - 1;
-    superseded_clear(scan->superseded, scan->unit.first_sequence + row, count, selection);
+    superseded_clear(scan->visible.superseded, scan->unit.first_sequence + row, count, selection);
     for (uint32_t i = 0; status == FM_OK && i < scan->column_count; i++) {
         const struct scan_column *column = &scan->columns[i];
         bool absent_fails;

@@ -260,8 +260,11 @@ struct fm_store_mapped_column {
 };
 
 struct fm_store_mapped_segment {
-    uint32_t rows;
+    uint32_t rows;                          /* As stored, shown or not. */
     struct fm_store_mapped_column *columns; /* field_count of them. */
+    bool has_selection;                     /* Else all rows are shown. */
+    struct fm_store_mapped_column
+        selection; /* u64 words, bit i of word w: row 64 w + i is shown. */
 };
 
 struct fm_store_mapping {
@@ -270,14 +273,13 @@ struct fm_store_mapping {
     uint64_t *bytes; /* Of each. */
     uint32_t segment_count;
     struct fm_store_mapped_segment *segments;
-    struct fm_scan *rest; /* Rows that are in no mapped segment (hot rows, segments with superseded
-                             rows, or what the arena's bound leaves out), NULL when there are
-                             none. Owned by the mapping. */
+    struct fm_scan *rest; /* Rows that are in no mapped segment (hot rows, or what the arena's bound
+                             leaves out), NULL when there are none. Owned by the mapping. */
     void *pins;           /* Keeps arena space from being reused. */
 };
 
 /* Uses options->fields and options->predicates (whole segments are left out by zone maps; rows are
- * not filtered one by one). FM_UNSUPPORTED when options->at is not the latest: scan instead. */
+ * not filtered one by one). Errors as of fm_scan_open(). */
 FM_MUST_USE enum fm_status fm_snapshot_map(struct fm_snapshot *snapshot,
                                            const struct fm_scan_options *options,
                                            struct fm_store_mapping *out, struct fm_error *err);

@@ -12,6 +12,7 @@
 
 struct window {
     atomic_uint references;
+    atomic_uint_fast64_t stamp; /* 0: none yet. */
     roaring_bitmap_t *bits;
 };
 
@@ -134,6 +135,18 @@ void superseded_clear(const struct superseded *version, uint64_t first, uint32_t
             clear_window(bits, low, here, done, selection);
         done += here;
     }
+}
+
+uint64_t superseded_stamp(const struct superseded *version, uint64_t index, uint64_t fresh)
+{
+    uint_fast64_t stamp = 0;
+
+    fm_assert(fresh != 0);
+    if (version == NULL || index >= version->window_count || version->windows[index] == NULL)
+        return 0;
+    if (atomic_compare_exchange_strong(&version->windows[index]->stamp, &stamp, fresh))
+        return fresh;
+    return stamp;
 }
 
 enum fm_status superseded_each(const struct superseded *version, uint64_t end,

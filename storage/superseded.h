@@ -21,6 +21,9 @@ bool superseded_has(const struct superseded *version, uint64_t sequence);
 /* Clear the bits of `selection` (bit i is sequence first + i) whose row is superseded. */
 void superseded_clear(const struct superseded *version, uint64_t first, uint32_t count,
                       uint64_t *selection);
+/* A number for what window `index` (sequence >> KEYS_WINDOW_BITS) holds, so that what was made
+ * of it can be found again: `fresh`, which nobody has, when it has none yet. 0: it is empty. */
+uint64_t superseded_stamp(const struct superseded *version, uint64_t index, uint64_t fresh);
 /* Call `each` for every superseded sequence below `end`, rising. */
 FM_MUST_USE enum fm_status superseded_each(const struct superseded *version, uint64_t end,
                                            enum fm_status (*each)(void *context, uint64_t sequence),

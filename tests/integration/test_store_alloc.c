@@ -234,8 +234,7 @@ static enum fm_status map_once(struct fixture *f, struct fm_snapshot *snapshot, 
 
     if (status != FM_OK)
         return status;
-    for (uint32_t i = 0; i < mapping.segment_count; i++)
-        *rows += mapping.segments[i].rows;
+    *rows += mapping_rows(&mapping);
     if (mapping.rest != NULL)
         status = drain(f, mapping.rest, rows);
     fm_store_mapping_deinit(&mapping);

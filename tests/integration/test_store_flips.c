@@ -181,8 +181,7 @@ static enum fm_status read_mapping(const struct fixture *f, struct fm_snapshot *
 
     if (status != FM_OK)
         return status;
-    for (uint32_t i = 0; i < mapping.segment_count; i++)
-        rows += mapping.segments[i].rows;
+    rows = mapping_rows(&mapping);
     while (status == FM_OK && mapping.rest != NULL) {
         fm_buf_clear(&bytes);
         status = fm_scan_next(mapping.rest, &bytes, err);

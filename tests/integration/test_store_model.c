@@ -359,8 +359,7 @@ static void step_map(struct fixture *f)
     uint64_t rows = 0;
 
     assert_int_equal(status, FM_OK);
-    for (uint32_t i = 0; i < mapping.segment_count; i++)
-        rows += mapping.segments[i].rows;
+    rows = mapping_rows(&mapping);
     while (mapping.rest != NULL && status == FM_OK) {
         fm_buf_clear(&bytes);
         status = fm_scan_next(mapping.rest, &bytes, &f->err);

@@ -154,8 +154,7 @@ static void look_once(struct fixture *f, const char *table, int64_t version)
     expect(f, count_rows(scan, f) == info.rows_latest);
     fm_scan_free(scan);
     expect(f, fm_snapshot_map(snapshot, &options, &mapping, &err) == FM_OK);
-    for (uint32_t i = 0; i < mapping.segment_count; i++)
-        rows += mapping.segments[i].rows;
+    rows = mapping_rows(&mapping);
     if (mapping.rest != NULL)
         rows += count_rows(mapping.rest, f);
     expect(f, rows == info.rows_latest);

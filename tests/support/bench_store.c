@@ -236,6 +236,16 @@ static void mark_enums(const struct fm_plan_table *plan, struct fm_columns *colu
         columns->items[plan->enum_fields[i]].as_text = false;
 }
 
+static const struct fm_mapped_column *select_rows(const struct fm_store_mapping *mapping,
+                                                  uint32_t segment, struct fm_mapped_column *out)
+{
+    const struct fm_store_mapped_segment *from = &mapping->segments[segment];
+
+    *out =
+        (struct fm_mapped_column){.arena = from->selection.arena, .offset = from->selection.offset};
+    return from->has_selection ? out : NULL;
+}
+
 /* What a node hands to its worker for a mapped table (node/run.c). */
 static void set_slot(struct bench_query *query, const struct fm_columns *columns,
                      const struct fm_store_mapping *mapping)
@@ -245,9 +255,10 @@ static void set_slot(struct bench_query *query, const struct fm_columns *columns
     struct fm_mapped_segment *segments = calloc(mapping->segment_count + 1, sizeof *segments);
     size_t cell_count = (size_t)mapping->segment_count * plan->field_count;
     struct fm_mapped_column *cells = calloc(cell_count + 1, sizeof *cells);
+    struct fm_mapped_column *selections = calloc(mapping->segment_count + 1, sizeof *selections);
     struct fm_error err = {0};
 
-    if (arenas == NULL || segments == NULL || cells == NULL)
+    if (arenas == NULL || segments == NULL || cells == NULL || selections == NULL)
         bench_die("out of memory");
     query->rest = (struct fm_batch_source){.context = mapping->rest, .next = next_rest};
     for (uint32_t i = 0; i < mapping->arena_count; i++)
@@ -258,8 +269,10 @@ static void set_slot(struct bench_query *query, const struct fm_columns *columns
         cells[i] = (struct fm_mapped_column){.arena = from->arena, .offset = from->offset};
     }
     for (uint32_t i = 0; i < mapping->segment_count; i++)
-        segments[i] = (struct fm_mapped_segment){.rows = mapping->segments[i].rows,
-                                                 .columns = cells + (size_t)i * plan->field_count};
+        segments[i] =
+            (struct fm_mapped_segment){.rows = mapping->segments[i].rows,
+                                       .columns = cells + (size_t)i * plan->field_count,
+                                       .selection = select_rows(mapping, i, &selections[i])};
     struct fm_slot slot = {.columns = columns,
                            .rows = plan->rows,
                            .supplied_count = plan->field_count,
@@ -273,6 +286,7 @@ static void set_slot(struct bench_query *query, const struct fm_columns *columns
     free(arenas);
     free(segments);
     free(cells);
+    free(selections);
 }
 
 static uint64_t drain(struct bench_query *query)

@@ -1,5 +1,6 @@
 #include "tests/support/store_support.h"
 
+#include "core/bits.h"
 #include "core/keys.h"
 
 #include <ftw.h>
@@ -418,4 +419,25 @@ struct fm_table_info rows_info(struct fm_store *store)
 
     assert_int_equal(fm_store_table(store, "tests", "rows", &info), FM_OK);
     return info;
+}
+
+uint64_t mapping_rows(const struct fm_store_mapping *mapping)
+{
+    uint64_t words[FM_SEGMENT_ROWS / 64];
+    uint64_t rows = 0;
+
+    for (uint32_t i = 0; i < mapping->segment_count; i++) {
+        const struct fm_store_mapped_segment *segment = &mapping->segments[i];
+        size_t bytes = fm_bits_words(segment->rows) * 8;
+
+        if (!segment->has_selection) {
+            rows += segment->rows;
+            continue;
+        }
+        assert_int_equal(pread(mapping->fds[segment->selection.arena], words, bytes,
+                               (off_t)segment->selection.offset),
+                         bytes);
+        rows += fm_bits_count(words, 0, segment->rows);
+    }
+    return rows;
 }

@@ -72,4 +72,7 @@ struct fm_table_info rows_info(struct fm_store *store); /* Free its schema. */
 void rows_decode(const struct fm_batch *const batches[5], const uint32_t columns[5],
                  const struct fm_dictionary *const dictionaries[5], uint32_t row, struct row *out);
 
+/* Rows that the mapped segments show. */
+uint64_t mapping_rows(const struct fm_store_mapping *mapping);
+
 #endif

@@ -1,4 +1,5 @@
 /* Scans, mappings and the past against a model that keeps every row in an array. */
+#include "core/bits.h"
 #include "tests/support/store_model.h"
 
 #include <setjmp.h>
@@ -138,6 +139,100 @@ static void check(struct fixture *f, struct fm_snapshot *snapshot, size_t size,
     row_list_free(&expected);
 }
 
+/* ---- What a worker would read ---------------------------------------------------------------- */
+
+/* Rows of all mapped segments, read through fresh mappings of the descriptors as a worker would. */
+static void read_mapping(struct fm_snapshot *snapshot, const struct fm_store_mapping *mapping,
+                         struct row_list *out)
+{
+    struct fm_columns columns = {0};
+    const struct fm_dictionary *dictionaries[5];
+    const uint8_t *memory[16];
+    static const uint32_t zeros[5];
+
+    *out = (struct row_list){.rows = calloc(MODEL_ROWS_MAX, sizeof *out->rows)};
+    assert_non_null(out->rows);
+    assert_int_equal(fm_snapshot_columns(snapshot, "tests", "rows", &columns), FM_OK);
+    assert_true(mapping->arena_count <= 16);
+    for (uint32_t i = 0; i < mapping->arena_count; i++) {
+        assert_true(mmap(NULL, mapping->bytes[i], PROT_READ | PROT_WRITE, MAP_SHARED,
+                         mapping->fds[i], 0) == MAP_FAILED);
+        memory[i] = mmap(NULL, mapping->bytes[i], PROT_READ, MAP_SHARED, mapping->fds[i], 0);
+        assert_true(memory[i] != MAP_FAILED);
+    }
+    for (uint32_t i = 0; i < 5; i++)
+        dictionaries[i] =
+            columns.items[i].dictionary.count > 0 ? &columns.items[i].dictionary : NULL;
+    for (uint32_t s = 0; s < mapping->segment_count; s++) {
+        struct fm_batch batches[5];
+        const struct fm_batch *views[5];
+
+        for (uint32_t i = 0; i < 5; i++) {
+            const struct fm_store_mapped_column *column = &mapping->segments[s].columns[i];
+            const uint8_t *at = memory[column->arena] + column->offset;
+            const struct fm_type *type = &columns.items[i].type;
+
+            assert_int_equal(fm_batch_view(fm_span(at, fm_load32(at + 4)), &type, 1,
+                                           &dictionaries[i], &batches[i]),
+                             FM_OK);
+            assert_int_equal(batches[i].rows, mapping->segments[s].rows);
+            views[i] = &batches[i];
+        }
+        const struct fm_store_mapped_segment *segment = &mapping->segments[s];
+        const uint8_t *shown = memory[segment->selection.arena] + segment->selection.offset;
+        size_t before = out->count;
+
+        for (uint32_t row = 0; row < segment->rows; row++)
+            if (!segment->has_selection || fm_bits_get(shown, row))
+                rows_decode(views, zeros, dictionaries, row, &out->rows[out->count++]);
+        assert_true(out->count > before); /* Else there was no reason to map it. */
+        if (segment->has_selection)
+            assert_true(out->count - before < segment->rows);
+    }
+    for (uint32_t i = 0; i < mapping->arena_count; i++)
+        assert_int_equal(munmap((void *)(uintptr_t)memory[i], mapping->bytes[i]), 0);
+    fm_columns_deinit(&columns);
+}
+
+static int compare_rows(const void *left, const void *right)
+{
+    const struct row *a = left;
+    const struct row *b = right;
+
+    if (a->id != b->id)
+        return a->id < b->id ? -1 : 1;
+    return a->value != b->value ? (a->value < b->value ? -1 : 1) : strcmp(a->name, b->name);
+}
+
+/* Mapped segments and the rest together, as of `at`, are what a scan gives. */
+static void check_mapped(struct fixture *f, struct fm_snapshot *snapshot, size_t size,
+                         const struct fm_at *at)
+{
+    static const uint32_t fields[] = {0, 1, 2, 3, 4};
+    struct fm_scan_options options = {
+        .domain = "tests", .table = "rows", .field_count = 5, .fields = fields, .at = *at};
+    struct fm_store_mapping mapping;
+    struct row_list mapped, expected;
+
+    if (fm_snapshot_map(snapshot, &options, &mapping, &f->err) != FM_OK)
+        fail_msg("map: %s", f->err.text);
+    read_mapping(snapshot, &mapping, &mapped);
+    if (mapping.rest != NULL) {
+        assert_int_equal(rows_drain(snapshot, mapping.rest, &f->read, &f->err), FM_OK);
+        for (size_t i = 0; i < f->read.count; i++)
+            mapped.rows[mapped.count++] = f->read.rows[i];
+        row_list_free(&f->read);
+    }
+    expect(f, size, NULL, 0, &expected);
+    assert_int_equal(mapped.count, expected.count);
+    qsort(mapped.rows, expected.count, sizeof *mapped.rows, compare_rows);
+    qsort(expected.rows, expected.count, sizeof *mapped.rows, compare_rows);
+    rows_assert_equal(mapped.rows, expected.rows, expected.count);
+    row_list_free(&mapped);
+    row_list_free(&expected);
+    fm_store_mapping_deinit(&mapping);
+}
+
 /* ---- Histories ------------------------------------------------------------------------------- */
 
 static void check_randomly(struct fixture *f, struct fm_snapshot *snapshot, size_t size)
@@ -167,6 +262,8 @@ static void check_randomly(struct fixture *f, struct fm_snapshot *snapshot, size
                 ;
         }
         check(f, snapshot, then, &options);
+        if (i % 2 == 0)
+            check_mapped(f, snapshot, then, &options.at);
         fm_predicate_list_deinit(&predicates);
     }
 }
@@ -407,7 +504,7 @@ static void test_bad_options(void **state)
     assert_int_equal(fm_scan_open(snapshot, &options, &scan, &f->err), FM_INVALID);
     options.at = (struct fm_at){FM_AT_VERSION, -1};
     assert_int_equal(fm_scan_open(snapshot, &options, &scan, &f->err), FM_INVALID);
-    assert_int_equal(fm_snapshot_map(snapshot, &options, &mapping, &f->err), FM_UNSUPPORTED);
+    assert_int_equal(fm_snapshot_map(snapshot, &options, &mapping, &f->err), FM_INVALID);
     options.at = (struct fm_at){0};
     options.table = "nothing";
     assert_int_equal(fm_scan_open(snapshot, &options, &scan, &f->err), FM_NOTFOUND);
@@ -443,62 +540,6 @@ static void test_dictionaries(void **state)
 
 /* ---- Mappings -------------------------------------------------------------------------------- */
 
-/* Rows of all mapped segments, read through fresh mappings of the descriptors as a worker would. */
-static void read_mapping(struct fixture *f, struct fm_snapshot *snapshot,
-                         const struct fm_store_mapping *mapping, struct row_list *out)
-{
-    struct fm_columns columns = {0};
-    const struct fm_dictionary *dictionaries[5];
-    const uint8_t *memory[16];
-    static const uint32_t zeros[5];
-
-    *out = (struct row_list){.rows = calloc(MODEL_ROWS_MAX, sizeof *out->rows)};
-    assert_non_null(out->rows);
-    assert_int_equal(fm_snapshot_columns(snapshot, "tests", "rows", &columns), FM_OK);
-    assert_true(mapping->arena_count <= 16);
-    for (uint32_t i = 0; i < mapping->arena_count; i++) {
-        assert_true(mmap(NULL, mapping->bytes[i], PROT_READ | PROT_WRITE, MAP_SHARED,
-                         mapping->fds[i], 0) == MAP_FAILED);
-        memory[i] = mmap(NULL, mapping->bytes[i], PROT_READ, MAP_SHARED, mapping->fds[i], 0);
-        assert_true(memory[i] != MAP_FAILED);
-    }
-    for (uint32_t i = 0; i < 5; i++)
-        dictionaries[i] =
-            columns.items[i].dictionary.count > 0 ? &columns.items[i].dictionary : NULL;
-    for (uint32_t s = 0; s < mapping->segment_count; s++) {
-        struct fm_batch batches[5];
-        const struct fm_batch *views[5];
-
-        for (uint32_t i = 0; i < 5; i++) {
-            const struct fm_store_mapped_column *column = &mapping->segments[s].columns[i];
-            const uint8_t *at = memory[column->arena] + column->offset;
-            const struct fm_type *type = &columns.items[i].type;
-
-            assert_int_equal(fm_batch_view(fm_span(at, fm_load32(at + 4)), &type, 1,
-                                           &dictionaries[i], &batches[i]),
-                             FM_OK);
-            assert_int_equal(batches[i].rows, mapping->segments[s].rows);
-            views[i] = &batches[i];
-        }
-        for (uint32_t row = 0; row < mapping->segments[s].rows; row++)
-            rows_decode(views, zeros, dictionaries, row, &out->rows[out->count++]);
-    }
-    for (uint32_t i = 0; i < mapping->arena_count; i++)
-        assert_int_equal(munmap((void *)(uintptr_t)memory[i], mapping->bytes[i]), 0);
-    fm_columns_deinit(&columns);
-    (void)f;
-}
-
-static int compare_rows(const void *left, const void *right)
-{
-    const struct row *a = left;
-    const struct row *b = right;
-
-    if (a->id != b->id)
-        return a->id < b->id ? -1 : 1;
-    return a->value != b->value ? (a->value < b->value ? -1 : 1) : strcmp(a->name, b->name);
-}
-
 /* Mapped segments and the rest together are the table; the second mapping gives the same places. */
 static void test_mapping_and_rest(void **state)
 {
@@ -507,7 +548,7 @@ static void test_mapping_and_rest(void **state)
     struct fm_scan_options options = {
         .domain = "tests", .table = "rows", .field_count = 5, .fields = fields};
     struct fm_snapshot *snapshot = NULL;
-    uint64_t offset = 0;
+    uint64_t offset = 0, selection = 0;
 
     append_made(f, 3000);
     append_made(f, 7);
@@ -518,28 +559,53 @@ static void test_mapping_and_rest(void **state)
     assert_int_equal(fm_snapshot_open(f->store, &snapshot, &f->err), FM_OK);
     for (int round = 0; round < 2; round++) {
         struct fm_store_mapping mapping;
-        struct row_list mapped, expected;
 
         assert_int_equal(fm_snapshot_map(snapshot, &options, &mapping, &f->err), FM_OK);
         assert_non_null(mapping.rest);
         assert_true(mapping.segment_count >= 1);
+        assert_true(mapping.segments[0].has_selection);
+        assert_false(mapping.segments[1].has_selection);
         if (round == 1)
             assert_int_equal(mapping.segments[0].columns[0].offset, offset);
+        if (round == 1)
+            assert_int_equal(mapping.segments[0].selection.offset, selection);
         offset = mapping.segments[0].columns[0].offset;
-        read_mapping(f, snapshot, &mapping, &mapped);
-        assert_int_equal(rows_drain(snapshot, mapping.rest, &f->read, &f->err), FM_OK);
-        expect(f, f->model.count, NULL, 0, &expected);
-        assert_int_equal(mapped.count + f->read.count, expected.count);
-        memcpy(mapped.rows + mapped.count, f->read.rows, f->read.count * sizeof *f->read.rows);
-        qsort(mapped.rows, expected.count, sizeof *mapped.rows, compare_rows);
-        qsort(expected.rows, expected.count, sizeof *mapped.rows, compare_rows);
-        rows_assert_equal(mapped.rows, expected.rows, expected.count);
-        row_list_free(&mapped);
-        row_list_free(&expected);
-        row_list_free(&f->read);
+        selection = mapping.segments[0].selection.offset;
         fm_store_mapping_deinit(&mapping);
+        check_mapped(f, snapshot, f->model.count, &options.at);
     }
     fm_snapshot_free(snapshot);
+}
+
+/* A selection is shared until a row that it speaks of is superseded. */
+static void test_selection_follows_the_table(void **state)
+{
+    struct fixture *f = *state;
+    static const uint32_t fields[] = {0};
+    struct fm_scan_options options = {
+        .domain = "tests", .table = "rows", .field_count = 1, .fields = fields};
+    uint64_t offsets[4];
+
+    append_made(f, 3000);
+    append_made(f, 3000);
+    for (size_t step = 0; step < 4; step++) {
+        static const size_t again[4] = {1, 3500, 7, 10}; /* Of which segment: 0, 1, 0, 0. */
+        struct fm_store_mapping mapping;
+        struct fm_snapshot *snapshot = NULL;
+
+        f->model.rows[f->model.count] = f->model.rows[again[step]];
+        rows_append(f->store, f->schema, &f->model.rows[f->model.count], 1, NULL);
+        f->model.count++;
+        assert_int_equal(fm_snapshot_open(f->store, &snapshot, &f->err), FM_OK);
+        assert_int_equal(fm_snapshot_map(snapshot, &options, &mapping, &f->err), FM_OK);
+        assert_int_equal(mapping.segments[1].has_selection, step >= 1);
+        offsets[step] = mapping.segments[0].selection.offset;
+        for (size_t before = 0; before < step; before++) /* All rows are in one window. */
+            assert_int_not_equal(offsets[step], offsets[before]);
+        fm_store_mapping_deinit(&mapping);
+        check_mapped(f, snapshot, f->model.count, &options.at);
+        fm_snapshot_free(snapshot);
+    }
 }
 
 /* Without hot rows and superseded ones there is no rest; zone maps leave whole segments out. */
@@ -611,6 +677,7 @@ int main(void)
         TEST(test_dictionaries),
         TEST_KEYED(test_mapping_and_rest),
         TEST(test_mapping_without_rest),
+        TEST_KEYED(test_selection_follows_the_table),
         TEST_KEYED(test_latest_of_each_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
