@@ -152,21 +152,22 @@ static enum fm_status make_leaves(struct fm_append *append)
         .commitment_key = value->has_commitment_key ? value->commitment_key : NULL,
     };
 
-    append->hashes = malloc((size_t)FM_SEGMENT_ROWS * FM_HASH_BYTES);
-    if (append->hashes == NULL)
-        return FM_NOMEM;
     return fm_leaf_encoder_new(&options, &append->leaves);
 }
 
 enum fm_status append_lock(struct fm_append *append, struct fm_error *err)
 {
+    enum fm_status status = table_lock_append(append->table, err);
+
+    return status == FM_OK ? append_fix(append, err) : status;
+}
+
+enum fm_status append_fix(struct fm_append *append, struct fm_error *err)
+{
     struct table *table = append->table;
     enum fm_status status;
 
     fm_assert(!append->is_locked);
-    status = table_lock_append(table, err);
-    if (status != FM_OK)
-        return status;
     append->is_locked = true;
     (void)pthread_mutex_lock(&append->store->lock); /* Cannot fail. */
     append->base = state_retain(table->written);
@@ -193,14 +194,30 @@ void append_unlock(struct fm_append *append)
     append->is_locked = false;
 }
 
+/* Most appends are small: no room for a segment's hashes where one row's are wanted. */
+static enum fm_status reserve_hashes(struct fm_append *append, uint32_t rows)
+{
+    if (rows <= append->hash_capacity)
+        return FM_OK;
+    free(append->hashes);
+    append->hash_capacity = 0;
+    append->hashes = malloc((size_t)rows * FM_HASH_BYTES);
+    if (append->hashes == NULL)
+        return FM_NOMEM;
+    append->hash_capacity = rows;
+    return FM_OK;
+}
+
 enum fm_status append_hash(struct fm_append *append, const struct fm_batch *batch)
 {
     enum fm_status status;
 
     fm_assert(append->is_locked);
     fm_assert(append->header.sequence == append->tree.size);
-    status = fm_leaf_hash_rows(append->leaves, &append->header, batch, NULL, 0, batch->rows,
-                               append->hashes);
+    status = reserve_hashes(append, batch->rows);
+    if (status == FM_OK)
+        status = fm_leaf_hash_rows(append->leaves, &append->header, batch, NULL, 0, batch->rows,
+                                   append->hashes);
     if (status != FM_OK)
         return status;
     fm_tree_append_each(&append->tree, append->hashes, batch->rows, subtrees_collect,

@@ -14,6 +14,7 @@
 #include "storage/key_index.h"
 #include "storage/segment.h"
 #include "storage/staged.h"
+#include "storage/turn.h"
 
 #define APPEND_HELD_MAX 4u              /* Pieces sorted together. */
 #define APPEND_PIECE_BYTES (24u << 20)  /* A piece with larger values has fewer rows. */
@@ -45,10 +46,19 @@ struct fm_append {
     struct table_state *base;     /* Perhaps not synced yet. */
     struct fm_fact_header header; /* Sequence: of the next row. */
     struct fm_leaf_encoder *leaves;
-    uint8_t *hashes; /* FM_SEGMENT_ROWS leaf hashes. */
+    uint8_t *hashes;        /* Leaf hashes of one batch, */
+    uint32_t hash_capacity; /* of so many rows at most. */
     struct fm_tree tree;
     struct fm_buf subtrees;             /* Completed since the last write (subtrees.h). */
     struct superseded_edit *superseded; /* NULL: no primary key. */
+
+    /* The commit of a small append, which another thread may run. */
+    struct table_turn turn;
+    struct pending_commit pending;
+    struct fm_appended appended;
+    enum fm_status status; /* Unless it is written: what came of it. */
+    struct fm_error error;
+    atomic_bool is_written;
 
     /* From here on once something was staged. */
     bool is_staged;
@@ -75,6 +85,8 @@ FM_MUST_USE enum fm_status append_find_producer(struct fm_append *append, bool *
                                                 struct fm_appended *first, struct fm_error *err);
 /* Lock the table, look once more whether the append may go on, fix sequence and time. */
 FM_MUST_USE enum fm_status append_lock(struct fm_append *append, struct fm_error *err);
+/* The same once the table is locked. */
+FM_MUST_USE enum fm_status append_fix(struct fm_append *append, struct fm_error *err);
 void append_unlock(struct fm_append *append);
 /* Leaf hashes of a batch of rows with the next sequences, into the tree. */
 FM_MUST_USE enum fm_status append_hash(struct fm_append *append, const struct fm_batch *batch);

@@ -8,7 +8,6 @@ struct commit {
     struct fm_append *append;
     struct rocks_batch *batch;
     struct table_state *next;
-    struct pending_commit pending;
     struct fm_buf value; /* Scratch. */
 };
 
@@ -212,8 +211,8 @@ static void count_appended(const struct fm_append *append)
     atomic_fetch_add(&append->table->appended_bytes, fm_leaf_encoder_bytes(append->leaves));
 }
 
-static enum fm_status write_commit(struct fm_append *append, struct fm_appended *out,
-                                   struct fm_error *err)
+/* All but the sync. Once `written` is set, an append whose thread sleeps may be gone. */
+static enum fm_status write_commit(struct fm_append *append, bool *written, struct fm_error *err)
 {
     FM_AUTO(commit_deinit) struct commit commit = {.append = append};
     struct commit_what what;
@@ -229,20 +228,21 @@ static enum fm_status write_commit(struct fm_append *append, struct fm_appended 
     if (status != FM_OK)
         return status;
     fm_assert(commit.next->tree.size == append->base->tree.size + append->rows);
-    *out = describe(append, commit.next);
-    status = put_producer(append, out, &commit);
+    append->appended = describe(append, commit.next);
+    status = put_producer(append, &append->appended, &commit);
     if (status != FM_OK)
         return status;
     what = commit_what_append(append->table->id, commit.next->tree.size, &commit.next->root);
-    status = commit_write(append->store, commit.batch, &what, commit.next, &commit.pending, err);
-    if (status != FM_OK)
-        return status;
-    commit.next = NULL;        /* The store's now. */
-    append->is_staged = false; /* Nothing to undo. */
-    append_unlock(append);     /* The table's next append shares the sync. */
-    status = commit_wait(append->store, &commit.pending, err);
-    if (status == FM_OK)
-        count_appended(append);
+    append->is_written = true;
+    if (!append->is_staged)
+        append->is_locked = false; /* The table belongs to whose turn it is. */
+    status = commit_write(append->store, commit.batch, &what, commit.next, &append->pending, err);
+    if (status == FM_OK) {
+        commit.next = NULL; /* The store's now. */
+        *written = true;
+        return FM_OK;
+    }
+    append->is_written = false;
     return status;
 }
 
@@ -252,27 +252,100 @@ static bool is_small(const struct fm_append *append)
            fm_batch_builder_bytes(append->builder) <= APPEND_SMALL_BYTES;
 }
 
-enum fm_status append_commit(struct fm_append *append, struct fm_appended *out,
-                             struct fm_error *err)
+/* With the table locked and sequence and time fixed. */
+static enum fm_status write_if_wanted(struct fm_append *append, bool *written, struct fm_error *err)
 {
-    enum fm_status status = store_has_space(append->store, err);
+    enum fm_status status;
 
-    if (status == FM_OK && !append->is_locked && is_small(append))
-        status = append_lock(append, err);
-    else if (status == FM_OK && !append->is_duplicate)
-        status = append_stage_rest(append, err);
-    if (status != FM_OK)
-        return status;
     if (append->is_duplicate) {
-        *out = append->first;
+        append->appended = append->first;
         return FM_OK;
     }
     status = check_expected(append, err);
     if (status != FM_OK)
         return status;
     if (append->rows == 0 && !append->options.has_producer) {
-        *out = describe(append, append->base);
+        append->appended = describe(append, append->base);
         return store_settle(append->store, err);
     }
-    return write_commit(append, out, err);
+    return write_commit(append, written, err);
+}
+
+static enum fm_status commit_staged(struct fm_append *append, struct fm_error *err)
+{
+    bool written = false;
+    enum fm_status status = append->is_duplicate ? FM_OK : append_stage_rest(append, err);
+
+    if (status == FM_OK)
+        status = write_if_wanted(append, &written, err);
+    if (written) {
+        append->is_staged = false; /* Nothing to undo. */
+        append_unlock(append);     /* The table's next append shares the sync. */
+    }
+    return status;
+}
+
+/* The table is locked by whoever calls, and stays so. */
+static enum fm_status run_small(struct fm_append *append, bool *written, struct fm_error *err)
+{
+    enum fm_status status = append_fix(append, err);
+
+    if (status == FM_OK)
+        status = write_if_wanted(append, written, err);
+    if (!*written)
+        append->is_locked = false;
+    return status;
+}
+
+/* By a thread that has the table, while the append's own sleeps. */
+static void run_for_other(struct table_turn *turn)
+{
+    struct fm_append *append =
+        (struct fm_append *)(void *)((char *)turn - offsetof(struct fm_append, turn));
+    bool written = false;
+    enum fm_status status;
+
+    append->pending.told = &turn->told;
+    status = run_small(append, &written, &append->error);
+    if (written)
+        return; /* Its thread is told when that is synced. */
+    append->status = status;
+    turn_tell(turn);
+}
+
+static enum fm_status commit_small(struct fm_append *append, struct fm_error *err)
+{
+    struct table *table = append->table;
+    bool written = false;
+    enum fm_status status = turn_take(table, &append->turn, run_for_other, err);
+
+    if (status == FM_OK && turn_is_ours(&append->turn)) {
+        status = run_small(append, &written, err);
+        turn_run_others(table);
+        turn_end(table);
+    } else if (status == FM_OK && !append->is_written) {
+        status = append->status;
+        if (status != FM_OK && err != NULL)
+            *err = append->error;
+    }
+    turn_deinit(&append->turn);
+    return status;
+}
+
+enum fm_status append_commit(struct fm_append *append, struct fm_appended *out,
+                             struct fm_error *err)
+{
+    enum fm_status status = store_has_space(append->store, err);
+
+    if (status == FM_OK && !append->is_locked && is_small(append))
+        status = commit_small(append, err);
+    else if (status == FM_OK)
+        status = commit_staged(append, err);
+    if (status == FM_OK && append->is_written)
+        status = commit_wait(append->store, &append->pending, err);
+    if (status == FM_OK && append->is_written)
+        count_appended(append);
+    if (status == FM_OK)
+        *out = append->appended;
+    return status;
 }

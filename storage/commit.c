@@ -1,10 +1,13 @@
-#include "storage/internal.h"
+#include "storage/turn.h"
 
 #include "core/assert.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
+#include <time.h>
+
+#define GROUP_PATIENCE_US_MAX 10000u
 
 enum fm_status store_usable(struct fm_store *store, struct fm_error *err)
 {
@@ -114,15 +117,52 @@ enum fm_status view_new(struct fm_store *store, struct store_view **out)
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
-/* Under commit_lock. The first failure is told to all that wait. */
-static void fail_all(struct fm_store *store, const struct fm_error *failure)
+/* Decide on a list of commits. Left in it are those whose threads sleep: they are to be told. */
+static struct pending_commit *decide(struct pending_commit *list, enum commit_fate fate)
 {
+    struct pending_commit *asleep = NULL;
+    struct pending_commit **end = &asleep;
+
+    while (list != NULL) {
+        struct pending_commit *at = list;
+
+        list = at->link;
+        if (at->told != NULL) {
+            at->link = NULL;
+            *end = at;
+            end = &at->link;
+        }
+        atomic_store(&at->fate, fate); /* The last that is touched of one that is awake. */
+    }
+    return asleep;
+}
+
+static void tell(struct pending_commit *asleep)
+{
+    while (asleep != NULL) {
+        sem_t *told = asleep->told;
+
+        asleep = asleep->link; /* Before its thread wakes and ends it. */
+        (void)sem_post(told);  /* Once. */
+    }
+}
+
+/* Under commit_lock. The first failure is told to all that wait; `group` is being synced. */
+static void fail_all(struct fm_store *store, struct pending_commit *group,
+                     const struct fm_error *failure)
+{
+    struct pending_commit *pending = store->pending;
+
     store->failure = *failure;
     store->pending = NULL; /* Each thread gives up its own. */
+    store->pending_count = 0;
     store_poison(store);
+    tell(decide(group, COMMIT_LOST));
+    tell(decide(pending, COMMIT_LOST));
     (void)pthread_cond_broadcast(&store->commit_done); /* Cannot fail. */
 }
 
+/* After the failure, which is the last word. */
 static enum fm_status fail_unknown(const struct fm_store *store, uint64_t number,
                                    struct fm_error *err)
 {
@@ -136,10 +176,15 @@ static void add_pending(struct fm_store *store, struct pending_commit *pending)
 {
     struct table_state *before = NULL;
 
+    pending->number = store->tip.number;
+    pending->link = NULL;
+    atomic_init(&pending->fate, COMMIT_WRITTEN);
     if (store->pending == NULL)
         store->pending_end = &store->pending;
     *store->pending_end = pending;
     store->pending_end = &pending->link;
+    if (++store->pending_count == store->group_wanted && store->is_gathering)
+        (void)pthread_cond_signal(&store->group_full); /* Cannot fail. */
     if (pending->next == NULL)
         return;
     (void)pthread_mutex_lock(&store->lock); /* Cannot fail. */
@@ -163,34 +208,14 @@ static enum fm_status write_locked(struct fm_store *store, struct rocks_batch *b
     status = put_chain(batch, &tip);
     if (status != FM_OK)
         return status;
-    *pending = (struct pending_commit){.number = tip.number};
     if (rocks_write(store->rocks, batch, false, &failure) != FM_OK) {
-        fail_all(store, &failure);
+        fail_all(store, NULL, &failure);
         return fail_unknown(store, tip.number, err);
     }
     store->tip = tip;
     pending->next = next;
     add_pending(store, pending);
     return FM_OK;
-}
-
-enum fm_status commit_write(struct fm_store *store, struct rocks_batch *batch,
-                            const struct commit_what *what, struct table_state *next,
-                            struct pending_commit *pending, struct fm_error *err)
-{
-    enum fm_status status;
-
-    (void)pthread_mutex_lock(&store->commit_lock); /* Cannot fail. */
-    status = store_usable(store, err);
-    /* Each of those that are written has a thread that syncs, or waits for one that does. */
-    while (status == FM_OK && store->tip.number - store->synced >= COMMITS_UNSYNCED_MAX) {
-        (void)pthread_cond_wait(&store->commit_done, &store->commit_lock); /* Cannot fail. */
-        status = store_usable(store, err);
-    }
-    if (status == FM_OK)
-        status = write_locked(store, batch, what, next, pending, err);
-    (void)pthread_mutex_unlock(&store->commit_lock);
-    return status;
 }
 
 /* ---- Syncing --------------------------------------------------------------------------------- */
@@ -239,18 +264,78 @@ static enum fm_status sync_and_promise(struct fm_store *store, const struct tip_
     return status == FM_OK ? slots_write(store->slots, &slot, err) : status;
 }
 
+/* Under commit_lock: what the next group is to wait for. */
+static void learn(struct fm_store *store, uint32_t count, uint64_t took_us)
+{
+    uint32_t wanted = count + store->pending_count;
+
+    store->group_wanted = wanted < COMMITS_UNSYNCED_MAX ? wanted : COMMITS_UNSYNCED_MAX;
+    store->group_patience_us =
+        took_us < GROUP_PATIENCE_US_MAX ? (uint32_t)took_us : GROUP_PATIENCE_US_MAX;
+}
+
+/* Under commit_lock: the first that sleeps and whose commit is not synced is to see to that. One
+ * that is awake does so anyway. */
+static sem_t *next_leader(struct fm_store *store)
+{
+    for (struct pending_commit *at = store->pending; at != NULL; at = at->link) {
+        if (at->told != NULL)
+            return FM_TAKE(at->told);
+    }
+    return NULL;
+}
+
+static uint64_t monotonic_us(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* Cannot fail with this clock. */
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* Under commit_lock, which is given up meanwhile. Threads that were answered together come back
+ * together. Wait for them, at most as long as the last syncs took: without that, two groups take
+ * turns, each with half of them. One writer alone never waits. */
+static void gather(struct fm_store *store)
+{
+    uint64_t until_us = monotonic_us() + store->group_patience_us;
+    struct timespec until = {.tv_sec = (time_t)(until_us / 1000000),
+                             .tv_nsec = (long)(until_us % 1000000) * 1000};
+    int waited = 0;
+
+    if (store->pending_count >= store->group_wanted || store->group_patience_us == 0)
+        return;
+    store->is_gathering = true;
+    while (store->pending_count < store->group_wanted && waited == 0)
+        waited = pthread_cond_timedwait(&store->group_full, &store->commit_lock, &until);
+    store->is_gathering = false;
+}
+
 /* Under commit_lock, which is given up meanwhile: sync all that was written. */
 static void lead(struct fm_store *store)
 {
     FM_AUTO(view_releasep) struct store_view *view = NULL;
-    struct pending_commit *group = store->pending;
-    struct tip_value tip = store->tip;
+    struct pending_commit *group;
+    struct tip_value tip;
     struct fm_error failure = {0};
+    sem_t *leader;
     enum fm_status status;
+    uint32_t count;
+    uint64_t start;
 
-    fm_assert(!store->is_syncing && group != NULL);
+    fm_assert(!store->is_syncing && store->pending != NULL);
     store->is_syncing = true;
+    gather(store);
+    if (store->pending == NULL) { /* A write failed meanwhile. */
+        store->is_syncing = false;
+        return;
+    }
+    group = store->pending;
+    count = store->pending_count;
+    tip = store->tip;
     store->pending = NULL;
+    store->pending_count = 0;
+    start = monotonic_us();
     status = view_new(store, &view);                 /* Before anything else is written. */
     (void)pthread_mutex_unlock(&store->commit_lock); /* Cannot fail. */
     if (status == FM_OK)
@@ -259,37 +344,71 @@ static void lead(struct fm_store *store)
         publish_group(store, group, FM_TAKE(view));
     (void)pthread_mutex_lock(&store->commit_lock);
     store->is_syncing = false;
-    if (status == FM_OK) {
-        store->synced = tip.number;
-        (void)pthread_cond_broadcast(&store->commit_done); /* Cannot fail. */
+    if (status != FM_OK) { /* No memory for a view is no better: it cannot be taken back. */
+        fail_all(store, group, &failure);
         return;
     }
-    /* No memory for a view is no better: what was written cannot be taken back. */
-    fail_all(store, &failure);
+    store->synced = tip.number;
+    learn(store, count, monotonic_us() - start);
+    group = decide(group, COMMIT_KEPT);
+    leader = next_leader(store);
+    (void)pthread_cond_broadcast(&store->commit_done); /* Cannot fail. */
+    (void)pthread_mutex_unlock(&store->commit_lock);
+    if (leader != NULL)
+        (void)sem_post(leader); /* First: the disk is idle. */
+    tell(group);
+    (void)pthread_mutex_lock(&store->commit_lock);
 }
 
-/* Under commit_lock. */
-static enum fm_status wait_for(struct fm_store *store, uint64_t number, struct fm_error *err)
+enum fm_status commit_write(struct fm_store *store, struct rocks_batch *batch,
+                            const struct commit_what *what, struct table_state *next,
+                            struct pending_commit *pending, struct fm_error *err)
 {
-    while (store->synced < number) {
+    enum fm_status status;
+
+    (void)pthread_mutex_lock(&store->commit_lock); /* Cannot fail. */
+    status = store_usable(store, err);
+    while (status == FM_OK && store->tip.number - store->synced >= COMMITS_UNSYNCED_MAX) {
         if (store->is_syncing)
             (void)pthread_cond_wait(&store->commit_done, &store->commit_lock); /* Cannot fail. */
-        else if (store_usable(store, NULL) != FM_OK)
-            return fail_unknown(store, number, err);
         else
-            lead(store);
+            lead(store); /* All their threads may be asleep. */
+        status = store_usable(store, err);
     }
-    return FM_OK;
+    if (status == FM_OK)
+        status = write_locked(store, batch, what, next, pending, err);
+    (void)pthread_mutex_unlock(&store->commit_lock);
+    return status;
+}
+
+/* Sync, or sleep until told that it is done or who is to do it. */
+static void advance(struct fm_store *store, struct pending_commit *pending)
+{
+    bool is_asleep;
+    sem_t told;
+
+    (void)sem_init(&told, 0, 0);                   /* Within its bounds. */
+    (void)pthread_mutex_lock(&store->commit_lock); /* Cannot fail. */
+    is_asleep = atomic_load(&pending->fate) == COMMIT_WRITTEN && store->is_syncing;
+    if (is_asleep)
+        pending->told = &told;
+    else if (atomic_load(&pending->fate) == COMMIT_WRITTEN)
+        lead(store);
+    (void)pthread_mutex_unlock(&store->commit_lock);
+    if (is_asleep)
+        turn_sleep(&told);
+    (void)sem_destroy(&told); /* Whoever told has forgotten it. */
 }
 
 enum fm_status commit_wait(struct fm_store *store, struct pending_commit *pending,
                            struct fm_error *err)
 {
-    enum fm_status status;
+    enum fm_status status = FM_OK;
 
-    (void)pthread_mutex_lock(&store->commit_lock); /* Cannot fail. */
-    status = wait_for(store, pending->number, err);
-    (void)pthread_mutex_unlock(&store->commit_lock);
+    while (atomic_load(&pending->fate) == COMMIT_WRITTEN)
+        advance(store, pending);
+    if (atomic_load(&pending->fate) == COMMIT_LOST)
+        status = fail_unknown(store, pending->number, err);
     state_release(FM_TAKE(pending->next)); /* After a failure; else published. */
     return status;
 }
@@ -305,10 +424,15 @@ enum fm_status store_commit(struct fm_store *store, struct rocks_batch *batch,
 
 enum fm_status store_settle(struct fm_store *store, struct fm_error *err)
 {
-    enum fm_status status;
+    struct pending_commit nothing = {.fate = COMMIT_KEPT};
+    enum fm_status status = FM_OK;
 
     (void)pthread_mutex_lock(&store->commit_lock); /* Cannot fail. */
-    status = wait_for(store, store->tip.number, err);
+    if (store->synced < store->tip.number) {
+        status = store_usable(store, err);
+        if (status == FM_OK)
+            add_pending(store, &nothing); /* Behind all that was written. */
+    }
     (void)pthread_mutex_unlock(&store->commit_lock);
-    return status;
+    return status == FM_OK ? commit_wait(store, &nothing, err) : status;
 }

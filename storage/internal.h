@@ -6,8 +6,9 @@
  * Commits are written one by one and synced in groups (commit.c): a table's `written` state is what
  * the next append builds on, its `state` is synced and what readers get. RocksDB's snapshot that
  * goes with all tables' `state` is the store's `view`.
- * Locks: `lock` guards the registry, each table's `state`, `written`, `schema` and `is_appending`,
- * `view` and the flags. `commit_lock` orders commits and is taken before `lock`, never after.
+ * Locks: `lock` guards the registry, each table's `state`, `written`, `schema`, `is_appending` and
+ * `turns`, `view` and the flags. `commit_lock` orders commits and is taken before `lock`, never
+ * after.
  * Dictionaries (dictionary.h) and the arena (arena.h) have their own locks, taken last. */
 #ifndef FM_STORAGE_INTERNAL_H
 #define FM_STORAGE_INTERNAL_H
@@ -20,6 +21,7 @@
 #include "storage/superseded.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #define TABLES_MAX 65536u
@@ -40,6 +42,7 @@ struct segment_list {
 
 struct table_dictionaries; /* dictionary.h */
 struct row_cache;          /* row_cache.h */
+struct table_turn;         /* turn.h */
 
 struct table {
     struct fm_store *store;
@@ -50,7 +53,9 @@ struct table {
     struct table_state *state;   /* The latest that is synced. */
     struct table_state *written; /* The latest, perhaps not synced yet. */
     bool is_appending;           /* One append has the table to itself. */
-    bool is_sealing;             /* One thread makes segments of its hot rows. */
+    struct table_turn *turns;    /* Who waits for it (turn.h), the first one first. */
+    struct table_turn **turns_end;
+    bool is_sealing; /* One thread makes segments of its hot rows. */
     uint32_t schema_count;
     struct fm_schema **schemas;           /* By rising version; the last is the current one. */
     atomic_uint_least64_t appended_facts; /* Since the opening, */
@@ -84,11 +89,15 @@ struct store_view {
     struct rocks_snapshot *rocks;
 };
 
+enum commit_fate { COMMIT_WRITTEN, COMMIT_KEPT, COMMIT_LOST };
+
 /* A commit between its write and its sync; stays where it is until commit_wait(). */
 struct pending_commit {
     uint64_t number;
     struct table_state *next; /* To be published with the sync; then the one before. May be NULL. */
     struct pending_commit *link;
+    sem_t *told;     /* Under commit_lock: where its thread sleeps. NULL: it does not. */
+    atomic_int fate; /* Lost: unknown whether it is kept. */
 };
 
 struct fm_store {
@@ -103,16 +112,20 @@ struct fm_store {
     struct row_cache *row_cache;
     pthread_mutex_t define_lock; /* One definition at a time. Taken first. */
     pthread_mutex_t commit_lock;
-    pthread_cond_t commit_done;
+    pthread_cond_t commit_done; /* Fewer are unsynced. */
+    pthread_cond_t group_full;
     struct tip_value tip;           /* Under commit_lock, like these: what was written last, */
     uint64_t synced;                /* what was acknowledged last, */
     struct pending_commit *pending; /* those in between, the oldest first, */
     struct pending_commit **pending_end;
-    bool is_syncing;         /* one of their threads syncs for all, */
-    struct fm_error failure; /* and why a write or sync failed. */
+    uint32_t pending_count;
+    bool is_syncing;            /* one of their threads syncs for all, */
+    bool is_gathering;          /* once a group is full, or time is up: */
+    uint32_t group_wanted;      /* so many came at a time before, */
+    uint32_t group_patience_us; /* and their syncs took so long; */
+    struct fm_error failure;    /* why a write or sync failed. */
     pthread_mutex_t lock;
-    struct store_view *view; /* Under lock. */
-    pthread_cond_t append_done;
+    struct store_view *view;    /* Under lock. */
     pthread_cond_t seal_wanted; /* Of the sealing thread (seal.c), like these, under lock. */
     pthread_t sealer;
     bool has_sealer;
@@ -154,12 +167,15 @@ FM_MUST_USE enum fm_status table_add_schema(struct table *table, struct fm_schem
 /* FM_CORRUPT: stored rows name a version that is not there. Takes `lock`. */
 FM_MUST_USE enum fm_status table_schema(struct table *table, uint32_t version,
                                         const struct fm_schema **out);
-/* Wait until nobody else appends to the table; FM_BUSY after STORE_APPEND_WAIT_MS. */
-FM_MUST_USE enum fm_status table_lock_append(struct table *table, struct fm_error *err);
-void table_unlock_append(struct table *table);
 bool schema_is_keyed(const struct fm_schema *schema);
 /* Position of the field with this id, or -1. */
 int64_t schema_position(const struct fm_schema *schema, uint32_t field_id);
+
+/* ---- turn.c ---------------------------------------------------------------------------------- */
+
+/* Wait until nobody else appends to the table; FM_BUSY after STORE_APPEND_WAIT_MS. */
+FM_MUST_USE enum fm_status table_lock_append(struct table *table, struct fm_error *err);
+void table_unlock_append(struct table *table);
 
 /* ---- seal.c ---------------------------------------------------------------------------------- */
 
@@ -189,7 +205,9 @@ FM_MUST_USE enum fm_status store_commit(struct fm_store *store, struct rocks_bat
                                         const struct commit_what *what, struct fm_error *err);
 /* The same in two steps. With `next`, its table's append lock is held for the first: taken over
  * when FM_OK is returned, it is what the table's next append builds on at once, and what readers
- * get from the sync on. FM_NOMEM: nothing was written. */
+ * get from the sync on. FM_NOMEM: nothing was written.
+ * `pending->told` may be set before: then its thread sleeps there already, is told once, and calls
+ * commit_wait(); who writes for it touches `pending` no more once FM_OK is returned. */
 FM_MUST_USE enum fm_status commit_write(struct fm_store *store, struct rocks_batch *batch,
                                         const struct commit_what *what, struct table_state *next,
                                         struct pending_commit *pending, struct fm_error *err);

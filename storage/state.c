@@ -3,9 +3,7 @@
 
 #include "core/assert.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* ---- Segment lists --------------------------------------------------------------------------- */
 
@@ -285,38 +283,6 @@ enum fm_status table_schema(struct table *table, uint32_t version, const struct 
     }
     (void)pthread_mutex_unlock(&table->store->lock);
     return status;
-}
-
-enum fm_status table_lock_append(struct table *table, struct fm_error *err)
-{
-    struct fm_store *store = table->store;
-    struct timespec until;
-    int waited = 0;
-    bool is_ours;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &until); /* Cannot fail with this clock. */
-    until.tv_sec += STORE_APPEND_WAIT_MS / 1000;
-    (void)pthread_mutex_lock(&store->lock); /* Cannot fail. */
-    while (table->is_appending && waited != ETIMEDOUT)
-        waited = pthread_cond_timedwait(&store->append_done, &store->lock, &until);
-    is_ours = !table->is_appending;
-    table->is_appending = true;
-    (void)pthread_mutex_unlock(&store->lock);
-    if (!is_ours)
-        return fm_fail(err, FM_BUSY, "another append to %s.%s is under way", table->domain,
-                       table->name);
-    return FM_OK;
-}
-
-void table_unlock_append(struct table *table)
-{
-    struct fm_store *store = table->store;
-
-    (void)pthread_mutex_lock(&store->lock); /* Cannot fail. */
-    fm_assert(table->is_appending);
-    table->is_appending = false;
-    (void)pthread_cond_broadcast(&store->append_done); /* Cannot fail. */
-    (void)pthread_mutex_unlock(&store->lock);
 }
 
 bool schema_is_keyed(const struct fm_schema *schema)

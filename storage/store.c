@@ -269,8 +269,8 @@ static enum fm_status init_locks(struct fm_store *store)
     if (pthread_condattr_init(&attributes) != 0)
         return FM_NOMEM;
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC); /* A clock that exists. */
-    if (pthread_cond_init(&store->append_done, &attributes) != 0 ||
-        pthread_cond_init(&store->seal_wanted, &attributes) != 0 ||
+    if (pthread_cond_init(&store->seal_wanted, &attributes) != 0 ||
+        pthread_cond_init(&store->group_full, &attributes) != 0 ||
         pthread_cond_init(&store->commit_done, NULL) != 0)
         return FM_NOMEM;
     (void)pthread_condattr_destroy(&attributes);
@@ -353,8 +353,8 @@ void fm_store_close(struct fm_store *store)
         (void)pthread_mutex_destroy(&store->lock); /* Nobody holds them any more. */
         (void)pthread_mutex_destroy(&store->commit_lock);
         (void)pthread_mutex_destroy(&store->define_lock);
-        (void)pthread_cond_destroy(&store->append_done);
         (void)pthread_cond_destroy(&store->commit_done);
+        (void)pthread_cond_destroy(&store->group_full);
         (void)pthread_cond_destroy(&store->seal_wanted);
     }
     free(store->dir);
