@@ -1,8 +1,9 @@
 /* The store's figures beside DuckDB, RocksDB and Parquet, in one run: runs alternate, medians are
  * printed, the last line is one JSON object. Started by scripts/bench.
  *
- *   bench_storage FLIGHTS.parquet WORK_DIR COMMIT ROWS_LARGE
+ *   bench_storage FLIGHTS.parquet WORK_DIR COMMIT ROWS_LARGE [PART]
  *
+ * PART: one of `flights`, `latest`, `writers`, `memory` and `wide`; all, if there is none.
  * ROWS_LARGE (a multiple of 3,000,000) is for `memory` and `open`. The program starts itself as a
  * child for what is killed or whose memory is counted:
  *
@@ -28,6 +29,7 @@
 #define WRITE_RUNS 3u
 #define WRITE_SECONDS 2.0
 #define WRITERS 64u
+#define WRITER_TABLES 8u
 #define FLIGHTS_ROWS UINT64_C(3000000)
 #define SMALL_ROWS UINT64_C(300000)
 #define WIDE_ROWS 100000u
@@ -308,6 +310,8 @@ struct writers {
     struct fm_store *store; /* NULL: RocksDB. */
     rocksdb_t *rocks;
     rocksdb_writeoptions_t *sync;
+    uint32_t table_count;
+    struct fm_schema *tables[WRITER_TABLES]; /* A row goes to one after the other. */
     atomic_bool stop;
     atomic_uint_fast64_t rows;
 };
@@ -334,7 +338,8 @@ static void *write_rows(void *argument)
     while (!atomic_load(&writers->stop)) {
         uint64_t number = atomic_fetch_add(&writers->rows, 1);
         if (writers->store != NULL)
-            bench_append_row(writers->store, writers->bench->schema, number);
+            bench_append_row(writers->store, writers->tables[number % writers->table_count],
+                             number);
         else
             put_rocks(writers, number);
     }
@@ -359,15 +364,22 @@ static double run_writers(struct writers *writers)
     return (double)atomic_load(&writers->rows) / (bench_now_ms() - start) * 1e3;
 }
 
-static double store_rate(struct bench *bench)
+static double store_rate(struct bench *bench, uint32_t table_count)
 {
-    char dir[PATH_BYTES];
-    struct writers writers = {.bench = bench};
+    char dir[PATH_BYTES], name[16];
+    struct writers writers = {.bench = bench, .table_count = table_count};
 
     remove_path(path_of(bench, dir, "writers"));
-    writers.store = bench_store_new(dir, bench->schema);
+    writers.store = bench_store_open(dir);
+    for (uint32_t i = 0; i < table_count; i++) {
+        (void)snprintf(name, sizeof name, "flights%u", i); /* Fits. */
+        writers.tables[i] = bench_schema(name, flights_fields, 5);
+        bench_define(writers.store, writers.tables[i]);
+    }
     double rate = run_writers(&writers);
     fm_store_close(writers.store);
+    for (uint32_t i = 0; i < table_count; i++)
+        fm_schema_free(writers.tables[i]);
     return rate;
 }
 
@@ -391,22 +403,29 @@ static double rocks_rate(struct bench *bench)
     return rate;
 }
 
-static void measure_group_commit(struct bench *bench)
+static void measure_group_commit(struct bench *bench, const char *name, uint32_t table_count)
 {
     double ours[WRITE_RUNS], theirs[WRITE_RUNS];
 
     for (uint32_t run = 0; run < WRITE_RUNS; run++) {
-        ours[run] = store_rate(bench);
+        ours[run] = store_rate(bench, table_count);
         theirs[run] = rocks_rate(bench);
     }
-    struct bench_result result = {.name = "group_commit",
+    struct bench_result result = {.name = name,
                                   .value = bench_median(ours, WRITE_RUNS),
                                   .unit = "rows/s",
                                   .higher_is_better = true,
                                   .beside = "bare rocksdb put with sync, 64 threads",
                                   .beside_value = bench_median(theirs, WRITE_RUNS),
-                                  .aim = 0.4};
+                                  .aim = 0.4,
+                                  .table_only = table_count > 1};
     add(bench, &result);
+}
+
+static void measure_writers(struct bench *bench)
+{
+    measure_group_commit(bench, "group_commit", 1);
+    measure_group_commit(bench, "group_commit, 8 tables", WRITER_TABLES);
 }
 
 /* ---- memory, open ---------------------------------------------------------------------------- */
@@ -579,20 +598,39 @@ static int open_child(const char *dir)
 
 /* ---------------------------------------------------------------------------------------------- */
 
-static void measure_all(struct bench *bench)
+static void measure_flights(struct bench *bench)
 {
     char dir[PATH_BYTES];
 
-    printf("%-26s %12s %-6s %12s %8s\n", "median", "folkmoot", "", "beside", "ratio");
     measure_append(bench, "bulk_append", bench->schema, bench->flights, FLIGHTS_SQL, false);
     measure_scans(bench);
-    measure_latest(bench);
-    measure_group_commit(bench);
     measure_disk(bench, "disk_bytes", bench->flights, FLIGHTS_SQL,
                  "ORDER BY origin, file_row_number", false);
-    measure_memory_and_open(bench);
     remove_path(path_of(bench, dir, "append"));
-    measure_wide(bench);
+}
+
+static const struct part {
+    const char *name;
+    void (*measure)(struct bench *bench);
+} parts[] = {
+    {"flights", measure_flights},        {"latest", measure_latest}, {"writers", measure_writers},
+    {"memory", measure_memory_and_open}, {"wide", measure_wide},
+};
+
+/* `only`: the name of one part; NULL: all. */
+static void measure_parts(struct bench *bench, const char *only)
+{
+    bool found = false;
+
+    printf("%-26s %12s %-6s %12s %8s\n", "median", "folkmoot", "", "beside", "ratio");
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (only != NULL && strcmp(only, parts[i].name) != 0)
+            continue;
+        parts[i].measure(bench);
+        found = true;
+    }
+    if (!found)
+        bench_die("there is no part %s", only);
 }
 
 int main(int argc, char **argv)
@@ -603,8 +641,9 @@ int main(int argc, char **argv)
         return load_child(argv[2], argv[3]);
     if (argc == 3 && strcmp(argv[1], "--open") == 0)
         return open_child(argv[2]);
-    if (argc != 5) {
-        (void)fputs("usage: bench_storage FLIGHTS.parquet WORK_DIR COMMIT ROWS_LARGE\n", stderr);
+    if (argc != 5 && argc != 6) {
+        (void)fputs("usage: bench_storage FLIGHTS.parquet WORK_DIR COMMIT ROWS_LARGE [PART]\n",
+                    stderr);
         return 64;
     }
     bench.flights = argv[1];
@@ -614,7 +653,7 @@ int main(int argc, char **argv)
     bench.engine = bench_engine();
     bench.schema = bench_schema("flights", flights_fields, 5);
     bench.keyed = bench_schema("keyed", keyed_fields, 6);
-    measure_all(&bench);
+    measure_parts(&bench, argc == 6 ? argv[5] : NULL);
     bench_print_json("storage", bench.commit, bench.results, bench.result_count);
     fm_schema_free(bench.schema);
     fm_schema_free(bench.keyed);

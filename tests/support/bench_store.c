@@ -72,12 +72,18 @@ struct fm_store *bench_store_open(const char *dir)
     return store;
 }
 
-struct fm_store *bench_store_new(const char *dir, const struct fm_schema *schema)
+void bench_define(struct fm_store *store, const struct fm_schema *schema)
 {
-    struct fm_store *store = bench_store_open(dir);
     struct fm_error err = {0};
 
     must(fm_store_define(store, schema, 1, &err), "make a table", &err);
+}
+
+struct fm_store *bench_store_new(const char *dir, const struct fm_schema *schema)
+{
+    struct fm_store *store = bench_store_open(dir);
+
+    bench_define(store, schema);
     return store;
 }
 

@@ -18,7 +18,8 @@ struct fm_schema *bench_schema(const char *table, const struct bench_field *fiel
 struct fm_engine *bench_engine(void); /* 2 threads, a node's memory bound. */
 /* With a node's defaults; the folder is made if missing. */
 struct fm_store *bench_store_open(const char *dir);
-/* Also makes the table. */
+void bench_define(struct fm_store *store, const struct fm_schema *schema);
+/* Opened, with the table. */
 struct fm_store *bench_store_new(const char *dir, const struct fm_schema *schema);
 struct fm_worker *bench_lend(struct fm_engine *engine);
 
