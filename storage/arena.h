@@ -19,7 +19,8 @@ struct arena_key {
     uint64_t generation; /* Of the dictionary that codes refer to; 0: none. A selection: stamps, */
     uint64_t more[2];    /* these too. */
 };
-#define ARENA_SELECTION UINT32_MAX /* No field has this id. */
+#define ARENA_SELECTION UINT32_MAX   /* No fields have these ids. */
+#define ARENA_ORDER (UINT32_MAX - 1) /* Of rows (order.h); generation: which way. */
 
 /* A column in the arena; its file stays while the pin is held. */
 struct arena_pin {

@@ -1,6 +1,6 @@
 /* The past of a table: how long it was, and which rows of a keyed table counted then. */
 #include "storage/key_index.h"
-#include "storage/reading.h"
+#include "storage/order.h"
 
 #include "core/assert.h"
 
@@ -199,16 +199,18 @@ static enum fm_status open_key_columns(const struct table_state *state,
     return status;
 }
 
-static enum fm_status look_at_unit(struct looking *looking, const struct unit *unit,
-                                   struct fm_error *err)
+static enum fm_status look_at_unit(struct looking *looking, struct unit *unit, struct fm_error *err)
 {
     FM_AUTO(key_columns_deinit) struct key_columns columns = {0};
+    FM_AUTO(unit_order_close) struct unit_order order = {0};
     const struct superseded *now = looking->state->superseded;
     enum fm_status status;
 
     if (superseded_count_range(now, unit->first_sequence, unit->rows) == 0)
         return FM_OK;
     status = open_key_columns(looking->state, looking->snapshot->rocks, unit, &columns, err);
+    if (status == FM_OK)
+        status = unit_open_offsets(looking->state, looking->snapshot->rocks, unit, &order, err);
     for (uint32_t row = 0; status == FM_OK && row < unit->rows; row++) {
         uint64_t sequence = unit_sequence(unit, row);
 

@@ -3,7 +3,7 @@
 
 #include "core/assert.h"
 #include "storage/key_index.h"
-#include "storage/reading.h"
+#include "storage/order.h"
 #include "storage/subtrees.h"
 
 #include <stdio.h>
@@ -204,6 +204,8 @@ static enum fm_status check_hot(struct table_check *t, const struct unit *unit)
 
 struct segment_check {
     const struct segment_value *segment;
+    struct unit unit;
+    struct unit_order order;
     const struct fm_schema *schema;
     const struct fm_type **types;
     struct fm_buf *bytes; /* By field: the whole column, decoded, */
@@ -220,6 +222,7 @@ static void segment_check_deinit(struct segment_check *s)
     free(s->bytes);
     free(s->columns);
     fm_batch_builder_free(s->builder);
+    unit_order_close(&s->order);
     fm_buf_free(&s->rows);
 }
 
@@ -279,7 +282,26 @@ static enum fm_status decode_segment(struct table_check *t, struct segment_check
     return status == FM_OK && damaged > 0 ? FM_CORRUPT : status;
 }
 
-/* Rows [first, first + count) of the segment, as the batch that was appended. */
+/* One column of facts [first, first + count) of the segment, wherever their rows are. */
+static enum fm_status put_column(struct segment_check *s, uint32_t column, uint32_t first,
+                                 uint32_t count)
+{
+    uint64_t sequence = s->unit.first_sequence + first;
+    enum fm_status status = FM_OK;
+
+    for (uint32_t i = 0, run; status == FM_OK && i < count; i += run) {
+        uint32_t row = unit_row(&s->unit, sequence + i);
+
+        run = 1;
+        while (i + run < count && unit_row(&s->unit, sequence + i + run) == row + run)
+            run++;
+        status =
+            fm_batch_put_rows(s->builder, column, &s->columns[column], 0, NULL, row, run, NULL);
+    }
+    return status;
+}
+
+/* Facts [first, first + count) of the segment, as the batch that was appended. */
 static enum fm_status check_slice(struct table_check *t, struct segment_check *s,
                                   const struct fm_fact_header *header, uint32_t first,
                                   uint32_t count)
@@ -288,7 +310,7 @@ static enum fm_status check_slice(struct table_check *t, struct segment_check *s
     struct fm_batch batch;
 
     for (uint32_t i = 0; status == FM_OK && i < s->schema->field_count; i++)
-        status = fm_batch_put_rows(s->builder, i, &s->columns[i], 0, NULL, first, count, NULL);
+        status = put_column(s, i, first, count);
     fm_buf_clear(&s->rows);
     if (status == FM_OK)
         status = fm_batch_builder_finish(s->builder, 0, &s->rows);
@@ -327,9 +349,10 @@ static enum fm_status check_spans(struct table_check *t, struct segment_check *s
     return status;
 }
 
-static enum fm_status check_segment(struct table_check *t, const struct segment_value *segment)
+static enum fm_status check_segment(struct table_check *t, const struct unit *unit)
 {
-    FM_AUTO(segment_check_deinit) struct segment_check s = {.segment = segment};
+    const struct segment_value *segment = unit->segment;
+    FM_AUTO(segment_check_deinit) struct segment_check s = {.segment = segment, .unit = *unit};
     enum fm_status status = table_schema(t->state->table, segment->schema_version, &s.schema);
 
     if (status != FM_OK)
@@ -340,6 +363,8 @@ static enum fm_status check_segment(struct table_check *t, const struct segment_
     status = decode_segment(t, &s);
     if (status == FM_CORRUPT)
         return FM_OK; /* Said already, column by column. */
+    if (status == FM_OK)
+        status = unit_open_rows(t->state, NULL, &s.unit, &s.order, &t->check->err);
     return status == FM_OK ? check_spans(t, &s) : status;
 }
 
@@ -362,7 +387,7 @@ static enum fm_status check_units(struct table_check *t)
             status = check_failed(t->check, status, t->part);
             break;
         }
-        status = unit.segment != NULL ? check_segment(t, unit.segment) : check_hot(t, &unit);
+        status = unit.segment != NULL ? check_segment(t, &unit) : check_hot(t, &unit);
         if (status != FM_OK)
             t->is_complete = false;
         status = check_failed(t->check, status, t->part);

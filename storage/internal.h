@@ -32,12 +32,14 @@
 #define COMMITS_UNSYNCED_MAX 64u
 _Static_assert(2 * COMMITS_UNSYNCED_MAX < KEYS_COMMITS_KEPT, "a slot finds its commit");
 
-/* Segment records in sequence order. Shared by all states of a table: a state sees the first
- * `segment_count`; the only writer (who has the table's append lock) adds behind that. */
+/* Segment records in sequence order, each counted by the lists that it is in. States of a table
+ * share a list: a state sees the first `segment_count`; the only writer (who has the table's append
+ * lock) adds behind that. */
 struct segment_list {
     atomic_uint references;
     uint32_t capacity;
-    const struct segment_value *items[];
+    uint32_t count; /* The writer's, and of who ends the list. */
+    struct segment_value *items[];
 };
 
 struct table_dictionaries; /* dictionary.h */
@@ -60,9 +62,6 @@ struct table {
     struct fm_schema **schemas;           /* By rising version; the last is the current one. */
     atomic_uint_least64_t appended_facts; /* Since the opening, */
     atomic_uint_least64_t appended_bytes; /* of their leaves. */
-    uint32_t segment_capacity;
-    uint32_t segment_count;
-    struct segment_value **segments; /* All that were made visible, to be freed at the end. */
     struct table_dictionaries *dictionaries;
 };
 
@@ -149,9 +148,12 @@ FM_DEFINE_FREEP(state_releasep, struct table_state, state_release)
 struct table_state *state_latest(struct fm_store *store, const char *domain, const char *table);
 /* A copy to change before it is published: references are the copy's own. */
 FM_MUST_USE enum fm_status state_copy(const struct table_state *state, struct table_state **out);
-/* Add a segment where it belongs; the table takes it over only when FM_OK is returned. */
+/* Add a segment where it belongs; the state takes it over only when FM_OK is returned. */
 FM_MUST_USE enum fm_status state_add_segment(struct table_state *state,
                                              struct segment_value *segment);
+/* The same in the place of `count` segments that hold the same facts, the first at `place`. */
+FM_MUST_USE enum fm_status state_replace_segments(struct table_state *state, uint32_t place,
+                                                  uint32_t count, struct segment_value *segment);
 /* Make `state` the table's latest, synced already; takes over the reference. */
 void state_publish(struct fm_store *store, struct table_state *state);
 void state_to_value(const struct table_state *state, struct state_value *out);

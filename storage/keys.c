@@ -622,7 +622,8 @@ enum fm_status bounds_decode(struct fm_cursor *cursor, struct bounds *out)
     return FM_OK;
 }
 
-/* Flags of a segment's record. 0x01 is reserved: rows are in sequence order without it. */
+/* Flags of a segment's record. */
+#define SEGMENT_HAS_ORDER 0x01u
 #define SEGMENT_SPANS_OUTSIDE 0x02u
 
 void segment_value_encode(struct fm_buf *out, const struct segment_value *value)
@@ -633,7 +634,8 @@ void segment_value_encode(struct fm_buf *out, const struct segment_value *value)
     fm_buf_put_u64(out, value->first_sequence);
     fm_buf_put_u32(out, value->rows);
     fm_buf_put_u32(out, value->schema_version);
-    fm_buf_put_u8(out, value->spans == NULL ? SEGMENT_SPANS_OUTSIDE : 0);
+    fm_buf_put_u8(out, (uint8_t)((value->has_order ? SEGMENT_HAS_ORDER : 0) |
+                                 (value->spans == NULL ? SEGMENT_SPANS_OUTSIDE : 0)));
     if (value->spans != NULL) {
         spans_put(out, value->spans, value->span_count);
     } else {
@@ -704,9 +706,10 @@ enum fm_status segment_value_decode(struct fm_span bytes, struct segment_value *
     value.rows = read_u32(&reader);
     value.schema_version = read_u32(&reader);
     flags = read_u8(&reader);
-    if (reader.failed || (flags & ~SEGMENT_SPANS_OUTSIDE) != 0 || value.rows == 0 ||
-        value.rows > FM_SEGMENT_ROWS || value.first_sequence > INT64_MAX)
+    if (reader.failed || (flags & ~(SEGMENT_HAS_ORDER | SEGMENT_SPANS_OUTSIDE)) != 0 ||
+        value.rows == 0 || value.rows > FM_SEGMENT_ROWS || value.first_sequence > INT64_MAX)
         return FM_CORRUPT;
+    value.has_order = (flags & SEGMENT_HAS_ORDER) != 0;
     status = read_spans(&reader, flags, &value);
     if (status == FM_OK)
         status = read_fields(&reader, &value);

@@ -11,6 +11,8 @@
 #include "core/hash.h"
 #include "core/leaf.h"
 
+#include <stdatomic.h>
+
 #define STORE_FORMAT_VERSION 1u
 
 /* First byte of keys in the families `meta` and `segments`. */
@@ -196,14 +198,18 @@ void spans_put(struct fm_buf *out, const struct segment_span *spans, uint32_t co
 FM_MUST_USE enum fm_status spans_take(struct fm_cursor *cursor, uint32_t rows,
                                       struct segment_span **out, uint32_t *out_count);
 
+/* Instead of a field's id in the key of a column value: the order of the rows (order.h). */
+#define SEGMENT_ORDER_FIELD UINT32_MAX
 #define SEGMENT_SPANS_INLINE_MAX 4u /* More have a value of their own (spans.h). */
 
 struct segment_value {
+    atomic_uint references; /* By lists of segments (state.c). */
     uint64_t id;
     uint64_t first_sequence; /* Also in the key. */
     uint32_t rows;
     uint32_t schema_version;
-    uint32_t span_count;        /* >= 1; their rows sum up to `rows`. */
+    bool has_order;             /* Rows are not in sequence order, but as order.h tells. */
+    uint32_t span_count;        /* >= 1; their rows sum up to `rows`. In sequence order. */
     struct segment_span *spans; /* NULL: they are in a value of their own, and here is only */
     fm_us first_recorded_at;    /* when the first */
     fm_us last_recorded_at;     /* and the last was recorded. */

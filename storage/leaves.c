@@ -1,9 +1,11 @@
 /* Leaves of stored facts, made again from their rows and stored headers. */
-#include "storage/reading.h"
+#include "storage/order.h"
 
 #include "core/assert.h"
 
 #include <stdlib.h>
+
+#define GATHER_FEW 8u /* Of so many facts single blocks are decoded, else whole columns. */
 
 struct leaf_reading {
     const struct table_state *state;
@@ -76,6 +78,52 @@ static enum fm_status read_hot(struct leaf_reading *reading, const struct unit *
 
 /* ---- Segments -------------------------------------------------------------------------------- */
 
+/* Rows that are few: the block of each. */
+static enum fm_status gather_few(struct leaf_reading *reading, const struct unit *unit,
+                                 uint32_t column, struct fm_batch_builder *builder,
+                                 uint64_t sequence, uint32_t count)
+{
+    FM_AUTO(stored_column_close) struct stored_column stored = {0};
+    const struct fm_field *field = &reading->schema->fields[column];
+    enum fm_status status = stored_column_open(reading->state, reading->snapshot, unit->segment,
+                                               field, &stored, reading->err);
+
+    for (uint32_t i = 0; status == FM_OK && i < count; i++) {
+        FM_AUTO(loaded_release) struct loaded loaded = {0};
+        uint32_t row = unit_row(unit, sequence + i);
+
+        status = load_blocks(reading->state, unit->segment, field, &stored, NULL,
+                             row / FM_BLOCK_ROWS, 1, &loaded, reading->err);
+        if (status == FM_OK)
+            status = fm_batch_put_rows(builder, column, &loaded.batch, 0, NULL, row - loaded.first,
+                                       1, NULL);
+    }
+    return status;
+}
+
+/* Rows of a segment in another order are anywhere in it. */
+static enum fm_status gather_places(struct leaf_reading *reading, const struct unit *unit,
+                                    uint32_t column, struct fm_batch_builder *builder,
+                                    uint64_t sequence, uint32_t count)
+{
+    FM_AUTO(loaded_release) struct loaded loaded = {0};
+    enum fm_status status;
+
+    if (count <= GATHER_FEW)
+        return gather_few(reading, unit, column, builder, sequence, count);
+    status = load_column(reading->state, reading->snapshot, unit->segment,
+                         &reading->schema->fields[column], NULL, false, &loaded, reading->err);
+    for (uint32_t i = 0, run; status == FM_OK && i < count; i += run) {
+        uint32_t row = unit_row(unit, sequence + i);
+
+        run = 1;
+        while (i + run < count && unit_row(unit, sequence + i + run) == row + run)
+            run++;
+        status = fm_batch_put_rows(builder, column, &loaded.batch, 0, NULL, row, run, NULL);
+    }
+    return status;
+}
+
 static enum fm_status gather_column(struct leaf_reading *reading,
                                     const struct segment_value *segment, uint32_t column,
                                     struct fm_batch_builder *builder, uint32_t row, uint32_t count)
@@ -97,10 +145,9 @@ static enum fm_status gather_column(struct leaf_reading *reading,
                              NULL);
 }
 
-/* All columns of some rows as one batch. */
-static enum fm_status gather(struct leaf_reading *reading, const struct segment_value *segment,
-                             uint32_t row, uint32_t count, struct fm_buf *bytes,
-                             struct fm_batch *out)
+/* All columns of some facts, the first `offset` behind the unit's first, as one batch. */
+static enum fm_status gather(struct leaf_reading *reading, const struct unit *unit, uint32_t offset,
+                             uint32_t count, struct fm_buf *bytes, struct fm_batch *out)
 {
     FM_AUTO(fm_batch_builder_freep) struct fm_batch_builder *builder = NULL;
     uint32_t column_count = reading->schema->field_count;
@@ -115,7 +162,10 @@ static enum fm_status gather(struct leaf_reading *reading, const struct segment_
         types[i] = &reading->schema->fields[i].type;
     status = fm_batch_builder_new(&options, &builder);
     for (uint32_t i = 0; status == FM_OK && i < column_count; i++)
-        status = gather_column(reading, segment, i, builder, row, count);
+        status =
+            unit->segment->has_order
+                ? gather_places(reading, unit, i, builder, unit->first_sequence + offset, count)
+                : gather_column(reading, unit->segment, i, builder, offset, count);
     if (status == FM_OK)
         status = fm_batch_builder_finish(builder, 0, bytes);
     if (status == FM_OK)
@@ -123,11 +173,13 @@ static enum fm_status gather(struct leaf_reading *reading, const struct segment_
     return status;
 }
 
-static enum fm_status read_segment(struct leaf_reading *reading,
-                                   const struct segment_value *segment, uint32_t row,
+/* `count` facts of the unit, the first `row` behind its first. */
+static enum fm_status read_segment(struct leaf_reading *reading, struct unit *unit, uint32_t row,
                                    uint32_t count)
 {
+    FM_AUTO(unit_order_close) struct unit_order order = {0};
     FM_AUTO(fm_buf_free) struct fm_buf bytes = FM_BUF_INIT(FM_BATCH_BYTES_MAX);
+    const struct segment_value *segment = unit->segment;
     FM_AUTO(fm_mem_freep) struct segment_span *loaded = NULL;
     const struct segment_span *spans = NULL;
     const struct fm_schema *schema = NULL;
@@ -138,7 +190,9 @@ static enum fm_status read_segment(struct leaf_reading *reading,
     if (status == FM_OK)
         status = use_schema(reading, schema);
     if (status == FM_OK)
-        status = gather(reading, segment, row, count, &bytes, &batch);
+        status = unit_open_rows(reading->state, reading->snapshot, unit, &order, reading->err);
+    if (status == FM_OK)
+        status = gather(reading, unit, row, count, &bytes, &batch);
     if (status == FM_OK)
         status = segment_spans(reading->state, reading->snapshot, segment, &loaded, &spans,
                                reading->err);
@@ -177,7 +231,7 @@ static enum fm_status read_units(struct leaf_reading *reading, uint64_t at)
         if (from >= to) /* A hot value that ends before the fact: one is missing. */
             continue;
         if (unit.segment != NULL)
-            status = read_segment(reading, unit.segment, (uint32_t)(from - unit.first_sequence),
+            status = read_segment(reading, &unit, (uint32_t)(from - unit.first_sequence),
                                   (uint32_t)(to - from));
         else
             status = read_hot(reading, &unit, (uint32_t)(from - unit.first_sequence),

@@ -1,5 +1,6 @@
 /* The latest row of one primary key, through the key index. */
 #include "storage/key_index.h"
+#include "storage/order.h"
 #include "storage/row_cache.h"
 
 #include "core/assert.h"
@@ -88,16 +89,21 @@ static enum fm_status row_is_there(const struct lookup *lookup, const struct row
     return row - run->first < run->columns[0].batch->rows ? FM_OK : fail_damaged(lookup);
 }
 
-static uint32_t row_in(const struct unit_place *place, uint64_t sequence)
+static enum fm_status find_row(struct lookup *lookup, const struct unit_place *place, uint32_t *out)
 {
+    FM_AUTO(unit_order_close) struct unit_order order = {0};
     struct unit unit = {.first_sequence = place->first_sequence, .segment = place->segment};
+    uint64_t offset = lookup->sequence - place->first_sequence;
+    enum fm_status status;
 
+    *out = offset < UINT32_MAX ? (uint32_t)offset : UINT32_MAX;
     if (place->segment == NULL) /* Perhaps beyond its rows: see above. */
-        return sequence - place->first_sequence < UINT32_MAX
-                   ? (uint32_t)(sequence - place->first_sequence)
-                   : UINT32_MAX;
+        return FM_OK;
     unit.rows = place->segment->rows;
-    return unit_row(&unit, sequence);
+    status = unit_open_rows(lookup->state, lookup->snapshot->rocks, &unit, &order, lookup->err);
+    if (status == FM_OK)
+        *out = unit_row(&unit, lookup->sequence);
+    return status;
 }
 
 /* The run that holds the fact, from the cache or read. `*row` of the unit. */
@@ -109,9 +115,10 @@ static enum fm_status find_run(struct lookup *lookup, struct row_run **out, uint
     enum fm_status status = unit_place_of(lookup->state, lookup->snapshot->rocks, lookup->sequence,
                                           &place, lookup->err);
 
+    if (status == FM_OK)
+        status = find_row(lookup, &place, row);
     if (status != FM_OK)
         return status == FM_NOTFOUND ? fail_damaged(lookup) : status;
-    *row = row_in(&place, lookup->sequence);
     key.unit = place.segment != NULL ? place.segment->id : place.first_sequence;
     key.block = place.segment != NULL ? *row / FM_BLOCK_ROWS : ROW_RUN_HOT;
     *out = row_cache_find(cache, &key);

@@ -102,14 +102,15 @@ static enum fm_status map_column(struct mapping *mapping, const struct segment_v
 }
 
 static enum fm_status map_selection(struct mapping *mapping, const struct segment_value *segment,
-                                    struct fm_store_mapped_segment *out)
+                                    struct fm_store_mapped_segment *out, struct fm_error *err)
 {
     struct arena_pin pin = {0};
     enum fm_status status;
 
     if (selection_count(segment, &mapping->visible) == segment->rows)
         return FM_OK;
-    status = selection_load(mapping->table->state, segment, &mapping->visible, &pin);
+    status = selection_load(mapping->table->state, mapping->snapshot->rocks, segment,
+                            &mapping->visible, &pin, err);
     if (status != FM_OK)
         return status;
     out->has_selection = true;
@@ -132,7 +133,7 @@ static enum fm_status map_segment(struct mapping *mapping, const struct segment_
     out->columns = calloc(mapping->options->field_count, sizeof *out->columns);
     if (out->columns == NULL)
         return FM_NOMEM;
-    status = map_selection(mapping, segment, out);
+    status = map_selection(mapping, segment, out, err);
     for (uint32_t i = 0; status == FM_OK && i < mapping->options->field_count; i++)
         status = map_column(mapping, segment, mapping->options->fields[i], &out->columns[i], err);
     if (status != FM_OK) {

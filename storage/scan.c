@@ -134,6 +134,7 @@ void fm_scan_free(struct fm_scan *scan)
     free(scan->columns);
     free(scan->outputs);
     free(scan->own_skip);
+    free(scan->selected);
     free(scan);
 }
 
@@ -147,7 +148,8 @@ static bool is_whole(const uint64_t selection[SCAN_WORDS], uint32_t count)
 /* Every row of a unit is wanted, without looking. */
 static bool all_wanted(const struct fm_scan *scan)
 {
-    return scan->predicates.count == 0 && superseded_count(scan->visible.superseded) == 0;
+    return scan->predicates.count == 0 && superseded_count(scan->visible.superseded) == 0 &&
+           !scan->is_selected;
 }
 
 static bool can_slice(const struct fm_scan *scan)

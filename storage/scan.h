@@ -7,7 +7,7 @@
 #ifndef FM_STORAGE_SCAN_H
 #define FM_STORAGE_SCAN_H
 
-#include "storage/reading.h"
+#include "storage/order.h"
 
 struct scan_column {
     uint32_t position; /* In the state's schema. */
@@ -49,6 +49,8 @@ struct fm_scan {
     uint32_t row_end; /* Of the unit. */
     uint64_t blocks;  /* Bit b: block b may hold wanted rows. */
     bool load_whole;
+    bool is_selected;   /* Not in sequence order, and not all rows count: */
+    uint64_t *selected; /* those that do (unit_select()). Owned; kept for the next unit. */
 };
 _Static_assert(SEGMENT_BLOCKS_MAX <= 64, "one bit a block");
 

@@ -1,7 +1,10 @@
 /* One unit of a scan: which blocks, which columns, which rows. */
 #include "storage/scan.h"
+#include "storage/selection.h"
 
 #include "core/assert.h"
+
+#include <stdlib.h>
 
 static struct scan_column *column_of(struct fm_scan *scan, uint32_t field_id)
 {
@@ -23,6 +26,7 @@ void scan_leave_unit(struct fm_scan *scan)
         column->batch = NULL;
     }
     hot_rows_deinit(&scan->hot);
+    scan->is_selected = false;
     scan->has_unit = false;
 }
 
@@ -105,6 +109,41 @@ static enum fm_status open_hot(struct fm_scan *scan, struct fm_error *err)
     return status;
 }
 
+/* Rows in another order are looked up all at once. The order itself is not needed any more then. */
+static enum fm_status select_rows(struct fm_scan *scan, struct fm_error *err)
+{
+    FM_AUTO(unit_order_close) struct unit_order order = {0};
+    struct unit *unit = &scan->unit;
+    enum fm_status status;
+
+    if (scan->blocks == 0 || !unit->segment->has_order)
+        return FM_OK;
+    if (selection_count(unit->segment, &scan->visible) == unit->rows)
+        return FM_OK;
+    if (scan->selected == NULL)
+        scan->selected = calloc(UNIT_WORDS_MAX, sizeof *scan->selected);
+    if (scan->selected == NULL)
+        return FM_NOMEM;
+    status = unit_open_offsets(scan->state, scan->snapshot->rocks, unit, &order, err);
+    if (status != FM_OK)
+        return status;
+    unit_select(unit, &scan->visible, scan->selected);
+    unit->offsets = NULL;
+    scan->is_selected = true;
+    return FM_OK;
+}
+
+/* Those up to `scan->visible.size`; in another order they may be anywhere. */
+static uint32_t end_of_rows(const struct fm_scan *scan)
+{
+    const struct unit *unit = &scan->unit;
+    uint64_t left = scan->visible.size - unit->first_sequence;
+
+    if (unit->segment != NULL && unit->segment->has_order)
+        return unit->rows;
+    return left < unit->rows ? (uint32_t)left : unit->rows;
+}
+
 enum fm_status scan_next_unit(struct fm_scan *scan, struct fm_error *err)
 {
     enum fm_status status = FM_OK;
@@ -112,7 +151,6 @@ enum fm_status scan_next_unit(struct fm_scan *scan, struct fm_error *err)
     scan_leave_unit(scan);
     while (status == FM_OK && !scan->has_unit) {
         uint32_t segment = scan->units.segment;
-        uint64_t left;
 
         if (scan->units.next >= scan->visible.size)
             return FM_NOTFOUND;
@@ -121,10 +159,11 @@ enum fm_status scan_next_unit(struct fm_scan *scan, struct fm_error *err)
             break;
         if (scan->unit.segment != NULL && scan->skip != NULL && scan->skip[segment])
             continue;
-        left = scan->visible.size - scan->unit.first_sequence;
         scan->row = 0;
-        scan->row_end = left < scan->unit.rows ? (uint32_t)left : scan->unit.rows;
+        scan->row_end = end_of_rows(scan);
         status = scan->unit.segment != NULL ? open_segment(scan, err) : open_hot(scan, err);
+        if (status == FM_OK && scan->unit.segment != NULL)
+            status = select_rows(scan, err);
         scan->has_unit = scan->blocks != 0;
         if (status == FM_OK && !scan->has_unit)
             scan_leave_unit(scan);
@@ -215,6 +254,22 @@ static bool has_term(const struct fm_scan *scan, uint32_t field_id, bool *absent
     return found;
 }
 
+/* Bits [row, row + count) of the unit's, to the front. */
+static void take_selected(const struct fm_scan *scan, uint32_t row, uint32_t count,
+                          uint64_t selection[SCAN_WORDS])
+{
+    const uint64_t *from = scan->selected + row / 64;
+    uint32_t shift = row % 64;
+
+    for (uint32_t i = 0; i * 64 < count; i++) {
+        uint64_t word = from[i] >> shift;
+
+        if (shift != 0 && row / 64 + i + 1 < UNIT_WORDS_MAX)
+            word |= from[i + 1] << (64 - shift);
+        selection[i] &= word;
+    }
+}
+
 enum fm_status scan_select(struct fm_scan *scan, uint32_t row, uint32_t count,
                            uint64_t selection[SCAN_WORDS], struct fm_error *err)
 {
@@ -226,7 +281,11 @@ enum fm_status scan_select(struct fm_scan *scan, uint32_t row, uint32_t count,
         selection[i] = UINT64_MAX;
     if (count % 64 != 0)
         selection[count / 64] = (UINT64_C(1) << (count % 64)) - 1;
-    superseded_clear(scan->visible.superseded, scan->unit.first_sequence + row, count, selection);
+    if (scan->is_selected)
+        take_selected(scan, row, count, selection);
+    else if (scan->unit.segment == NULL || !scan->unit.segment->has_order)
+        superseded_clear(scan->visible.superseded, scan->unit.first_sequence + row, count,
+                         selection);
     for (uint32_t i = 0; status == FM_OK && i < scan->column_count; i++) {
         const struct scan_column *column = &scan->columns[i];
         bool absent_fails;

@@ -1,4 +1,5 @@
 #include "storage/selection.h"
+#include "storage/order.h"
 
 #include "core/assert.h"
 #include "core/bits.h"
@@ -46,21 +47,14 @@ static struct arena_key key_of(const struct table_state *state, const struct seg
     return key;
 }
 
-/* Row i of the segment is fact first_sequence + i (units.h). */
-static void fill(const struct segment_value *segment, const struct visible *visible,
-                 uint64_t *words)
+enum fm_status selection_load(const struct table_state *state,
+                              const struct rocks_snapshot *snapshot,
+                              const struct segment_value *segment, const struct visible *visible,
+                              struct arena_pin *out, struct fm_error *err)
 {
-    uint32_t rows = rows_before(segment, visible->size);
-
-    memset(words, 0xff, rows / 64 * sizeof *words);
-    if (rows % 64 != 0)
-        words[rows / 64] = fm_bits_mask(rows % 64);
-    superseded_clear(visible->superseded, segment->first_sequence, rows, words);
-}
-
-enum fm_status selection_load(const struct table_state *state, const struct segment_value *segment,
-                              const struct visible *visible, struct arena_pin *out)
-{
+    FM_AUTO(unit_order_close) struct unit_order order = {0};
+    struct unit unit = {
+        .first_sequence = segment->first_sequence, .rows = segment->rows, .segment = segment};
     struct arena *arena = state->table->store->arena;
     struct arena_key key = key_of(state, segment, visible);
     FM_AUTO(fm_mem_freep) uint64_t *words = NULL;
@@ -69,9 +63,12 @@ enum fm_status selection_load(const struct table_state *state, const struct segm
 
     if (status != FM_NOTFOUND)
         return status;
-    words = calloc(count, sizeof *words);
+    words = calloc(UNIT_WORDS_MAX, sizeof *words);
     if (words == NULL)
         return FM_NOMEM;
-    fill(segment, visible, words);
+    status = unit_open_offsets(state, snapshot, &unit, &order, err);
+    if (status != FM_OK)
+        return status;
+    unit_select(&unit, visible, words);
     return arena_add(arena, &key, fm_span((const uint8_t *)words, count * sizeof *words), out);
 }

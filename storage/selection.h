@@ -11,7 +11,9 @@ uint32_t selection_count(const struct segment_value *segment, const struct visib
 
 /* Words of 64 bits for all rows of the segment, bit 1 = shown. FM_LIMIT: no room in the arena. */
 FM_MUST_USE enum fm_status selection_load(const struct table_state *state,
+                                          const struct rocks_snapshot *snapshot,
                                           const struct segment_value *segment,
-                                          const struct visible *visible, struct arena_pin *out);
+                                          const struct visible *visible, struct arena_pin *out,
+                                          struct fm_error *err);
 
 #endif

@@ -18,10 +18,28 @@ static struct segment_list *list_new(uint32_t capacity)
     return list;
 }
 
+static void segment_release(struct segment_value *segment)
+{
+    if (atomic_fetch_sub(&segment->references, 1) != 1)
+        return;
+    segment_value_deinit(segment);
+    free(segment);
+}
+
+static void list_add(struct segment_list *list, struct segment_value *segment)
+{
+    fm_assert(list->count < list->capacity);
+    atomic_fetch_add(&segment->references, 1);
+    list->items[list->count++] = segment;
+}
+
 static void list_release(struct segment_list *list)
 {
-    if (list != NULL && atomic_fetch_sub(&list->references, 1) == 1)
-        free(list);
+    if (list == NULL || atomic_fetch_sub(&list->references, 1) != 1)
+        return;
+    while (list->count > 0)
+        segment_release(list->items[--list->count]);
+    free(list);
 }
 
 /* ---- States ---------------------------------------------------------------------------------- */
@@ -69,23 +87,6 @@ enum fm_status state_copy(const struct table_state *state, struct table_state **
     return FM_OK;
 }
 
-/* Keep the record for as long as the table lives. */
-static enum fm_status keep_segment(struct table *table, struct segment_value *segment)
-{
-    if (table->segment_count == table->segment_capacity) {
-        uint32_t capacity = table->segment_capacity == 0 ? 16 : table->segment_capacity * 2;
-        struct segment_value **segments =
-            realloc(table->segments, capacity * sizeof(struct segment_value *));
-
-        if (segments == NULL)
-            return FM_NOMEM;
-        table->segments = segments;
-        table->segment_capacity = capacity;
-    }
-    table->segments[table->segment_count++] = segment;
-    return FM_OK;
-}
-
 /* Where a segment that begins with this fact belongs. */
 static uint32_t place_of(const struct table_state *state, uint64_t first_sequence)
 {
@@ -103,21 +104,6 @@ static uint32_t place_of(const struct table_state *state, uint64_t first_sequenc
     return low;
 }
 
-/* A list of this state's own, with a gap at `place`. */
-static enum fm_status open_gap(struct table_state *state, uint32_t place)
-{
-    uint32_t count = state->segment_count;
-    struct segment_list *list = list_new(count < 8 ? 16 : count * 2);
-
-    if (list == NULL)
-        return FM_NOMEM;
-    for (uint32_t i = 0; i < count; i++)
-        list->items[i < place ? i : i + 1] = state->segments->items[i];
-    list_release(state->segments);
-    state->segments = list;
-    return FM_OK;
-}
-
 static void check_neighbours(const struct table_state *state, const struct segment_value *segment,
                              uint32_t place)
 {
@@ -131,24 +117,53 @@ static void check_neighbours(const struct table_state *state, const struct segme
                   state->segments->items[place]->first_sequence);
 }
 
+/* A list of this state's own, with a segment in the place of `count` others. */
+static enum fm_status splice(struct table_state *state, uint32_t place, uint32_t count,
+                             struct segment_value *segment)
+{
+    uint32_t before = state->segment_count;
+    struct segment_list *list = list_new(before < 8 ? 16 : before * 2);
+
+    if (list == NULL)
+        return FM_NOMEM;
+    for (uint32_t i = 0; i < place; i++)
+        list_add(list, state->segments->items[i]);
+    list_add(list, segment);
+    for (uint32_t i = place + count; i < before; i++)
+        list_add(list, state->segments->items[i]);
+    list_release(state->segments);
+    state->segments = list;
+    state->segment_count = list->count;
+    return FM_OK;
+}
+
 enum fm_status state_add_segment(struct table_state *state, struct segment_value *segment)
 {
     uint32_t place = place_of(state, segment->first_sequence);
-    enum fm_status status = keep_segment(state->table, segment);
+    struct segment_list *list = state->segments;
 
-    if (status != FM_OK)
-        return status;
     check_neighbours(state, segment, place);
-    if (state->segments == NULL || place < state->segment_count ||
-        state->segment_count == state->segments->capacity)
-        status = open_gap(state, place);
-    if (status != FM_OK) {
-        state->table->segment_count--; /* Not kept after all. */
-        return status;
-    }
-    state->segments->items[place] = segment;
+    if (list == NULL || place < state->segment_count || place == list->capacity)
+        return splice(state, place, 0, segment);
+    while (list->count > place) /* What was added for a commit that failed. */
+        segment_release(list->items[--list->count]);
+    list_add(list, segment);
     state->segment_count++;
     return FM_OK;
+}
+
+enum fm_status state_replace_segments(struct table_state *state, uint32_t place, uint32_t count,
+                                      struct segment_value *segment)
+{
+    uint64_t next = segment->first_sequence;
+
+    fm_assert(count >= 1 && place < state->segment_count && count <= state->segment_count - place);
+    for (uint32_t i = place; i < place + count; i++) {
+        fm_assert(state->segments->items[i]->first_sequence == next);
+        next += state->segments->items[i]->rows;
+    }
+    fm_assert(next == segment->first_sequence + segment->rows);
+    return splice(state, place, count, segment);
 }
 
 void state_publish(struct fm_store *store, struct table_state *state)
@@ -232,13 +247,8 @@ void table_free(struct table *table)
         fm_assert(atomic_load(&table->state->references) ==
                   1); /* No snapshot outlives the store. */
     state_release(table->state);
-    for (uint32_t i = 0; i < table->segment_count; i++) {
-        segment_value_deinit(table->segments[i]);
-        free(table->segments[i]);
-    }
     for (uint32_t i = 0; i < table->schema_count; i++)
         fm_schema_free(table->schemas[i]);
-    free(table->segments);
     free(table->schemas);
     table_dictionaries_free(table->dictionaries);
     explicit_bzero(&table->value, sizeof table->value); /* The commitment key. */

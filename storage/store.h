@@ -219,7 +219,8 @@ struct fm_scan_options {
     size_t batch_bytes; /* Aim for a batch's size; 0: FM_BATCH_WIRE_BYTES. */
 };
 
-/* Rows that satisfy all predicates, in sequence order; zone maps skip blocks that cannot match. */
+/* Rows that satisfy all predicates; zone maps skip blocks that cannot match. They come in sequence
+ * order, but for a table with a clustering key: each of its segments is sorted by that. */
 FM_MUST_USE enum fm_status fm_scan_open(struct fm_snapshot *snapshot,
                                         const struct fm_scan_options *options, struct fm_scan **out,
                                         struct fm_error *err);

@@ -134,14 +134,20 @@ enum fm_status units_next(struct units *units, struct unit *out, struct fm_error
 uint64_t unit_sequence(const struct unit *unit, uint32_t row)
 {
     fm_assert(row < unit->rows);
-    return unit->first_sequence + row;
+    if (unit->segment == NULL || !unit->segment->has_order)
+        return unit->first_sequence + row;
+    fm_assert(unit->offsets != NULL);
+    return unit->first_sequence + unit->offsets[row];
 }
 
 uint32_t unit_row(const struct unit *unit, uint64_t sequence)
 {
     fm_assert(sequence >= unit->first_sequence);
     fm_assert(sequence - unit->first_sequence < unit->rows);
-    return (uint32_t)(sequence - unit->first_sequence);
+    if (unit->segment == NULL || !unit->segment->has_order)
+        return (uint32_t)(sequence - unit->first_sequence);
+    fm_assert(unit->places != NULL);
+    return unit->places[sequence - unit->first_sequence];
 }
 
 /* ---- Where a fact is ------------------------------------------------------------------------- */

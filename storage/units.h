@@ -12,10 +12,14 @@ struct unit {
     const struct segment_value *segment; /* NULL: a hot value. */
     uint32_t hot_bytes;                  /* Of the hot value as stored; 0 for a segment. */
     struct hot_value hot;                /* Views memory of `units` until the next call. */
+    /* Of a segment whose rows stand in another order, once they were asked for (order.h): */
+    const uint32_t *offsets; /* By row: its sequence less the first. */
+    const uint32_t *places;  /* The other way: the row, by its sequence less the first. */
 };
 
 /* Which fact is in a row of the unit, and the other way round: nobody else maps one to the other,
- * for rows need not stand in sequence order. */
+ * for rows need not stand in sequence order. Of a segment that has an order of its own, what is
+ * needed must have been opened (order.h). */
 uint64_t unit_sequence(const struct unit *unit, uint32_t row);
 uint32_t unit_row(const struct unit *unit, uint64_t sequence);
 

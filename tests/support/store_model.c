@@ -90,3 +90,39 @@ bool row_matches(const struct row *row, const struct fm_predicate_list *predicat
     }
     return true;
 }
+
+static int compare_rows(const void *left, const void *right)
+{
+    const struct row *a = left;
+    const struct row *b = right;
+    int order = strcmp(a->name, b->name);
+
+    if (a->id != b->id)
+        return a->id < b->id ? -1 : 1;
+    if (order != 0)
+        return order;
+    if (a->value != b->value)
+        return a->value < b->value ? -1 : 1;
+    if (a->mood != b->mood)
+        return a->mood < b->mood ? -1 : 1;
+    if (a->score < 0 || b->score < 0)
+        return (a->score < 0) - (b->score < 0);
+    return (a->score > b->score) - (a->score < b->score);
+}
+
+void rows_assert_among(struct row_list *read, struct row_list *expected)
+{
+    size_t at = 0;
+
+    assert_true(read->count <= expected->count);
+    if (read->count > 0) {
+        qsort(read->rows, read->count, sizeof *read->rows, compare_rows);
+        qsort(expected->rows, expected->count, sizeof *expected->rows, compare_rows);
+    }
+    for (size_t i = 0; i < read->count; i++, at++) {
+        while (at < expected->count && compare_rows(&expected->rows[at], &read->rows[i]) < 0)
+            at++;
+        assert_true(at < expected->count);
+        rows_assert_equal(&read->rows[i], &expected->rows[at], 1);
+    }
+}
