@@ -52,6 +52,8 @@ static const struct key {
      "engine threads of a query; 0: by processors"},
     {"workers_spare", VALUE_U32, AT(workers_spare), 0, 8, NULL, "engine processes kept ready"},
     {"memory_mib", VALUE_U32, AT(memory_mib), 64, 1048576, NULL, "memory of one query's engine"},
+    {"free_mib_min", VALUE_U32, AT(free_mib_min), 1, UINT32_MAX, NULL,
+     "free disk space that appends leave"},
     {"cache_mib", VALUE_U32, AT(cache_mib), 8, 1048576, NULL, "cache of the store"},
     {"query_timeout_ms", VALUE_U32, AT(query_timeout_ms), 1, FM_QUERY_MS_MAX, NULL,
      "longest query"},
@@ -214,6 +216,7 @@ enum fm_status fm_node_config_init(struct fm_node_config *config, const char *di
         .workers_spare = 2,
         .memory_mib = 512,
         .cache_mib = 256,
+        .free_mib_min = 256,
         .query_timeout_ms = FM_QUERY_MS_DEFAULT,
         .log_level = FM_LOG_INFO,
     };

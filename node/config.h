@@ -30,6 +30,7 @@ struct fm_node_config {
     uint32_t workers_spare;          /* Workers kept warm, 0..8. */
     uint32_t memory_mib;             /* memory_limit of one worker, 64..1048576. */
     uint32_t cache_mib;              /* RocksDB's block cache, 8..1048576. */
+    uint32_t free_mib_min;           /* Free space that appends leave, 1..4294967295. */
     uint32_t query_timeout_ms;       /* Longest query, 1..FM_QUERY_MS_MAX. */
     uint64_t query_rows_max;         /* Longest answer in rows, 0: no bound. */
     enum fm_log_level log_level;

@@ -59,6 +59,7 @@ static enum fm_status open_store(struct fm_server *server, struct fm_error *err)
         .mesh = server->identity->charter.mesh,
         .node = server->identity->node.node,
         .cache_bytes = (size_t)server->config.cache_mib << 20,
+        .free_bytes_min = (uint64_t)server->config.free_mib_min << 20,
         .seal_in_background = true,
     };
 

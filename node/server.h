@@ -83,6 +83,9 @@ enum fm_status fm_rpc_product_list(struct fm_server *server, const struct fm_cal
                                    struct fm_span body, struct fm_buf *reply, struct fm_error *err);
 enum fm_status fm_rpc_product_show(struct fm_server *server, const struct fm_caller *caller,
                                    struct fm_span body, struct fm_buf *reply, struct fm_error *err);
+enum fm_status fm_rpc_product_statistics(struct fm_server *server, const struct fm_caller *caller,
+                                         struct fm_span body, struct fm_buf *reply,
+                                         struct fm_error *err);
 enum fm_status fm_rpc_members(struct fm_server *server, const struct fm_caller *caller,
                               struct fm_span body, struct fm_buf *reply, struct fm_error *err);
 enum fm_status fm_rpc_record_get(struct fm_server *server, const struct fm_caller *caller,

@@ -75,6 +75,7 @@ static const struct {
     [FM_METHOD_RECORD_GET] = {fm_rpc_record_get, false, true},
     [FM_METHOD_RECORD_LIST] = {fm_rpc_record_list, false, true},
     [FM_METHOD_PRODUCT_PLAN] = {fm_rpc_product_plan, true, false},
+    [FM_METHOD_PRODUCT_STATISTICS] = {fm_rpc_product_statistics, true, false},
     [FM_METHOD_CHECKPOINT_MAKE] = {fm_rpc_checkpoint_make, true, false},
     [FM_METHOD_CHECKPOINT_DROP] = {fm_rpc_checkpoint_drop, true, false},
 };

@@ -2,6 +2,7 @@
 #include "node/cli/output.h"
 
 #include "client/catalog.h"
+#include "client/statistics.h"
 #include "node/contract.h"
 
 #include <inttypes.h>
@@ -252,6 +253,93 @@ static enum fm_status print_show(const struct fm_product_show *show, enum fm_out
     return status == FM_OK ? FM_OK : fm_fail(err, status, "print the product");
 }
 
+/* ---- show --statistics ----------------------------------------------------------------------- */
+
+static void print_number(struct fm_output *output, const char *table, const char *column,
+                         const char *name, uint64_t value)
+{
+    fm_output_text(output, table);
+    fm_output_text(output, column);
+    fm_output_text(output, name);
+    fm_output_printf(output, "%" PRIu64, value);
+}
+
+static void print_table_numbers(struct fm_output *output, const struct fm_table_report *table)
+{
+#define X(name) print_number(output, table->table, NULL, #name, table->numbers.name);
+    FM_TABLE_NUMBER_MAP(X)
+#undef X
+    for (uint32_t i = 0; i < table->column_count; i++) {
+        const struct fm_column_bytes *column = &table->columns[i];
+
+        fm_output_text(output, table->table);
+        fm_output_cell(output, (const char *)column->name.data, column->name.len, false);
+        fm_output_text(output, "column_bytes");
+        fm_output_printf(output, "%" PRIu64, column->bytes);
+    }
+}
+
+/* What the disk took for a byte of fact; unknown before the first append. */
+static void print_amplification(struct fm_output *output, const struct fm_store_numbers *numbers)
+{
+    double written = (double)numbers->log_bytes + (double)numbers->flush_bytes +
+                     (double)numbers->compaction_bytes;
+
+    fm_output_text(output, NULL);
+    fm_output_text(output, NULL);
+    fm_output_text(output, "write_amplification");
+    if (numbers->appended_bytes > 0)
+        fm_output_printf(output, "%.3f", written / (double)numbers->appended_bytes);
+    else
+        fm_output_text(output, NULL);
+}
+
+static enum fm_status print_report(const struct fm_statistics_report *report,
+                                   enum fm_output_format format, struct fm_error *err)
+{
+    static const struct fm_output_column columns[] = {
+        {"table", false}, {"column", false}, {"statistic", false}, {"value", true}};
+    FM_AUTO(fm_output_freep) struct fm_output *output = NULL;
+
+    enum fm_status status =
+        fm_output_new(stdout, format, columns, sizeof columns / sizeof columns[0], &output);
+    if (status != FM_OK)
+        return fm_fail(err, status, "print the statistics");
+    for (uint32_t i = 0; i < report->table_count; i++)
+        print_table_numbers(output, &report->tables[i]);
+#define X(name) print_number(output, NULL, NULL, #name, report->store.name);
+    FM_STORE_NUMBER_MAP(X)
+#undef X
+    print_amplification(output, &report->store);
+    status = fm_output_finish(output);
+    return status == FM_OK ? FM_OK : fm_fail(err, status, "print the statistics");
+}
+
+static enum fm_status show_statistics(const struct fm_cli_reach *reach,
+                                      const struct fm_product_ask *ask,
+                                      enum fm_output_format format, struct fm_error *err)
+{
+    FM_AUTO(fm_cli_closep) struct folkmoot *handle = NULL;
+    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(1024);
+    FM_AUTO(fm_buf_free) struct fm_buf reply = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    FM_AUTO(fm_mem_freep) struct fm_statistics_report *report = calloc(1, sizeof *report);
+
+    if (report == NULL)
+        return fm_fail(err, FM_NOMEM, "product");
+    enum fm_status status = fm_cli_connect(reach, &handle, err);
+    if (status != FM_OK)
+        return status;
+    fm_product_ask_encode(&body, ask);
+    status = fm_client_call(handle, FM_METHOD_PRODUCT_STATISTICS, fm_buf_span(&body), &reply);
+    if (status != FM_OK)
+        return fm_cli_failed(handle, fm_public_status(status), err);
+    status = fm_statistics_report_decode(fm_buf_span(&reply), report);
+    status = status == FM_OK ? print_report(report, format, err)
+                             : fm_fail(err, status, "the node's reply: %s", fm_status_text(status));
+    fm_statistics_report_deinit(report);
+    return status;
+}
+
 static enum fm_status split(const char *text, struct fm_product_ask *ask, struct fm_error *err)
 {
     size_t len = strcspn(text, ".");
@@ -299,11 +387,13 @@ static enum fm_status run_show(int argc, char **argv, struct fm_error *err)
     const char *format_name = NULL;
     enum fm_output_format format = FM_OUTPUT_TABLE;
     bool is_yaml = false;
+    bool is_statistics = false;
     struct fm_cli_list rest;
     const struct fm_cli_option options[] = {
         FM_CLI_REACH_OPTIONS(&reach),
         {"format", FM_CLI_TEXT, &format_name, 0, 0},
         {"yaml", FM_CLI_FLAG, &is_yaml, 0, 0},
+        {"statistics", FM_CLI_FLAG, &is_statistics, 0, 0},
     };
 
     enum fm_status status =
@@ -312,6 +402,10 @@ static enum fm_status run_show(int argc, char **argv, struct fm_error *err)
         status = fm_output_choose(format_name, stdout, &format, err);
     if (status == FM_OK)
         status = split(rest.items[0], &ask, err);
+    if (status == FM_OK && is_yaml && is_statistics)
+        status = fm_fail(err, FM_USAGE, "choose one of --yaml and --statistics");
+    if (status == FM_OK && is_statistics)
+        return show_statistics(&reach, &ask, format, err);
     return status == FM_OK ? show_product(&reach, &ask, format, is_yaml, err) : status;
 }
 
@@ -370,6 +464,7 @@ const struct fm_cli_verb fm_cli_product_show = {
             "or a product's name.\n"
             "\n"
             "  --yaml             print the contract as its owner published it\n"
+            "  --statistics       facts, bytes by column, disk and writes, from the owner\n"
             "  --format FORMAT    table, csv, ndjson or json; default: a table on a\n"
             "                     terminal, else csv\n" REACH_HELP "\n"
             "Example:\n"

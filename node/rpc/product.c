@@ -1,5 +1,6 @@
-/* Data products: plan, apply, list, show. A contract is published by the node that owns its
- * domain, for a principal with the role owner of that domain. */
+/* Data products: plan, apply, list, show, statistics. A contract is published by the node that
+ * owns its domain, for a principal with the role owner of that domain. */
+#include "client/statistics.h"
 #include "core/assert.h"
 #include "node/contract.h"
 #include "node/server.h"
@@ -291,4 +292,94 @@ enum fm_status fm_rpc_product_show(struct fm_server *server, const struct fm_cal
     show.yaml = published.contract->yaml;
     fm_product_show_encode(reply, &show);
     return fm_buf_status(reply);
+}
+
+/* ---- Statistics ------------------------------------------------------------------------------ */
+
+static struct fm_span column_name(const struct fm_schema *schema, uint32_t id)
+{
+    for (uint32_t i = 0; i < schema->field_count; i++)
+        if (schema->fields[i].id == id)
+            return fm_span_str(schema->fields[i].name);
+    return fm_span_str(id == FM_FIELD_SEALED ? "_sealed" : "_commitment");
+}
+
+static enum fm_status fill_table(const struct fm_table_statistics *from,
+                                 const struct fm_schema *schema, struct fm_table_report *out)
+{
+#define X(name) out->numbers.name = from->name;
+    FM_TABLE_NUMBER_MAP(X)
+#undef X
+    memcpy(out->table, schema->table, sizeof out->table);
+    out->columns = calloc(from->column_count, sizeof *out->columns);
+    if (out->columns == NULL)
+        return FM_NOMEM;
+    out->column_count = from->column_count;
+    for (uint32_t i = 0; i < from->column_count; i++)
+        out->columns[i] = (struct fm_column_bytes){
+            .name = column_name(schema, from->columns[i].field_id),
+            .bytes = from->columns[i].bytes,
+        };
+    return FM_OK;
+}
+
+static enum fm_status report_table(struct fm_server *server, const struct fm_schema *schema,
+                                   struct fm_statistics_report *report, struct fm_error *err)
+{
+    struct fm_table_statistics statistics = {0};
+
+    enum fm_status status =
+        fm_store_statistics(server->store, schema->domain, schema->table, &statistics, err);
+    if (status == FM_OK)
+        status = fill_table(&statistics, schema, &report->tables[report->table_count++]);
+    fm_table_statistics_deinit(&statistics);
+    return status;
+}
+
+static enum fm_status make_report(struct fm_server *server, const struct published *published,
+                                  struct fm_statistics_report *report, struct fm_error *err)
+{
+    struct fm_store_usage usage = {0};
+
+    enum fm_status status = fm_store_usage(server->store, &usage, err);
+#define X(name) report->store.name = usage.name;
+    FM_STORE_NUMBER_MAP(X)
+#undef X
+    memcpy(report->domain, published->contract->domain, sizeof report->domain);
+    for (uint32_t i = 0; i < published->count && status == FM_OK; i++)
+        status = report_table(server, published->schemas[i], report, err);
+    return status;
+}
+
+enum fm_status fm_rpc_product_statistics(struct fm_server *server, const struct fm_caller *caller,
+                                         struct fm_span body, struct fm_buf *reply,
+                                         struct fm_error *err)
+{
+    FM_AUTO(published_deinit) struct published published = {0};
+    FM_AUTO(fm_mem_freep) struct fm_statistics_report *report = calloc(1, sizeof *report);
+    struct fm_product_ask ask;
+    struct fm_node_id owner;
+
+    (void)caller; /* As above: who may read may see how much there is. */
+    if (report == NULL)
+        return fm_fail(err, FM_NOMEM, "statistics");
+    enum fm_status status = fm_product_ask_decode(body, &ask);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the request does not decode");
+    status = read_published(server, ask.domain, ask.name, &owner, &published);
+    if (status != FM_OK)
+        return fm_fail(err, status, "%s%s%s does not exist or is not visible to you", ask.domain,
+                       ask.name[0] != '\0' ? "." : "", ask.name);
+    if (fm_node_cert_domain(&server->identity->node, ask.domain) == NULL)
+        return fm_fail(err, FM_INVALID,
+                       "this node (%s) does not own domain %s: ask the node that does for "
+                       "statistics",
+                       server->identity->node.name, ask.domain);
+    status = make_report(server, &published, report, err);
+    if (status == FM_OK) {
+        fm_statistics_report_encode(reply, report);
+        status = fm_buf_status(reply);
+    }
+    fm_statistics_report_deinit(report);
+    return status;
 }

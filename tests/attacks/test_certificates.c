@@ -271,10 +271,13 @@ static void principals_have_no_methods_of_nodes(void **state)
 static void nodes_have_no_methods_of_principals(void **state)
 {
     static const enum fm_method methods[] = {
-        FM_METHOD_QUERY_OPEN,   FM_METHOD_APPEND_BEGIN,    FM_METHOD_APPEND_COMMIT,
-        FM_METHOD_APPEND_ROWS,  FM_METHOD_APPEND_ABORT,    FM_METHOD_PRODUCT_APPLY,
-        FM_METHOD_PRODUCT_LIST, FM_METHOD_PRODUCT_SHOW,    FM_METHOD_PRODUCT_PLAN,
-        FM_METHOD_MEMBERS,      FM_METHOD_CHECKPOINT_MAKE, FM_METHOD_CHECKPOINT_DROP,
+        FM_METHOD_QUERY_OPEN,         FM_METHOD_APPEND_BEGIN,
+        FM_METHOD_APPEND_COMMIT,      FM_METHOD_APPEND_ROWS,
+        FM_METHOD_APPEND_ABORT,       FM_METHOD_PRODUCT_APPLY,
+        FM_METHOD_PRODUCT_LIST,       FM_METHOD_PRODUCT_SHOW,
+        FM_METHOD_PRODUCT_PLAN,       FM_METHOD_MEMBERS,
+        FM_METHOD_CHECKPOINT_MAKE,    FM_METHOD_CHECKPOINT_DROP,
+        FM_METHOD_PRODUCT_STATISTICS,
     };
     struct live_world *w = *state;
     struct raw_identity identity = live_as_mole(w, FM_NOISE_IKPSK2);

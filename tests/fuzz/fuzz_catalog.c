@@ -1,6 +1,7 @@
 /* Bodies of catalog calls, requests of nodes and invites; the first byte says which. What decodes
  * must encode to the same bytes: there is one form. */
 #include "client/catalog.h"
+#include "client/statistics.h"
 
 #include "core/assert.h"
 #include "node/cli/invite.h"
@@ -81,6 +82,15 @@ static void request(struct fm_span bytes, struct fm_buf *out)
         fm_assert(memchr(value.name, '\0', sizeof value.name) != NULL);
 }
 
+static void statistics(struct fm_span bytes, struct fm_buf *out)
+{
+    static struct fm_statistics_report value;
+
+    if (fm_statistics_report_decode(bytes, &value) == FM_OK)
+        fm_statistics_report_encode(out, &value);
+    fm_statistics_report_deinit(&value);
+}
+
 /* Keys from 32 up are ignored, so only a form without them comes back the same; the first key that
  * matters is the number of pairs. */
 static bool has_ignored_keys(struct fm_span bytes, struct fm_span again)
@@ -91,7 +101,7 @@ static bool has_ignored_keys(struct fm_span bytes, struct fm_span again)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const forms[])(struct fm_span, struct fm_buf *) = {
-        plan, list, ask, show, members, contract, invite, request, checkpoint,
+        plan, list, ask, show, members, contract, invite, request, checkpoint, statistics,
     };
     FM_AUTO(fm_buf_free) struct fm_buf out = FM_BUF_INIT(0);
 

@@ -1,5 +1,7 @@
 #include "tests/support/record_examples.h"
 
+#include "client/statistics.h"
+
 #define FILL(field, value) memset(&(field), value, sizeof(field))
 
 struct fm_request example_request(void)
@@ -389,6 +391,32 @@ static enum fm_status take_append_ack(struct fm_span bytes)
     return fm_append_ack_decode(bytes, &ack);
 }
 
+static void put_statistics(struct fm_buf *out)
+{
+    struct fm_column_bytes columns[] = {{fm_span_str("origin"), 300},
+                                        {fm_span_str("delay"), 70000}};
+    struct fm_statistics_report report = {
+        .domain = "flights",
+        .store = {1ULL << 40, 256 << 20, 1, 5000000, 600000, 700000, 800000, 0},
+        .table_count = 1,
+        .tables = {{.table = "departures",
+                    .numbers = {1000, 900, 40, 4000, 1, 70300, 60, 108, 5000, 200, 9000},
+                    .column_count = 2,
+                    .columns = columns}},
+    };
+
+    fm_statistics_report_encode(out, &report);
+}
+
+static enum fm_status take_statistics(struct fm_span bytes)
+{
+    struct fm_statistics_report report = {0};
+    enum fm_status status = fm_statistics_report_decode(bytes, &report);
+
+    fm_statistics_report_deinit(&report);
+    return status;
+}
+
 const struct record_example record_examples[] = {
     {"request", put_request, take_request, 0},
     {"query-body", put_query_body, take_query_body, 0},
@@ -409,6 +437,7 @@ const struct record_example record_examples[] = {
     {"append-rows", put_append_rows, take_append_rows, 0},
     {"append-commit", put_append_commit, take_append_commit, 0},
     {"append-ack", put_append_ack, take_append_ack, 0},
+    {"statistics", put_statistics, take_statistics, 0},
 };
 
 const size_t record_example_count = sizeof record_examples / sizeof record_examples[0];
