@@ -23,4 +23,7 @@ void fail_io_after(enum fail_io_kind kind, size_t count);
 /* Let all succeed again; true when the failure had happened. */
 bool fail_io_stop(void);
 
+/* From now on every sync succeeds and does nothing: a disk that lies. */
+void fail_io_ignore_syncs(void);
+
 #endif
