@@ -85,7 +85,10 @@ static enum fm_status decode_map(const struct fm_value *map, struct fm_fact_head
     if (status == FM_OK)
         status = decode_optional(map, out);
     out->operation = (enum fm_operation)operation;
-    if (status == FM_OK && (operation == 0 || (operation == FM_CORRECT) != out->has_superseded))
+    if (status != FM_OK)
+        return status;
+    if (operation == 0 || (operation == FM_ASSERT && out->has_superseded) ||
+        (operation == FM_CORRECT && !out->has_superseded))
         return FM_MALFORMED;
     return status;
 }

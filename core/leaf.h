@@ -6,7 +6,8 @@
  *              4 event time (us; absent: none)   5 operation (1 assert, 2 retract, 3 correct)
  *              6 producer id (bin 16; absent: none)   7 producer sequence   8 trace id (bin 16;
  *              absent: none)   9 causation (bin <= 64: a fact's id; absent: none)
- *              10 superseded sequence (operation 3; absent otherwise)
+ *              10 superseded sequence (always with operation 3, never with 1; with 2 where the
+ *              append named it, which a table without a primary key asks for)
  *              keys 11..63 are reserved
  *   fields     uvarint count, then by rising field id, nulls left out:
  *              uvarint field id, u8 kind, canonical value (types.h); personal and secret fields

@@ -68,16 +68,30 @@ static enum fm_status find_table(struct fm_append *append, const char *domain, c
     return FM_OK;
 }
 
+static enum fm_status add_extras(struct fm_append *append, struct fm_error *err)
+{
+    uint32_t extras = append->options.extras;
+
+    append->column_count = append->schema->field_count;
+    if (extras == 0)
+        return FM_OK;
+    if ((extras & ~FM_EXTRA_ALL) != 0)
+        return fm_fail(err, FM_INVALID, "unknown columns of an append");
+    append->column_count += fm_extras_count(extras);
+    return fm_schema_with_extras(append->schema, extras, &append->input, err);
+}
+
 static enum fm_status make_builder(struct fm_append *append)
 {
-    uint32_t count = append->schema->field_count;
+    const struct fm_schema *input = append->input != NULL ? append->input : append->schema;
+    uint32_t count = append->column_count;
     struct fm_batch_builder_options options = {.column_count = count, .encode = true};
 
     append->types = calloc(count, sizeof(const struct fm_type *));
     if (append->types == NULL)
         return FM_NOMEM;
     for (uint32_t i = 0; i < count; i++)
-        append->types[i] = &append->schema->fields[i].type;
+        append->types[i] = &input->fields[i].type;
     options.types = append->types;
     return fm_batch_builder_new(&options, &append->builder);
 }
@@ -110,6 +124,8 @@ enum fm_status fm_append_begin(struct fm_store *store, const struct fm_append_op
         return FM_OK;
     }
     status = store_has_space(store, err);
+    if (status == FM_OK)
+        status = add_extras(append, err);
     if (status == FM_OK)
         status = make_builder(append);
     if (status == FM_OK)
@@ -182,7 +198,8 @@ enum fm_status append_fix(struct fm_append *append, struct fm_error *err)
     append->tree = append->base->tree;
     append->next_segment = append->base->next_segment;
     status = make_leaves(append);
-    if (status == FM_OK && schema_is_keyed(append->schema))
+    if (status == FM_OK &&
+        (schema_is_keyed(append->schema) || (append->options.extras & FM_EXTRA_OP) != 0))
         status = superseded_edit_new(append->base->superseded, &append->superseded);
     return status;
 }
@@ -208,16 +225,45 @@ static enum fm_status reserve_hashes(struct fm_append *append, uint32_t rows)
     return FM_OK;
 }
 
+/* ---- Headers --------------------------------------------------------------------------------- */
+
+struct row_headers append_headers(const struct fm_append *append, const struct fm_batch *batch)
+{
+    fm_assert(append->is_locked);
+    return row_headers(batch, append->schema->field_count, append->options.extras, &append->header);
+}
+
+struct fm_batch append_fields(const struct fm_append *append, const struct fm_batch *batch)
+{
+    struct fm_batch fields = *batch; /* Columns come first among the vectors, in order. */
+
+    fields.column_count = (uint16_t)append->schema->field_count;
+    return fields;
+}
+
+bool append_keeps_order(const struct fm_append *append)
+{
+    return append->schema->cluster_count == 0 ||
+           (append->options.extras & (FM_EXTRA_OP | FM_EXTRA_SUPERSEDES)) != 0;
+}
+
 enum fm_status append_hash(struct fm_append *append, const struct fm_batch *batch)
 {
-    enum fm_status status;
+    struct row_headers headers = append_headers(append, batch);
+    struct fm_batch fields = append_fields(append, batch);
+    enum fm_status status = FM_OK;
+    uint32_t end;
 
-    fm_assert(append->is_locked);
     fm_assert(append->header.sequence == append->tree.size);
     status = reserve_hashes(append, batch->rows);
-    if (status == FM_OK)
-        status = fm_leaf_hash_rows(append->leaves, &append->header, batch, NULL, 0, batch->rows,
-                                   append->hashes);
+    for (uint32_t row = 0; status == FM_OK && row < batch->rows; row = end) {
+        struct fm_fact_header header;
+
+        end = row_headers_run(&headers, row);
+        row_header(&headers, row, &header);
+        status = fm_leaf_hash_rows(append->leaves, &header, &fields, NULL, row, end - row,
+                                   append->hashes + (size_t)row * FM_HASH_BYTES);
+    }
     if (status != FM_OK)
         return status;
     fm_tree_append_each(&append->tree, append->hashes, batch->rows, subtrees_collect,
@@ -232,7 +278,7 @@ static enum fm_status take_rows(struct fm_append *append, const struct fm_batch 
 {
     enum fm_status status = FM_OK;
 
-    for (uint32_t i = 0; status == FM_OK && i < append->schema->field_count; i++)
+    for (uint32_t i = 0; status == FM_OK && i < append->column_count; i++)
         status = fm_batch_put_rows(append->builder, i, batch, i, NULL, first, count, NULL);
     return status;
 }
@@ -309,6 +355,7 @@ void fm_append_abort(struct fm_append *append)
     free(append->hashes);
     superseded_edit_free(append->superseded);
     column_encoder_free(append->encoder);
+    compressor_free(append->compressor);
     piece_deinit(&append->tail);
     for (uint32_t i = 0; i < append->held_count; i++)
         piece_deinit(&append->held[i]);
@@ -321,5 +368,6 @@ void fm_append_abort(struct fm_append *append)
     fm_batch_builder_free(append->builder);
     append_labels_free(append->labels, append->schema);
     free(append->types);
+    fm_schema_free(append->input);
     free(append);
 }

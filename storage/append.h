@@ -2,7 +2,11 @@
  *
  *   rows --> builder --full--> piece --in order?--> segment (staged)     many rows
  *                                 \--else held, sorted with others--/
- *   rows --> builder --commit--> hot value                              <= FM_SMALL_APPEND_ROWS
+ *   rows --> builder --commit--> hot values                             <= FM_SMALL_APPEND_ROWS
+ *
+ * A batch inside has the schema's fields, then the columns of `extras` that say of each row what is
+ * different in its header (row_headers.h). Runs of rows with equal headers become spans of a
+ * segment, or hot values of their own.
  *
  * The table is locked, and first sequence and recorded time are fixed, when the first piece is
  * staged, or at the commit of a small append: a client that begins and dawdles keeps nobody
@@ -12,7 +16,9 @@
 
 #include "storage/cluster.h"
 #include "storage/key_index.h"
+#include "storage/row_headers.h"
 #include "storage/segment.h"
+#include "storage/spans.h"
 #include "storage/staged.h"
 #include "storage/turn.h"
 
@@ -33,7 +39,9 @@ struct fm_append {
     struct table *table;
     struct fm_append_options options; /* Texts are not kept: domain and table are NULL. */
     const struct fm_schema *schema;
-    const struct fm_type **types; /* Of the schema's fields. */
+    struct fm_schema *input;      /* With the columns of `extras`; NULL: there are none. */
+    uint32_t column_count;        /* Of batches: the schema's fields and extras. */
+    const struct fm_type **types; /* Of the columns. */
     struct label_set *labels;     /* By field; NULL when the schema has no enum. */
     struct fm_batch_builder *builder;
     uint64_t rows;
@@ -50,7 +58,7 @@ struct fm_append {
     uint32_t hash_capacity; /* of so many rows at most. */
     struct fm_tree tree;
     struct fm_buf subtrees;             /* Completed since the last write (subtrees.h). */
-    struct superseded_edit *superseded; /* NULL: no primary key. */
+    struct superseded_edit *superseded; /* NULL: neither a primary key nor operations. */
 
     /* The commit of a small append, which another thread may run. */
     struct table_turn turn;
@@ -63,7 +71,8 @@ struct fm_append {
     /* From here on once something was staged. */
     bool is_staged;
     struct column_encoder *encoder;
-    struct piece tail; /* The last row that was numbered. */
+    struct compressor *compressor; /* NULL until spans need it. */
+    struct piece tail;             /* The last row that was numbered. */
     bool has_tail;
     uint32_t held_count;
     struct piece held[APPEND_HELD_MAX];
@@ -90,6 +99,15 @@ FM_MUST_USE enum fm_status append_fix(struct fm_append *append, struct fm_error 
 void append_unlock(struct fm_append *append);
 /* Leaf hashes of a batch of rows with the next sequences, into the tree. */
 FM_MUST_USE enum fm_status append_hash(struct fm_append *append, const struct fm_batch *batch);
+/* The headers of a batch's rows, which have the next sequences. */
+struct row_headers append_headers(const struct fm_append *append, const struct fm_batch *batch);
+/* The batch without the columns of `extras`; it views the same memory. */
+struct fm_batch append_fields(const struct fm_append *append, const struct fm_batch *batch);
+/* Rows are numbered as they come, not in clustering order. */
+bool append_keeps_order(const struct fm_append *append);
+/* What a batch of rows with the next sequences supersedes; entries of the key index go to `out`. */
+FM_MUST_USE enum fm_status append_supersede(struct fm_append *append, const struct fm_batch *batch,
+                                            struct rocks_batch *out, struct fm_error *err);
 void piece_deinit(struct piece *piece);
 
 /* append_stage.c. */

@@ -101,19 +101,85 @@ static enum fm_status check_labels(const struct fm_append *append, const struct 
     return FM_OK;
 }
 
-static enum fm_status check_required(const struct fm_append *append, const struct fm_batch *batch,
-                                     uint32_t column, struct fm_error *err)
+/* What takes a row back need not say what was in it. */
+static enum fm_status check_required(const struct fm_append *append,
+                                     const struct row_headers *headers, uint32_t column,
+                                     struct fm_error *err)
 {
+    const struct fm_batch *batch = headers->batch;
     const struct fm_vector_entry *vector = &batch->vectors[column];
+    bool names_row = fm_schema_names_row(append->schema, column);
 
     for (uint32_t row = 0; vector->null_count > 0 && row < batch->rows; row++) {
-        if (fm_vector_is_null(batch, vector, row))
+        if (fm_vector_is_null(batch, vector, row) &&
+            (names_row || row_operation(headers, row) != FM_RETRACT))
             return fm_fail(err, FM_INVALID, "row %llu: column `%s` is required and has no value",
                            (unsigned long long)(append->rows + row + 1),
                            append->schema->fields[column].name);
     }
     return FM_OK;
 }
+
+/* ---- Operations ------------------------------------------------------------------------------ */
+
+static enum fm_status check_operation(const struct fm_append *append, struct fm_span text,
+                                      uint32_t row, struct fm_error *err)
+{
+    enum fm_operation ignored;
+
+    if (fm_operation_parse(text, &ignored) == FM_OK)
+        return FM_OK;
+    return fm_fail(err, FM_INVALID,
+                   "row %llu: `%.*s` in column `_op`; expected assert, retract or correct",
+                   (unsigned long long)(append->rows + row + 1),
+                   (int)(text.len < 64 ? text.len : 64), (const char *)text.data);
+}
+
+/* Is it said, where it must be, what the row supersedes? */
+static enum fm_status check_supersedes(const struct fm_append *append,
+                                       const struct row_headers *headers, uint32_t row,
+                                       struct fm_error *err)
+{
+    enum fm_operation operation = row_operation(headers, row);
+    unsigned long long number = append->rows + row + 1;
+    uint64_t sequence;
+    bool is_said = row_supersedes(headers, row, &sequence);
+
+    if (is_said && operation == FM_ASSERT)
+        return fm_fail(err, FM_INVALID,
+                       "row %llu: `_supersedes` has a value, but the row asserts; set `_op` to "
+                       "correct or retract",
+                       number);
+    if (is_said || operation == FM_ASSERT ||
+        (operation == FM_RETRACT && schema_is_keyed(append->schema)))
+        return FM_OK;
+    return fm_fail(err, FM_INVALID,
+                   "row %llu: `_op` is %s; then `_supersedes` says which fact (its `_seq` in "
+                   "%s" FM_FACTS_SUFFIX ")",
+                   number, fm_operation_text(operation), append->table->name);
+}
+
+static enum fm_status check_operations(const struct fm_append *append,
+                                       const struct row_headers *headers, struct fm_error *err)
+{
+    const struct fm_batch *batch = headers->batch;
+    enum fm_status status = FM_OK;
+
+    if (headers->op < 0 && headers->supersedes < 0)
+        return FM_OK;
+    for (uint32_t row = 0; status == FM_OK && row < batch->rows; row++) {
+        const struct fm_vector_entry *vector =
+            headers->op < 0 ? NULL : &batch->vectors[headers->op];
+
+        if (vector != NULL && !fm_vector_is_null(batch, vector, row))
+            status = check_operation(append, fm_vector_bytes(batch, vector, NULL, row), row, err);
+        if (status == FM_OK)
+            status = check_supersedes(append, headers, row, err);
+    }
+    return status;
+}
+
+/* ---- Types ----------------------------------------------------------------------------------- */
 
 /* The tree of vectors has the tree of types' form; depths are bounded by both. */
 static bool has_type(const struct fm_batch *batch, const struct fm_vector_entry *vector,
@@ -144,15 +210,15 @@ static bool has_type(const struct fm_batch *batch, const struct fm_vector_entry 
 static enum fm_status check_columns(const struct fm_append *append, const struct fm_batch *batch,
                                     struct fm_error *err)
 {
-    const struct fm_schema *schema = append->schema;
+    const struct fm_schema *schema = append->input != NULL ? append->input : append->schema;
 
-    if (batch->column_count != schema->field_count)
+    if (batch->column_count != append->column_count)
         return fm_fail(err, FM_INVALID, "a batch has %u columns, the table %u", batch->column_count,
-                       schema->field_count);
-    for (uint32_t i = 0; i < schema->field_count; i++) {
+                       append->column_count);
+    for (uint32_t i = 0; i < append->column_count; i++) {
         const struct fm_vector_entry *vector = &batch->vectors[i];
 
-        if (!has_type(batch, vector, &schema->fields[i].type) ||
+        if (!has_type(batch, vector, append->types[i]) ||
             (vector->flags & FM_VECTOR_DICT_OUTSIDE) != 0)
             return fm_fail(err, FM_INVALID,
                            "column `%s` of a batch has another type than the "
@@ -166,11 +232,16 @@ enum fm_status append_check_rows(const struct fm_append *append, const struct fm
                                  struct fm_error *err)
 {
     const struct fm_schema *schema = append->schema;
+    struct row_headers headers;
     enum fm_status status = check_columns(append, batch, err);
 
+    if (status != FM_OK)
+        return status;
+    headers = row_headers(batch, schema->field_count, append->options.extras, &append->header);
+    status = check_operations(append, &headers, err);
     for (uint32_t i = 0; status == FM_OK && i < schema->field_count; i++) {
         if (schema->fields[i].required)
-            status = check_required(append, batch, i, err);
+            status = check_required(append, &headers, i, err);
         if (status == FM_OK && schema->fields[i].type.kind == FM_KIND_ENUM)
             status = check_labels(append, batch, i, err);
     }

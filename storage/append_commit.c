@@ -40,32 +40,64 @@ static enum fm_status put_window(void *context, uint64_t window, struct fm_span 
 
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
+/* Rows with one header but for the sequence. */
+static enum fm_status put_run(struct fm_append *append, struct fm_span batch,
+                              const struct fm_fact_header *header, struct commit *commit)
+{
+    struct hot_value hot = {.header = *header, .batch = batch};
+    struct key key = key_hot(append->table->id, header->sequence);
+
+    hot_encode(&commit->value, &hot);
+    commit->next->hot_values++;
+    commit->next->hot_bytes += commit->value.len;
+    return put_value(commit, ROCKS_HOT, &key);
+}
+
+/* Without the columns that went into the headers. */
+static enum fm_status put_runs(struct fm_append *append, const struct fm_batch *rows,
+                               struct commit *commit)
+{
+    FM_AUTO(fm_batch_builder_freep) struct fm_batch_builder *builder = NULL;
+    FM_AUTO(fm_buf_free) struct fm_buf bytes = FM_BUF_INIT(0);
+    struct row_headers headers = append_headers(append, rows);
+    uint32_t count = append->schema->field_count;
+    struct fm_batch_builder_options options = {
+        .types = append->types, .column_count = count, .encode = true};
+    enum fm_status status = fm_batch_builder_new(&options, &builder);
+    uint32_t end;
+
+    for (uint32_t row = 0; status == FM_OK && row < rows->rows; row = end) {
+        struct fm_fact_header header;
+
+        end = row_headers_run(&headers, row);
+        row_header(&headers, row, &header);
+        for (uint32_t i = 0; status == FM_OK && i < count; i++)
+            status = fm_batch_put_rows(builder, i, rows, i, NULL, row, end - row, NULL);
+        fm_buf_clear(&bytes);
+        if (status == FM_OK)
+            status = fm_batch_builder_finish(builder, 0, &bytes);
+        if (status == FM_OK)
+            status = put_run(append, fm_buf_span(&bytes), &header, commit);
+    }
+    return status;
+}
+
 static enum fm_status put_hot(struct fm_append *append, const struct fm_batch *rows,
                               struct commit *commit, struct fm_error *err)
 {
-    struct hot_value hot = {.header = append->header,
-                            .batch = fm_span(rows->bytes, rows->total_bytes)};
-    struct key key = key_hot(append->table->id, append->header.sequence);
-    struct key_update update = {
-        .table = append->table,
-        .schema = append->schema,
-        .base_size = append->base->tree.size,
-        .superseded = append->superseded,
-    };
     enum fm_status status = append_hash(append, rows);
 
     if (status == FM_OK)
         status = subtrees_put(append->table, &append->subtrees, commit->batch);
     if (status == FM_OK && append->superseded != NULL)
-        status = key_index_update(&update, rows, append->header.sequence, commit->batch, err);
-    if (status != FM_OK)
-        return status;
-    hot_encode(&commit->value, &hot);
+        status = append_supersede(append, rows, commit->batch, err);
+    if (status == FM_OK && append->options.extras == 0)
+        status = put_run(append, fm_span(rows->bytes, rows->total_bytes), &append->header, commit);
+    else if (status == FM_OK)
+        status = put_runs(append, rows, commit);
     append->header.sequence += rows->rows;
     commit->next->hot_rows += rows->rows;
-    commit->next->hot_values++;
-    commit->next->hot_bytes += commit->value.len;
-    return put_value(commit, ROCKS_HOT, &key);
+    return status;
 }
 
 /* Rows of a small append, in their final order. */
@@ -86,11 +118,11 @@ static enum fm_status order_small(struct fm_append *append, struct small *small)
     size_t count = 0;
     enum fm_status status;
 
-    if (cluster_in_order(append->schema, &small->batch, NULL, 0))
+    if (append_keeps_order(append) || cluster_in_order(append->schema, &small->batch, NULL, 0))
         return FM_OK;
     status = cluster_sort(append->schema, &small->batch, 1, &order, &count);
     for (size_t i = 0; status == FM_OK && i < count; i++) {
-        for (uint32_t c = 0; status == FM_OK && c < append->schema->field_count; c++)
+        for (uint32_t c = 0; status == FM_OK && c < append->column_count; c++)
             status = fm_batch_put_rows(append->builder, c, &small->batch, c, NULL, order[i].row, 1,
                                        NULL);
     }

@@ -24,7 +24,7 @@ static enum fm_status put_row(struct fm_append *append, struct fm_batch_builder 
 {
     enum fm_status status = FM_OK;
 
-    for (uint32_t i = 0; status == FM_OK && i < append->schema->field_count; i++)
+    for (uint32_t i = 0; status == FM_OK && i < append->column_count; i++)
         status = fm_batch_put_rows(builder, i, batch, i, NULL, row, 1, NULL);
     return status;
 }
@@ -40,7 +40,7 @@ enum fm_status append_sorted(struct fm_append *append, const struct fm_batch *ba
     FM_AUTO(piece_deinit) struct piece piece = {0};
     FM_AUTO(fm_mem_freep) struct cluster_row *rows = NULL;
     struct fm_batch_builder_options options = {
-        .types = append->types, .column_count = append->schema->field_count, .encode = true};
+        .types = append->types, .column_count = append->column_count, .encode = true};
     size_t row_count = 0;
     enum fm_status status = cluster_sort(append->schema, batches, count, &rows, &row_count);
 
@@ -110,20 +110,13 @@ static enum fm_status stage_keys(struct fm_append *append, const struct fm_batch
                                  struct fm_error *err)
 {
     FM_AUTO(rocks_batch_freep) struct rocks_batch *writes = NULL;
-    struct key_update update = {
-        .table = append->table,
-        .schema = append->schema,
-        .base_size = append->base->tree.size,
-        .skip_lookup = append->header.sequence == 0,
-        .superseded = append->superseded,
-    };
     enum fm_status status;
 
     if (append->superseded == NULL)
         return FM_OK;
     status = rocks_batch_new(append->store->rocks, &writes);
     if (status == FM_OK)
-        status = key_index_update(&update, batch, append->header.sequence, writes, err);
+        status = append_supersede(append, batch, writes, err);
     return status == FM_OK ? rocks_write(append->store->rocks, writes, false, err) : status;
 }
 
@@ -135,6 +128,29 @@ static enum fm_status stage_subtrees(struct fm_append *append, struct fm_error *
     if (status == FM_OK)
         status = subtrees_put(append->table, &append->subtrees, writes);
     return status == FM_OK ? rocks_write(append->store->rocks, writes, false, err) : status;
+}
+
+/* A span for each run of rows with equal headers. */
+static enum fm_status make_spans(struct fm_append *append, const struct fm_batch *batch,
+                                 struct segment_value *segment)
+{
+    struct row_headers headers = append_headers(append, batch);
+    uint32_t count = row_headers_runs(&headers);
+    uint32_t row = 0;
+
+    segment->spans = calloc(count, sizeof *segment->spans);
+    if (segment->spans == NULL)
+        return FM_NOMEM;
+    segment->span_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct segment_span *span = &segment->spans[i];
+
+        span->rows = row_headers_run(&headers, row) - row;
+        row_header(&headers, row, &span->header);
+        row += span->rows;
+    }
+    fm_assert(row == batch->rows);
+    return FM_OK;
 }
 
 /* An empty record among the append's segments, to be filled. */
@@ -158,18 +174,40 @@ static enum fm_status new_segment(struct fm_append *append, const struct fm_batc
         return FM_NOMEM;
     append->segments[append->segment_count++] = segment;
     segment->fields = calloc(append->schema->field_count, sizeof *segment->fields);
-    segment->spans = calloc(1, sizeof *segment->spans);
-    if (segment->fields == NULL || segment->spans == NULL)
+    if (segment->fields == NULL)
         return FM_NOMEM;
     segment->id = append->next_segment++;
     segment->first_sequence = append->header.sequence;
     segment->rows = batch->rows;
     segment->schema_version = append->schema->version;
-    segment->span_count = 1;
-    segment->spans[0] = (struct segment_span){.rows = batch->rows, .header = append->header};
     segment->field_count = append->schema->field_count;
     *out = segment;
-    return FM_OK;
+    return make_spans(append, batch, segment);
+}
+
+/* Many headers have a value of their own (spans.h). */
+static enum fm_status stage_spans(struct fm_append *append, struct segment_value *segment,
+                                  struct fm_error *err)
+{
+    FM_AUTO(rocks_batch_freep) struct rocks_batch *writes = NULL;
+    FM_AUTO(fm_buf_free) struct fm_buf value = FM_BUF_INIT(0);
+    struct key key = key_spans(append->table->id, segment->id);
+    enum fm_status status = FM_OK;
+
+    if (segment->span_count <= SEGMENT_SPANS_INLINE_MAX)
+        return FM_OK;
+    if (append->compressor == NULL)
+        status = compressor_new(&append->compressor);
+    if (status == FM_OK)
+        status = spans_encode(append->compressor, segment->spans, segment->span_count, &value);
+    if (status == FM_OK)
+        status = rocks_batch_new(append->store->rocks, &writes);
+    if (status != FM_OK)
+        return status;
+    segment->first_recorded_at = segment->last_recorded_at = append->header.recorded_at;
+    free(FM_TAKE(segment->spans));
+    rocks_batch_put(writes, ROCKS_SEGMENTS, key_span(&key), fm_buf_span(&value));
+    return rocks_write(append->store->rocks, writes, false, err);
 }
 
 /* Hashing takes about as long as encoding and writing: do both at once. */
@@ -189,6 +227,8 @@ static enum fm_status stage_segment(struct fm_append *append, const struct fm_ba
     has_thread = pthread_create(&thread, NULL, hash_thread, &hashing) == 0;
     status = stage_columns(append, batch, segment, err);
     if (status == FM_OK)
+        status = stage_spans(append, segment, err);
+    if (status == FM_OK)
         status = stage_keys(append, batch, err);
     if (has_thread)
         (void)pthread_join(thread, NULL); /* A thread of our own that exists. */
@@ -206,10 +246,10 @@ static enum fm_status keep_tail(struct fm_append *append, const struct fm_batch 
 {
     FM_AUTO(fm_batch_builder_freep) struct fm_batch_builder *builder = NULL;
     struct fm_batch_builder_options options = {.types = append->types,
-                                               .column_count = append->schema->field_count};
+                                               .column_count = append->column_count};
     enum fm_status status;
 
-    if (append->schema->cluster_count == 0)
+    if (append_keeps_order(append))
         return FM_OK;
     status = fm_batch_builder_new(&options, &builder);
     if (status == FM_OK)
@@ -265,8 +305,9 @@ enum fm_status append_take_piece(struct fm_append *append, struct fm_error *err)
     if (status != FM_OK || append->is_duplicate)
         return status;
     if (append->held_count == 0 &&
-        cluster_in_order(append->schema, &piece.batch,
-                         append->has_tail ? &append->tail.batch : NULL, 0)) {
+        (append_keeps_order(append) ||
+         cluster_in_order(append->schema, &piece.batch,
+                          append->has_tail ? &append->tail.batch : NULL, 0))) {
         status = stage_segment(append, &piece.batch, err);
         return status == FM_OK ? keep_tail(append, &piece.batch) : status;
     }

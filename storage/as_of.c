@@ -1,6 +1,7 @@
-/* The past of a table: how long it was, and which rows of a keyed table counted then. */
+/* The past of a table: how long it was, and which rows counted then. */
 #include "storage/key_index.h"
 #include "storage/order.h"
+#include "storage/unit_headers.h"
 
 #include "core/assert.h"
 
@@ -91,6 +92,7 @@ enum fm_status resolve_at(struct fm_snapshot *snapshot, const struct table_state
 struct candidate {
     uint8_t key[16]; /* SHA-256 of the key's canonical bytes, cut. */
     uint64_t sequence;
+    bool is_retract; /* Then it was the latest, but not to be seen. */
 };
 
 struct looking {
@@ -104,7 +106,7 @@ struct looking {
     struct fm_buf key;
 };
 
-static enum fm_status add_candidate(struct looking *looking, uint64_t sequence,
+static enum fm_status add_candidate(struct looking *looking, uint64_t sequence, bool is_retract,
                                     struct fm_error *err)
 {
     struct candidate *candidate;
@@ -128,11 +130,13 @@ static enum fm_status add_candidate(struct looking *looking, uint64_t sequence,
     candidate = &looking->candidates[looking->count++];
     memcpy(candidate->key, hash.bytes, sizeof candidate->key);
     candidate->sequence = sequence;
+    candidate->is_retract = is_retract;
     return FM_OK;
 }
 
 /* `looking->key` is the key of a row that is superseded now. */
-static enum fm_status look_at(struct looking *looking, uint64_t sequence, struct fm_error *err)
+static enum fm_status look_at(struct looking *looking, uint64_t sequence, bool is_retract,
+                              struct fm_error *err)
 {
     const struct table_state *state = looking->state;
     uint64_t latest = 0;
@@ -146,7 +150,7 @@ static enum fm_status look_at(struct looking *looking, uint64_t sequence, struct
         return status;
     if (latest < looking->size)
         return superseded_edit_add(looking->edit, sequence);
-    return add_candidate(looking, sequence, err);
+    return add_candidate(looking, sequence, is_retract, err);
 }
 
 /* Key columns of a unit, side by side. */
@@ -203,12 +207,15 @@ static enum fm_status look_at_unit(struct looking *looking, struct unit *unit, s
 {
     FM_AUTO(key_columns_deinit) struct key_columns columns = {0};
     FM_AUTO(unit_order_close) struct unit_order order = {0};
+    FM_AUTO(unit_headers_close) struct unit_headers headers = {0};
     const struct superseded *now = looking->state->superseded;
     enum fm_status status;
 
     if (superseded_count_range(now, unit->first_sequence, unit->rows) == 0)
         return FM_OK;
-    status = open_key_columns(looking->state, looking->snapshot->rocks, unit, &columns, err);
+    status = unit_headers_open(looking->state, looking->snapshot->rocks, unit, &headers, err);
+    if (status == FM_OK)
+        status = open_key_columns(looking->state, looking->snapshot->rocks, unit, &columns, err);
     if (status == FM_OK)
         status = unit_open_offsets(looking->state, looking->snapshot->rocks, unit, &order, err);
     for (uint32_t row = 0; status == FM_OK && row < unit->rows; row++) {
@@ -224,7 +231,8 @@ static enum fm_status look_at_unit(struct looking *looking, struct unit *unit, s
                                          columns.at[i].type, NULL, row, &looking->key);
         }
         if (status == FM_OK)
-            status = look_at(looking, sequence, err);
+            status = look_at(looking, sequence,
+                             unit_header(&headers, sequence)->operation == FM_RETRACT, err);
     }
     return status;
 }
@@ -244,14 +252,44 @@ static enum fm_status settle(struct looking *looking)
 
     if (looking->count > 0)
         qsort(looking->candidates, looking->count, sizeof *looking->candidates, compare_candidates);
-    for (uint32_t i = 0; status == FM_OK && i + 1 < looking->count; i++) {
+    for (uint32_t i = 0; status == FM_OK && i < looking->count; i++) {
         const struct candidate *at = &looking->candidates[i];
+        bool is_last = i + 1 == looking->count || memcmp(at[0].key, at[1].key, sizeof at->key) != 0;
 
-        if (memcmp(at[0].key, at[1].key, sizeof at->key) == 0)
+        if (!is_last || at->is_retract)
             status = superseded_edit_add(looking->edit, at->sequence);
     }
     return status;
 }
+
+/* ---- Without a key --------------------------------------------------------------------------- */
+
+/* What the facts of a unit take back or correct, and those that take back. */
+static enum fm_status name_unit(struct looking *looking, const struct unit *unit,
+                                struct fm_error *err)
+{
+    FM_AUTO(unit_headers_close) struct unit_headers headers = {0};
+    enum fm_status status =
+        unit_headers_open(looking->state, looking->snapshot->rocks, unit, &headers, err);
+
+    for (uint32_t i = 0; status == FM_OK && i < headers.count; i++) {
+        const struct segment_span *span = &headers.spans[i];
+        uint64_t end = span->header.sequence + span->rows;
+
+        if (span->header.sequence >= looking->size)
+            break;
+        if (span->header.has_superseded)
+            status = superseded_edit_add(looking->edit, span->header.superseded);
+        if (span->header.operation != FM_RETRACT)
+            continue;
+        for (uint64_t at = span->header.sequence; status == FM_OK && at < end && at < looking->size;
+             at++)
+            status = superseded_edit_add(looking->edit, at);
+    }
+    return status;
+}
+
+/* ---- Either ---------------------------------------------------------------------------------- */
 
 static void looking_deinit(struct looking *looking)
 {
@@ -267,13 +305,15 @@ enum fm_status superseded_at(struct fm_snapshot *snapshot, const struct table_st
     struct looking looking = {.snapshot = snapshot, .state = state, .size = size};
     struct units units;
     struct unit unit;
+    bool is_keyed = schema_is_keyed(state->schema);
     enum fm_status status = superseded_edit_new(NULL, &looking.edit);
 
     units_init(&units, state, snapshot->rocks, 0);
     while (status == FM_OK && units.next < size) {
         status = units_next(&units, &unit, err);
         if (status == FM_OK)
-            status = look_at_unit(&looking, &unit, err);
+            status =
+                is_keyed ? look_at_unit(&looking, &unit, err) : name_unit(&looking, &unit, err);
     }
     units_deinit(&units);
     if (status == FM_OK)
@@ -290,7 +330,8 @@ enum fm_status visible_at(struct fm_snapshot *snapshot, const struct table_state
     struct visible visible = {0};
     enum fm_status status = resolve_at(snapshot, state, at, &visible.size, err);
 
-    if (status == FM_OK && schema_is_keyed(state->schema)) {
+    /* What is superseded once stays so: where nothing is now, nothing was. */
+    if (status == FM_OK && superseded_count(state->superseded) > 0) {
         if (visible.size == state->tree.size)
             visible.superseded = superseded_retain(state->superseded);
         else

@@ -22,7 +22,8 @@ struct table_check {
     uint8_t hashes[FM_BLOCK_ROWS * FM_HASH_BYTES];
     struct fm_buf scratch;
     struct fm_buf value;
-    uint64_t latest; /* Rows that are the latest of their key. */
+    uint64_t latest;                /* Rows that are the latest of their key. */
+    struct superseded_edit *marked; /* By what facts say; NULL: none. */
     uint64_t hot_rows;
     uint64_t stored_bytes;
     uint64_t damage_before; /* Damage found before this table. */
@@ -33,6 +34,7 @@ struct table_check {
 static void table_check_deinit(struct table_check *t)
 {
     fm_leaf_encoder_free(t->leaves);
+    superseded_edit_free(t->marked);
     fm_buf_free(&t->scratch);
     fm_buf_free(&t->value);
 }
@@ -64,7 +66,8 @@ static enum fm_status find_key(struct table_check *t, struct fm_span canonical, 
 }
 
 static enum fm_status check_key(struct table_check *t, const struct fm_schema *schema,
-                                const struct fm_batch *batch, uint32_t row, uint64_t sequence)
+                                const struct fm_batch *batch, uint32_t row, uint64_t sequence,
+                                bool is_retract)
 {
     bool is_superseded = superseded_has(t->state->superseded, sequence);
     const char *is = is_superseded ? "superseded" : "the latest of its key";
@@ -77,7 +80,8 @@ static enum fm_status check_key(struct table_check *t, const struct fm_schema *s
         status = find_key(t, fm_buf_span(&t->scratch), &latest);
     t->latest += status == FM_OK && latest == sequence;
     if (status == FM_NOMEM ||
-        (status == FM_OK && (is_superseded ? latest > sequence : latest == sequence)))
+        (status == FM_OK && (is_superseded ? latest > sequence || (is_retract && latest == sequence)
+                                           : latest == sequence && !is_retract)))
         return status;
     if (t->findings++ >= FINDINGS_MAX)
         t->check->result.damage_count++;
@@ -93,6 +97,54 @@ static enum fm_status check_key(struct table_check *t, const struct fm_schema *s
         return check_failed(t->check, status, t->part);
     t->check->err = (struct fm_error){0};
     return FM_OK;
+}
+
+static enum fm_status report_mark(struct table_check *t, uint64_t sequence, uint64_t by)
+{
+    if (t->findings++ >= FINDINGS_MAX)
+        t->check->result.damage_count++;
+    else
+        check_report(t->check, FM_CHECK_DAMAGE, t->part, CHECK_RESTORE,
+                     "fact %llu is not marked as superseded, which it is by fact %llu",
+                     number(sequence), number(by));
+    return FM_OK;
+}
+
+/* Facts [header->sequence, + rows) say what they take back or correct: it is marked so, and those
+ * that take back are. */
+static enum fm_status check_operation(struct table_check *t, const struct fm_fact_header *header,
+                                      uint32_t rows)
+{
+    enum fm_status status = FM_OK;
+
+    if (header->operation == FM_ASSERT)
+        return FM_OK;
+    if (t->marked == NULL)
+        status = superseded_edit_new(NULL, &t->marked);
+    if (status == FM_OK && header->has_superseded) {
+        if (header->superseded >= header->sequence ||
+            !superseded_has(t->state->superseded, header->superseded))
+            return report_mark(t, header->superseded, header->sequence);
+        status = superseded_edit_add(t->marked, header->superseded);
+    }
+    for (uint32_t i = 0; status == FM_OK && header->operation == FM_RETRACT && i < rows; i++) {
+        if (!superseded_has(t->state->superseded, header->sequence + i))
+            return report_mark(t, header->sequence + i, header->sequence + i);
+        status = superseded_edit_add(t->marked, header->sequence + i);
+    }
+    return status;
+}
+
+/* Without a key nothing else is marked. */
+static void check_marks(struct table_check *t)
+{
+    uint64_t marked = t->marked == NULL ? 0 : superseded_edit_count(t->marked);
+    uint64_t said = superseded_count(t->state->superseded);
+
+    if (marked != said)
+        check_report(t->check, FM_CHECK_DAMAGE, t->part, CHECK_RESTORE,
+                     "%llu facts are marked as superseded, %llu are by what the facts say",
+                     number(said), number(marked));
 }
 
 /* Entries that count name each a row of their own: as many as there are latest rows. */
@@ -182,8 +234,11 @@ static enum fm_status check_rows(struct table_check *t, const struct fm_schema *
         fm_tree_append_each(&t->tree, t->hashes, batch->rows, compare_hash, t);
     if (status == FM_OK)
         status = t->hash_status;
+    if (status == FM_OK)
+        status = check_operation(t, header, batch->rows);
     for (uint32_t i = 0; status == FM_OK && schema_is_keyed(schema) && i < batch->rows; i++)
-        status = check_key(t, schema, batch, i, header->sequence + i);
+        status =
+            check_key(t, schema, batch, i, header->sequence + i, header->operation == FM_RETRACT);
     return status;
 }
 
@@ -414,7 +469,10 @@ static enum fm_status check_sums(struct table_check *t)
         check_report(t->check, FM_CHECK_DAMAGE, t->part, CHECK_RESTORE,
                      "%llu rows are outside of segments, the table says %llu", number(t->hot_rows),
                      number(t->state->hot_rows));
-    return schema_is_keyed(t->state->schema) ? check_entries(t) : FM_OK;
+    if (schema_is_keyed(t->state->schema))
+        return check_entries(t);
+    check_marks(t);
+    return FM_OK;
 }
 
 /* An append that was under way when the node was stopped hard. */

@@ -109,7 +109,7 @@ FM_MUST_USE enum fm_status stored_leaf(const struct table_state *state,
 /* How many facts there were: `*size` of the state's. FM_INVALID: no such version. */
 FM_MUST_USE enum fm_status resolve_at(struct fm_snapshot *snapshot, const struct table_state *state,
                                       const struct fm_at *at, uint64_t *size, struct fm_error *err);
-/* Which of the first `size` facts of a keyed table were not the latest of their key then. */
+/* Which of the first `size` facts the latest state did not show then. */
 FM_MUST_USE enum fm_status superseded_at(struct fm_snapshot *snapshot,
                                          const struct table_state *state, uint64_t size,
                                          struct superseded **out, struct fm_error *err);

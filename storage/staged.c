@@ -90,6 +90,8 @@ enum fm_status staged_undo(struct table *table, const struct table_state *state,
     FM_AUTO(rocks_batch_freep) struct rocks_batch *batch = NULL;
     struct key first = key_column(table->id, state->next_segment, 0);
     struct key end = key_table_end(KEYS_SEGMENT_COLUMN, table->id);
+    struct key first_spans = key_spans(table->id, state->next_segment);
+    struct key end_spans = key_table_end(KEYS_SEGMENT_SPANS, table->id);
     enum fm_status status = rocks_batch_new(table->store->rocks, &batch);
     bool is_keyed = false;
 
@@ -100,6 +102,7 @@ enum fm_status staged_undo(struct table *table, const struct table_state *state,
     if (status != FM_OK)
         return status;
     rocks_batch_delete_range(batch, ROCKS_SEGMENTS, key_span(&first), key_span(&end));
+    rocks_batch_delete_range(batch, ROCKS_SEGMENTS, key_span(&first_spans), key_span(&end_spans));
     subtrees_undo(table, state->tree.size, batch);
     staged_end(table, batch);
     return rocks_write(table->store->rocks, batch, true, err);

@@ -17,6 +17,7 @@
 #define FM_STORAGE_STORE_H
 
 #include "core/hash.h"
+#include "core/history.h"
 #include "core/leaf.h"
 #include "core/predicate.h"
 #include "core/proof.h"
@@ -144,6 +145,14 @@ struct fm_append_options {
     uint64_t expected_size; /* FM_CONFLICT when the log's size at commit is another. */
     bool has_trace;
     uint8_t trace_id[16];
+    /* FM_EXTRA_* (core/history.h): columns that the batches have behind the schema's fields.
+     *
+     * A keyed table: a retract row takes its key's latest row back and needs no more than the key;
+     * a correct row names in `_supersedes` the latest fact of its key, and replaces it. Without a
+     * key both name the fact that they take back or replace. A retract row is never shown in the
+     * latest state. Rows of an append with operations take effect one after the other as they come:
+     * they are not brought into clustering order. */
+    uint32_t extras;
 };
 
 struct fm_appended {
@@ -162,9 +171,12 @@ FM_MUST_USE enum fm_status fm_append_begin(struct fm_store *store,
                                            const struct fm_append_options *options,
                                            struct fm_append **out, bool *done,
                                            struct fm_appended *first, struct fm_error *err);
-/* Add rows: a batch whose columns are the schema's fields in order, checked with fm_batch_view().
- * FM_INVALID: a NULL in a required field, text that is no value of an enum: row (counted from 1
- * over the whole append) and column. After a failure only abort is allowed. */
+/* Add rows: a batch whose columns are the schema's fields in order and those of `extras`, checked
+ * with fm_batch_view(). FM_INVALID: a NULL in a required field, text that is no value of an enum or
+ * no operation, `_supersedes` where it is missing or has no meaning: row (counted from 1 over the
+ * whole append) and column. FM_CONFLICT, here or from the commit: a key that has no row to retract,
+ * a fact that is not the latest of its key, or superseded already: row and key. After a failure
+ * only abort is allowed. */
 FM_MUST_USE enum fm_status fm_append_rows(struct fm_append *append, const struct fm_batch *batch,
                                           struct fm_error *err);
 /* All or nothing, synced. Frees the append whatever the outcome. */

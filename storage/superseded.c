@@ -268,6 +268,16 @@ enum fm_status superseded_edit_add(struct superseded_edit *edit, uint64_t sequen
     return FM_OK;
 }
 
+uint64_t superseded_edit_count(const struct superseded_edit *edit)
+{
+    return superseded_count(edit->version);
+}
+
+bool superseded_edit_has(const struct superseded_edit *edit, uint64_t sequence)
+{
+    return superseded_has(edit->version, sequence);
+}
+
 enum fm_status superseded_edit_each(struct superseded_edit *edit,
                                     enum fm_status (*each)(void *context, uint64_t window,
                                                            struct fm_span value),

@@ -1,4 +1,5 @@
-/* Which rows of a keyed table are not the latest of their key: a bitmap for each window of
+/* Which rows the latest state does not show: those that are not the latest of their key, those that
+ * were taken back or corrected, and those that take back. A bitmap for each window of
  * 2^KEYS_WINDOW_BITS sequences (CRoaring's portable form; keys.h). Windows do not depend on
  * segments, so sealing and merging leave them alone. Versions share the windows that they have in
  * common.
@@ -34,6 +35,8 @@ FM_MUST_USE enum fm_status superseded_edit_new(struct superseded *base,
 void superseded_edit_free(struct superseded_edit *edit);
 FM_DEFINE_FREEP(superseded_edit_freep, struct superseded_edit, superseded_edit_free)
 FM_MUST_USE enum fm_status superseded_edit_add(struct superseded_edit *edit, uint64_t sequence);
+uint64_t superseded_edit_count(const struct superseded_edit *edit);
+bool superseded_edit_has(const struct superseded_edit *edit, uint64_t sequence);
 /* Call `each` with the stored value (keys.h: sealed) of every window that changed. */
 FM_MUST_USE enum fm_status superseded_edit_each(
     struct superseded_edit *edit,

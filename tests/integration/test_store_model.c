@@ -1,7 +1,9 @@
 /* Random operations on a store beside a model that keeps every row in an array: appends small and
- * large, keyed and clustered, repeated, refused and aborted; scans with predicates, limits and in
- * the past; mappings; old snapshots; sealing; proofs; records; reopening. After each step both
- * agree. Several thousand steps; with FM_LONG=1 a million. FM_SEED replays: the seed is printed. */
+ * large, keyed and clustered, with retractions, corrections and event times, repeated, refused and
+ * aborted; scans with predicates, limits and in the past; mappings; old snapshots; sealing; proofs;
+ * records; reopening. After each step both agree, and `doctor` finds nothing at the end of a store.
+ * Several thousand steps; with FM_LONG=1 a million. FM_SEED replays: the seed is printed. */
+#include "storage/check.h"
 #include "tests/support/store_model.h"
 
 #include <inttypes.h>
@@ -25,7 +27,9 @@
 struct model {
     size_t count;
     struct row rows[ROWS_MAX];
+    struct row_event events[ROWS_MAX];
     fm_us recorded_at[ROWS_MAX];
+    bool hidden[ROWS_MAX]; /* Scratch of expect(). */
     bool has_producer;
     uint64_t producer_sequence; /* Of the last append that named one. */
     struct fm_appended producer_answer;
@@ -59,12 +63,23 @@ static void drop_old(struct fixture *f)
     f->old = NULL;
 }
 
+static void say_finding(void *context, const struct fm_check_finding *finding)
+{
+    (void)context;
+    fail_msg("doctor: %s: %s", finding->part, finding->text);
+}
+
 static void end_store(struct fixture *f)
 {
+    struct fm_check_options check = {.dir = f->dir, .finding = say_finding};
+    struct fm_check_result result;
+
     drop_old(f);
     if (f->schema == NULL)
         return;
     fm_store_close(f->store);
+    assert_int_equal(fm_store_check(&check, &result, &f->err), FM_OK);
+    assert_int_equal(result.damage_count, 0);
     fm_schema_free(f->schema);
     store_dir_remove(f->dir);
     f->store = NULL;
@@ -126,11 +141,13 @@ static int compare_cluster(const struct row *a, const struct row *b)
 }
 
 /* Rows as the store numbers them: those with equal keys stay in their order. */
-static void sort_rows(struct row *rows, size_t count)
+static void sort_rows(struct row *rows, struct row_event *events, size_t count)
 {
     struct row *spare = calloc(count, sizeof *spare);
+    struct row_event *spare_events = calloc(count, sizeof *spare_events);
 
     assert_non_null(spare);
+    assert_non_null(spare_events);
     for (size_t width = 1; width < count; width *= 2) {
         for (size_t at = 0; at < count; at += 2 * width) {
             size_t a = at, a_end = at + width < count ? at + width : count;
@@ -138,15 +155,19 @@ static void sort_rows(struct row *rows, size_t count)
 
             for (size_t i = at; i < b_end; i++) {
                 bool first = a < a_end && (b >= b_end || compare_cluster(&rows[a], &rows[b]) <= 0);
+                spare_events[i] = events[first ? a : b];
                 spare[i] = rows[first ? a++ : b++];
             }
         }
         memcpy(rows, spare, count * sizeof *rows);
+        memcpy(events, spare_events, count * sizeof *events);
     }
     free(spare);
+    free(spare_events);
 }
 
-static void take(struct fixture *f, size_t count, const struct fm_appended *appended)
+static void take(struct fixture *f, size_t count, uint32_t extras,
+                 const struct fm_appended *appended)
 {
     struct model *model = &f->model;
 
@@ -157,18 +178,106 @@ static void take(struct fixture *f, size_t count, const struct fm_appended *appe
     assert_true(!fm_hash_equal(&appended->root, &model->root));
     if (model->count > 0)
         assert_true(appended->recorded_at > model->recorded_at[model->count - 1]);
-    if ((f->flags & ROWS_CLUSTERED) != 0)
-        sort_rows(model->rows + model->count, count);
+    if ((f->flags & ROWS_CLUSTERED) != 0 && (extras & (FM_EXTRA_OP | FM_EXTRA_SUPERSEDES)) == 0)
+        sort_rows(model->rows + model->count, model->events + model->count, count);
     for (size_t i = 0; i < count; i++)
         model->recorded_at[model->count + i] = appended->recorded_at;
     model->count += count;
     model->root = appended->root;
 }
 
+/* ---- Operations ------------------------------------------------------------------------------ */
+
+#define NONE SIZE_MAX
+
+/* The last of the first `size` rows with this id; NONE: there is none. */
+static size_t latest_of(const struct model *model, size_t size, int64_t id)
+{
+    while (size > 0 && model->rows[size - 1].id != id)
+        size--;
+    return size > 0 ? size - 1 : NONE;
+}
+
+static bool is_named(const struct model *model, size_t size, size_t fact)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (model->events[i].has_superseded && model->events[i].superseded == fact)
+            return true;
+    }
+    return false;
+}
+
+/* A fact of the first `size` that may be named without a key; NONE: found none in a few tries. */
+static size_t random_visible(struct fixture *f, size_t size)
+{
+    const struct model *model = &f->model;
+
+    for (unsigned i = 0; size > 0 && i < 8; i++) {
+        size_t fact = below(f, (uint32_t)size);
+
+        if (model->events[fact].operation != FM_RETRACT && !is_named(model, size, fact))
+            return fact;
+    }
+    return NONE;
+}
+
+static struct row_event name_fact(enum fm_operation operation, size_t fact)
+{
+    return (struct row_event){
+        .operation = operation, .has_superseded = true, .superseded = (uint64_t)fact};
+}
+
+/* Row `at` of the model takes a row back or corrects one, if any can be. */
+static void make_operation(struct fixture *f, size_t at, uint32_t extras)
+{
+    struct model *model = &f->model;
+    struct row *row = &model->rows[at];
+    struct row_event *event = &model->events[at];
+    bool may_name = (extras & FM_EXTRA_SUPERSEDES) != 0;
+    bool retracts = below(f, 2) == 0;
+    size_t fact;
+
+    if ((f->flags & ROWS_KEYED) == 0) {
+        fact = may_name ? random_visible(f, at) : NONE;
+        if (fact == NONE)
+            return;
+        *event = name_fact(retracts ? FM_RETRACT : FM_CORRECT, fact);
+        if (retracts)
+            *row = row_retract(row->id);
+        return;
+    }
+    fact = latest_of(model, at, row->id);
+    if (fact == NONE || (!may_name && !retracts))
+        return;
+    if (retracts && model->events[fact].operation != FM_RETRACT) {
+        *event = name_fact(FM_RETRACT, fact);
+        event->has_superseded = may_name && below(f, 3) == 0;
+        *row = row_retract(row->id);
+    } else if (may_name) {
+        *event = name_fact(FM_CORRECT, fact);
+    }
+}
+
+static void make_event(struct fixture *f, size_t at, uint32_t extras, bool same_times)
+{
+    struct row_event *event = &f->model.events[at];
+
+    *event = (struct row_event){0};
+    if ((extras & FM_EXTRA_OP) != 0 && below(f, 3) == 0)
+        make_operation(f, at, extras);
+    if ((extras & FM_EXTRA_OP) != 0 && event->operation == 0 && below(f, 2) == 0)
+        event->operation = FM_ASSERT;
+    if ((extras & FM_EXTRA_EVENT_TIME) == 0 || below(f, 4) == 0)
+        return;
+    event->has_time = true;
+    event->time = same_times ? 1000 : (fm_us)below(f, 2000) - 1000;
+}
+
 static void step_append(struct fixture *f)
 {
     struct model *model = &f->model;
-    struct fm_append_options options = {0};
+    struct fm_append_options options = {.extras = below(f, 3) == 0 ? 0 : below(f, 8)};
+    bool same_times = below(f, 2) == 0;
     struct fm_appended appended;
     size_t count = random_count(f);
     struct row *rows = model->rows + model->count;
@@ -177,15 +286,18 @@ static void step_append(struct fixture *f)
         begin_store(f);
         return;
     }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         rows[i] = row_random(&f->random, f->id_bound);
+        make_event(f, model->count + i, options.extras, same_times);
+    }
     options.has_producer = below(f, 2) == 0;
     options.producer_sequence = model->producer_sequence + 1 + below(f, 3);
     options.has_expected = below(f, 3) == 0;
     options.expected_size = model->count;
-    if (rows_append_with(f->store, f->schema, rows, count, &options, &appended, &f->err) != FM_OK)
+    if (rows_append_events(f->store, f->schema, rows, model->events + model->count, count, &options,
+                           &appended, &f->err) != FM_OK)
         fail_msg("append: %s", f->err.text);
-    take(f, count, &appended);
+    take(f, count, options.extras, &appended);
     if (options.has_producer) {
         model->has_producer = true;
         model->producer_sequence = options.producer_sequence;
@@ -214,6 +326,38 @@ static void step_repeat(struct fixture *f)
     if (options.producer_sequence > 0)
         assert_int_equal(rows_append_with(f->store, f->schema, &row, 1, &options, &again, &f->err),
                          FM_CONFLICT);
+}
+
+/* Operations that are not allowed, behind some that are: all or nothing. */
+static void step_conflict(struct fixture *f)
+{
+    struct model *model = &f->model;
+    struct fm_append_options options = {.extras = FM_EXTRA_OP | FM_EXTRA_SUPERSEDES};
+    size_t count = random_count(f);
+    size_t last = model->count + count - 1;
+    struct fm_appended appended;
+    size_t fact;
+
+    if (model->count + count > ROWS_MAX || model->count == 0)
+        return;
+    for (size_t i = model->count; i <= last; i++) {
+        model->rows[i] = row_random(&f->random, f->id_bound);
+        make_event(f, i, options.extras, true);
+    }
+    fact = latest_of(model, last, model->rows[last].id);
+    if ((f->flags & ROWS_KEYED) == 0) /* Not before it, or named already. */
+        fact = below(f, 2) == 0 ? last + below(f, 3) : (size_t)model->events[last - 1].superseded;
+    if ((f->flags & ROWS_KEYED) == 0 && fact < last && !is_named(model, last, fact))
+        fact = last;
+    if ((f->flags & ROWS_KEYED) != 0) /* No row, or another than the latest. */
+        fact = fact == NONE ? 0 : fact + 1;
+    model->events[last] = name_fact(below(f, 2) == 0 ? FM_RETRACT : FM_CORRECT, fact);
+    assert_int_equal(rows_append_events(f->store, f->schema, model->rows + model->count,
+                                        model->events + model->count, count, &options, &appended,
+                                        &f->err),
+                     FM_CONFLICT);
+    assert_true(strncmp(f->err.text, "row ", 4) == 0);
+    assert_int_equal(strtoull(f->err.text + 4, NULL, 10), count);
 }
 
 /* Wrong expectation: refused, at the latest at the commit. */
@@ -265,15 +409,21 @@ static void expect(struct fixture *f, size_t size, const struct fm_scan_options 
                    struct row_list *out)
 {
     const struct row *rows = f->model.rows;
+    const struct row_event *events = f->model.events;
+    bool *hidden = f->model.hidden;
 
     *out = (struct row_list){.rows = calloc(size + 1, sizeof *out->rows)};
     assert_non_null(out->rows);
-    for (size_t i = 0; i < size; i++)
+    for (size_t i = 0; i < size; i++) {
         f->latest[rows[i].id] = (uint32_t)i;
+        hidden[i] = events[i].operation == FM_RETRACT;
+        if (events[i].has_superseded)
+            hidden[events[i].superseded] = true;
+    }
     for (size_t i = 0; i < size; i++) {
         if (options->row_limit > 0 && out->count == options->row_limit)
             break;
-        if ((f->flags & ROWS_KEYED) != 0 && f->latest[rows[i].id] != i)
+        if (hidden[i] || ((f->flags & ROWS_KEYED) != 0 && f->latest[rows[i].id] != i))
             continue;
         if (row_matches(&rows[i], options->predicates))
             out->rows[out->count++] = rows[i];
@@ -464,9 +614,9 @@ static void step(struct fixture *f)
         unsigned until; /* Of a hundred. */
         void (*run)(struct fixture *f);
     } steps[] = {
-        {40, step_append}, {45, step_repeat}, {48, step_refused}, {52, step_abort},
-        {74, step_scan},   {81, step_old},    {84, step_map},     {88, step_prove},
-        {93, step_seal},   {97, step_record}, {100, step_reopen},
+        {40, step_append}, {45, step_repeat}, {47, step_refused}, {50, step_conflict},
+        {52, step_abort},  {74, step_scan},   {81, step_old},     {84, step_map},
+        {88, step_prove},  {93, step_seal},   {97, step_record},  {100, step_reopen},
     };
     uint32_t chosen = below(f, 100);
     size_t i = 0;

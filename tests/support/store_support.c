@@ -193,28 +193,79 @@ static void put_row(struct fm_batch_builder *builder, uint32_t column, uint32_t 
     assert_int_equal(status, FM_OK);
 }
 
-void rows_batch(const struct fm_schema *schema, const struct row *rows, uint32_t count, bool encode,
-                struct fm_buf *out)
+struct row row_retract(int64_t id)
 {
-    const struct fm_type *types[5];
+    return (struct row){.id = id, .value = INT32_MIN, .score = -1, .mood = 3};
+}
+
+static void put_event(struct fm_batch_builder *builder, uint32_t column, uint32_t extra,
+                      const struct row_event *event)
+{
+    enum fm_status status = FM_OK;
+
+    if (extra == FM_EXTRA_OP && event->operation != 0)
+        status =
+            fm_batch_put_bytes(builder, column, fm_span_str(fm_operation_text(event->operation)));
+    else if (extra == FM_EXTRA_EVENT_TIME && event->has_time)
+        status = fm_batch_put_fixed(builder, column, &event->time);
+    else if (extra == FM_EXTRA_SUPERSEDES && event->has_superseded)
+        status = fm_batch_put_fixed(builder, column, &event->superseded);
+    else
+        status = fm_batch_put_null(builder, column);
+    assert_int_equal(status, FM_OK);
+}
+
+static void batch_events(const struct fm_schema *schema, const struct row *rows,
+                         const struct row_event *events, uint32_t extras, uint32_t count,
+                         bool encode, struct fm_buf *out)
+{
+    static const struct fm_type extra_types[] = {
+        {.kind = FM_KIND_VARCHAR}, {.kind = FM_KIND_TIMESTAMPTZ}, {.kind = FM_KIND_UINT64}};
+    const struct fm_type *types[8];
+    uint32_t extra_bits[8] = {0};
     struct fm_batch_builder_options options = {.types = types, .column_count = 5, .encode = encode};
     struct fm_batch_builder *builder = NULL;
 
     for (uint32_t i = 0; i < 5; i++)
         types[i] = &schema->fields[i].type;
+    for (uint32_t i = 0; i < 3; i++) {
+        if ((extras >> i & 1) == 0)
+            continue;
+        extra_bits[options.column_count] = 1u << i;
+        types[options.column_count++] = &extra_types[i];
+    }
     assert_int_equal(fm_batch_builder_new(&options, &builder), FM_OK);
     for (uint32_t i = 0; i < 5; i++) {
         for (uint32_t row = 0; row < count; row++)
             put_row(builder, i, schema->fields[i].id, &rows[row]);
     }
+    for (uint32_t i = 5; i < options.column_count; i++) {
+        for (uint32_t row = 0; row < count; row++)
+            put_event(builder, i, extra_bits[i], &events[row]);
+    }
     assert_int_equal(fm_batch_builder_finish(builder, 0, out), FM_OK);
     fm_batch_builder_free(builder);
+}
+
+void rows_batch(const struct fm_schema *schema, const struct row *rows, uint32_t count, bool encode,
+                struct fm_buf *out)
+{
+    batch_events(schema, rows, NULL, 0, count, encode, out);
 }
 
 enum fm_status rows_append_with(struct fm_store *store, const struct fm_schema *schema,
                                 const struct row *rows, size_t count,
                                 const struct fm_append_options *options, struct fm_appended *out,
                                 struct fm_error *err)
+{
+    assert_int_equal(options->extras, 0);
+    return rows_append_events(store, schema, rows, NULL, count, options, out, err);
+}
+
+enum fm_status rows_append_events(struct fm_store *store, const struct fm_schema *schema,
+                                  const struct row *rows, const struct row_event *events,
+                                  size_t count, const struct fm_append_options *options,
+                                  struct fm_appended *out, struct fm_error *err)
 {
     struct fm_append_options ours = *options;
     struct fm_append *append = NULL;
@@ -232,7 +283,8 @@ enum fm_status rows_append_with(struct fm_store *store, const struct fm_schema *
         struct fm_buf bytes = FM_BUF_INIT(0);
         struct fm_batch batch;
 
-        rows_batch(schema, rows + at, here, at % (2 * CHUNK_ROWS) == 0, &bytes);
+        batch_events(schema, rows + at, events == NULL ? NULL : events + at, options->extras, here,
+                     at % (2 * CHUNK_ROWS) == 0, &bytes);
         assert_int_equal(fm_batch_view(fm_buf_span(&bytes), NULL, 0, NULL, &batch), FM_OK);
         status = fm_append_rows(append, &batch, err);
         fm_buf_free(&bytes);

@@ -36,6 +36,17 @@ struct row {
 struct row row_make(uint64_t i);
 struct row row_random(struct random *random, uint32_t id_bound);
 
+/* What a row has in the columns behind the schema's fields (core/history.h). */
+struct row_event {
+    enum fm_operation operation; /* 0: NULL. */
+    bool has_time;
+    bool has_superseded;
+    fm_us time;
+    uint64_t superseded;
+};
+/* What is left of a row that takes its key's row back. */
+struct row row_retract(int64_t id);
+
 /* Append a batch of the rows, as the schema has it, to an empty buffer. */
 void rows_batch(const struct fm_schema *schema, const struct row *rows, uint32_t count, bool encode,
                 struct fm_buf *out);
@@ -44,6 +55,11 @@ enum fm_status rows_append_with(struct fm_store *store, const struct fm_schema *
                                 const struct row *rows, size_t count,
                                 const struct fm_append_options *options, struct fm_appended *out,
                                 struct fm_error *err);
+/* The same with options->extras, an event a row. */
+enum fm_status rows_append_events(struct fm_store *store, const struct fm_schema *schema,
+                                  const struct row *rows, const struct row_event *events,
+                                  size_t count, const struct fm_append_options *options,
+                                  struct fm_appended *out, struct fm_error *err);
 void rows_append(struct fm_store *store, const struct fm_schema *schema, const struct row *rows,
                  size_t count, struct fm_appended *out);
 

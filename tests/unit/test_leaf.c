@@ -123,6 +123,17 @@ static struct fm_fact_header small_header(void)
                                    .producer_sequence = 0};
 }
 
+/* Fact 5 takes fact 3 back. */
+static struct fm_fact_header retract_header(void)
+{
+    struct fm_fact_header header = small_header();
+    header.sequence = 5;
+    header.operation = FM_RETRACT;
+    header.has_superseded = true;
+    header.superseded = 3;
+    return header;
+}
+
 static struct fm_fact_header full_header(void)
 {
     struct fm_fact_header header = {.schema_version = 300,
@@ -161,12 +172,13 @@ static void open_leaves_are_those_of_the_vectors(void **state)
 {
     struct fixture *f = *state;
     struct vector_file *file = vector_file_open("leaf.txt");
-    struct fm_fact_header small = small_header(), full = full_header();
+    struct fm_fact_header small = small_header(), full = full_header(), retract = retract_header();
     vector_rows(f, false);
     assert_false(fm_schema_has_commitment(&f->schema));
     check_leaf(f, file, "open-small", &small, 0);
     check_leaf(f, file, "open-full", &full, 0);
     check_leaf(f, file, "open-nulls", &small, 1);
+    check_leaf(f, file, "open-retract", &retract, 1);
     vector_file_free(file);
 }
 
@@ -213,6 +225,9 @@ static void headers_read_back(void **state)
     assert_header_reads_back(&header);
     header = full_header();
     assert_header_reads_back(&header);
+    header = retract_header();
+    assert_header_reads_back(&header);
+    header = full_header();
     header.has_superseded = false;
     header.operation = FM_RETRACT;
     header.sequence = UINT64_MAX;
@@ -258,6 +273,8 @@ static void changed_headers_are_refused(void **state)
     assert_int_equal(decode_header(&changed), FM_MALFORMED);
     map_replace(map, 5, fm_span("\x01", 1), &changed); /* Superseding without correcting. */
     assert_int_equal(decode_header(&changed), FM_MALFORMED);
+    map_replace(map, 5, fm_span("\x02", 1), &changed); /* Taking a fact back may name it. */
+    assert_int_equal(decode_header(&changed), FM_OK);
     map_replace(map, 9, fm_span("\xc4\x00", 2), &changed);
     assert_int_equal(decode_header(&changed), FM_MALFORMED);
     fm_buf_free(&bytes);
