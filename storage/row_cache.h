@@ -7,7 +7,7 @@
 
 #include "storage/reading.h"
 
-#define ROW_CACHE_BYTES (32u << 20) /* As they are counted, not what malloc() makes of it. */
+#define ROW_CACHE_BYTES (64u << 20) /* As they are counted, not what malloc() makes of it. */
 
 struct row_cache;
 
