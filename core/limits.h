@@ -29,6 +29,7 @@
 #define FM_BATCH_ROWS_MAX FM_SEGMENT_ROWS
 #define FM_BATCH_BYTES_MAX (64u << 20) /* A batch in memory, holding one huge value at worst. */
 #define FM_DICTIONARY_VALUES_MAX 65535u
+#define FM_APPEND_TABLES_MAX 16u   /* Of one domain, appended together; small ones in one batch. */
 #define FM_SMALL_APPEND_ROWS 2048u /* Up to here an append is one write batch of hot rows. */
 
 /* Sessions and messages; trust.md 3.6: larger messages gain nothing and pin memory. */

@@ -96,6 +96,17 @@ static enum fm_status make_builder(struct fm_append *append)
     return fm_batch_builder_new(&options, &append->builder);
 }
 
+/* A wrong version is told before the rows are sent; what counts is the size at the commit. */
+static enum fm_status check_expected_early(const struct fm_append *append, struct fm_error *err)
+{
+    FM_AUTO(state_releasep) struct table_state *written = NULL;
+
+    (void)pthread_mutex_lock(&append->store->lock); /* Cannot fail. */
+    written = state_retain(append->table->written);
+    (void)pthread_mutex_unlock(&append->store->lock);
+    return append_check_expected(append, written, err);
+}
+
 enum fm_status fm_append_begin(struct fm_store *store, const struct fm_append_options *options,
                                struct fm_append **out, bool *done, struct fm_appended *first,
                                struct fm_error *err)
@@ -123,7 +134,9 @@ enum fm_status fm_append_begin(struct fm_store *store, const struct fm_append_op
         *first = found;
         return FM_OK;
     }
-    status = store_has_space(store, err);
+    status = check_expected_early(append, err);
+    if (status == FM_OK)
+        status = store_has_space(store, err);
     if (status == FM_OK)
         status = add_extras(append, err);
     if (status == FM_OK)
@@ -324,21 +337,6 @@ enum fm_status fm_append_rows(struct fm_append *append, const struct fm_batch *b
 }
 
 /* ---- End ------------------------------------------------------------------------------------- */
-
-enum fm_status fm_append_commit(struct fm_append *append, struct fm_appended *out,
-                                struct fm_error *err)
-{
-    FM_AUTO(fm_append_abortp) struct fm_append *ours = append; /* Freed whatever the outcome. */
-    struct fm_appended appended = {0};
-    enum fm_status status;
-
-    if (ours->failed)
-        return fm_fail(err, FM_INVALID, "the append failed before; only abort is possible");
-    status = append_commit(ours, &appended, err);
-    if (status == FM_OK)
-        *out = appended;
-    return status;
-}
 
 void fm_append_abort(struct fm_append *append)
 {

@@ -121,8 +121,20 @@ FM_MUST_USE enum fm_status append_sorted(struct fm_append *append, const struct 
                                                                 struct fm_error *err),
                                          struct fm_error *err);
 
-/* append_commit.c. */
+/* append_commit.c. The append's part of a commit's write batch: what the chain covers, and the
+ * state that follows, retained; the answer goes to `appended`. */
+FM_MUST_USE enum fm_status append_put(struct fm_append *append, struct rocks_batch *batch,
+                                      struct commit_what *what, struct table_state **next,
+                                      struct fm_error *err);
+struct fm_appended append_describe(const struct fm_append *append, const struct table_state *state);
+bool append_is_small(const struct fm_append *append); /* Nothing of it was staged. */
+void append_count(const struct fm_append *append);    /* Once it is committed, for statistics. */
 FM_MUST_USE enum fm_status append_commit(struct fm_append *append, struct fm_appended *out,
                                          struct fm_error *err);
+
+/* append_group.c. FM_CONFLICT unless the log is as long as expected. */
+FM_MUST_USE enum fm_status append_check_expected(const struct fm_append *append,
+                                                 const struct table_state *state,
+                                                 struct fm_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* The one write batch that makes an append visible. */
+/* What makes an append visible: its table's part of a write batch, and the commit of one table. */
 #include "storage/append.h"
 
 #include "core/assert.h"
@@ -6,14 +6,13 @@
 
 struct commit {
     struct fm_append *append;
-    struct rocks_batch *batch;
+    struct rocks_batch *batch; /* Borrowed. */
     struct table_state *next;
     struct fm_buf value; /* Scratch. */
 };
 
 static void commit_deinit(struct commit *commit)
 {
-    rocks_batch_free(commit->batch);
     state_release(commit->next);
     fm_buf_free(&commit->value);
 }
@@ -214,18 +213,7 @@ static enum fm_status put_state(struct fm_append *append, struct commit *commit)
     return status == FM_OK ? put_value(commit, ROCKS_META, &key) : status;
 }
 
-static enum fm_status check_expected(const struct fm_append *append, struct fm_error *err)
-{
-    uint64_t size = append->base->tree.size;
-
-    if (append->options.has_expected && append->options.expected_size != size)
-        return fm_fail(err, FM_CONFLICT, "%s.%s has %llu facts, not the %llu expected",
-                       append->table->domain, append->table->name, (unsigned long long)size,
-                       (unsigned long long)append->options.expected_size);
-    return FM_OK;
-}
-
-static struct fm_appended describe(const struct fm_append *append, const struct table_state *state)
+struct fm_appended append_describe(const struct fm_append *append, const struct table_state *state)
 {
     return (struct fm_appended){
         .first_sequence = append->base->tree.size,
@@ -237,21 +225,13 @@ static struct fm_appended describe(const struct fm_append *append, const struct 
     };
 }
 
-static void count_appended(const struct fm_append *append)
+enum fm_status append_put(struct fm_append *append, struct rocks_batch *batch,
+                          struct commit_what *what, struct table_state **next, struct fm_error *err)
 {
-    atomic_fetch_add(&append->table->appended_facts, append->rows);
-    atomic_fetch_add(&append->table->appended_bytes, fm_leaf_encoder_bytes(append->leaves));
-}
+    FM_AUTO(commit_deinit) struct commit commit = {.append = append, .batch = batch};
+    enum fm_status status = state_copy(append->base, &commit.next);
 
-/* All but the sync. Once `written` is set, an append whose thread sleeps may be gone. */
-static enum fm_status write_commit(struct fm_append *append, bool *written, struct fm_error *err)
-{
-    FM_AUTO(commit_deinit) struct commit commit = {.append = append};
-    struct commit_what what;
-    enum fm_status status = rocks_batch_new(append->store->rocks, &commit.batch);
-
-    if (status == FM_OK)
-        status = state_copy(append->base, &commit.next);
+    fm_assert(append->is_locked);
     if (status == FM_OK)
         status =
             append->is_staged ? put_segments(append, &commit) : put_small(append, &commit, err);
@@ -260,17 +240,62 @@ static enum fm_status write_commit(struct fm_append *append, bool *written, stru
     if (status != FM_OK)
         return status;
     fm_assert(commit.next->tree.size == append->base->tree.size + append->rows);
-    append->appended = describe(append, commit.next);
+    append->appended = append_describe(append, commit.next);
     status = put_producer(append, &append->appended, &commit);
     if (status != FM_OK)
         return status;
-    what = commit_what_append(append->table->id, commit.next->tree.size, &commit.next->root);
+    *what = commit_what_append(append->table->id, commit.next->tree.size, &commit.next->root);
+    *next = FM_TAKE(commit.next);
+    return FM_OK;
+}
+
+/* ---- One table ------------------------------------------------------------------------------- */
+
+void append_count(const struct fm_append *append)
+{
+    atomic_fetch_add(&append->table->appended_facts, append->rows);
+    atomic_fetch_add(&append->table->appended_bytes, fm_leaf_encoder_bytes(append->leaves));
+}
+
+/* Answered at once: its thread need not wait. */
+static enum fm_status write_late(struct fm_append *append, struct rocks_batch *batch,
+                                 const struct commit_what *what, struct table_state *next,
+                                 struct fm_error *err)
+{
+    enum fm_status status = commit_write_group(append->store, batch, what, &next, 1, NULL, err);
+
+    if (status != FM_OK)
+        return status;
+    append->is_staged = false; /* Nothing to undo. */
+    append->appended.durability = FM_DURABLE_MEMORY;
+    append_count(append);
+    return FM_OK;
+}
+
+/* All but the sync. Once `written` is set, an append whose thread sleeps may be gone. */
+static enum fm_status write_commit(struct fm_append *append, bool *written, struct fm_error *err)
+{
+    FM_AUTO(rocks_batch_freep) struct rocks_batch *batch = NULL;
+    FM_AUTO(state_releasep) struct table_state *next = NULL;
+    struct commit_what what;
+    enum fm_status status = rocks_batch_new(append->store->rocks, &batch);
+
+    if (status == FM_OK)
+        status = append_put(append, batch, &what, &next, err);
+    if (status != FM_OK)
+        return status;
+    if (append->options.durability == FM_DURABLE_MEMORY && late_sync_start(append->store)) {
+        status = write_late(append, batch, &what, next, err);
+        if (status == FM_OK)
+            next = NULL; /* The store's now. */
+        return status;
+    }
     append->is_written = true;
     if (!append->is_staged)
         append->is_locked = false; /* The table belongs to whose turn it is. */
-    status = commit_write(append->store, commit.batch, &what, commit.next, &append->pending, err);
+    status = commit_write(append->store, batch, &what, next, &append->pending, err);
     if (status == FM_OK) {
-        commit.next = NULL; /* The store's now. */
+        next = NULL; /* The store's now. */
         *written = true;
         return FM_OK;
     }
@@ -278,7 +303,7 @@ static enum fm_status write_commit(struct fm_append *append, bool *written, stru
     return status;
 }
 
-static bool is_small(const struct fm_append *append)
+bool append_is_small(const struct fm_append *append)
 {
     return !append->is_staged && append->rows <= FM_SMALL_APPEND_ROWS &&
            fm_batch_builder_bytes(append->builder) <= APPEND_SMALL_BYTES;
@@ -293,11 +318,11 @@ static enum fm_status write_if_wanted(struct fm_append *append, bool *written, s
         append->appended = append->first;
         return FM_OK;
     }
-    status = check_expected(append, err);
+    status = append_check_expected(append, append->base, err);
     if (status != FM_OK)
         return status;
     if (append->rows == 0 && !append->options.has_producer) {
-        append->appended = describe(append, append->base);
+        append->appended = append_describe(append, append->base);
         return store_settle(append->store, err);
     }
     return write_commit(append, written, err);
@@ -369,14 +394,14 @@ enum fm_status append_commit(struct fm_append *append, struct fm_appended *out,
 {
     enum fm_status status = store_has_space(append->store, err);
 
-    if (status == FM_OK && !append->is_locked && is_small(append))
+    if (status == FM_OK && !append->is_locked && append_is_small(append))
         status = commit_small(append, err);
     else if (status == FM_OK)
         status = commit_staged(append, err);
     if (status == FM_OK && append->is_written)
         status = commit_wait(append->store, &append->pending, err);
     if (status == FM_OK && append->is_written)
-        count_appended(append);
+        append_count(append);
     if (status == FM_OK)
         *out = append->appended;
     return status;

@@ -57,8 +57,7 @@ void store_poison(struct fm_store *store)
     (void)pthread_mutex_unlock(&store->lock);
 }
 
-/* Add the chain's own keys to the batch. */
-static enum fm_status put_chain(struct rocks_batch *batch, const struct tip_value *tip)
+static enum fm_status put_tip(struct rocks_batch *batch, const struct tip_value *tip)
 {
     FM_AUTO(fm_buf_free) struct fm_buf value = FM_BUF_INIT(0);
     struct key key = key_meta(KEYS_META_TIP);
@@ -67,11 +66,17 @@ static enum fm_status put_chain(struct rocks_batch *batch, const struct tip_valu
     if (fm_buf_status(&value) != FM_OK)
         return fm_buf_status(&value);
     rocks_batch_put(batch, ROCKS_META, key_span(&key), fm_buf_span(&value));
-    fm_buf_clear(&value);
+    return FM_OK;
+}
+
+static enum fm_status put_digest(struct rocks_batch *batch, const struct tip_value *tip)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf value = FM_BUF_INIT(0);
+    struct key key = key_commit(tip->number);
+
     commit_encode(&value, &tip->digest);
     if (fm_buf_status(&value) != FM_OK)
         return fm_buf_status(&value);
-    key = key_commit(tip->number);
     rocks_batch_put(batch, ROCKS_META, key_span(&key), fm_buf_span(&value));
     if (tip->number >= KEYS_COMMITS_KEPT) {
         key = key_commit(tip->number - KEYS_COMMITS_KEPT);
@@ -117,7 +122,8 @@ enum fm_status view_new(struct fm_store *store, struct store_view **out)
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
-/* Decide on a list of commits. Left in it are those whose threads sleep: they are to be told. */
+/* Decide on a list of commits. Left in it are those whose threads sleep: they are to be told. Those
+ * that nobody waits for end here. */
 static struct pending_commit *decide(struct pending_commit *list, enum commit_fate fate)
 {
     struct pending_commit *asleep = NULL;
@@ -127,6 +133,11 @@ static struct pending_commit *decide(struct pending_commit *list, enum commit_fa
         struct pending_commit *at = list;
 
         list = at->link;
+        if (at->is_left) {
+            state_release(at->next); /* Of a commit that is lost. */
+            free(at);
+            continue;
+        }
         if (at->told != NULL) {
             at->link = NULL;
             *end = at;
@@ -172,18 +183,18 @@ static enum fm_status fail_unknown(const struct fm_store *store, uint64_t number
                    (unsigned long long)number, store->dir);
 }
 
-static void add_pending(struct fm_store *store, struct pending_commit *pending)
+static void add_pending(struct fm_store *store, struct pending_commit *pending, uint64_t number)
 {
     struct table_state *before = NULL;
 
-    pending->number = store->tip.number;
+    pending->number = number;
     pending->link = NULL;
     atomic_init(&pending->fate, COMMIT_WRITTEN);
     if (store->pending == NULL)
         store->pending_end = &store->pending;
     *store->pending_end = pending;
     store->pending_end = &pending->link;
-    if (++store->pending_count == store->group_wanted && store->is_gathering)
+    if (!pending->is_left && ++store->pending_count == store->group_wanted && store->is_gathering)
         (void)pthread_cond_signal(&store->group_full); /* Cannot fail. */
     if (pending->next == NULL)
         return;
@@ -194,27 +205,38 @@ static void add_pending(struct fm_store *store, struct pending_commit *pending)
     state_release(before);
 }
 
-static enum fm_status write_locked(struct fm_store *store, struct rocks_batch *batch,
-                                   const struct commit_what *what, struct table_state *next,
-                                   struct pending_commit *pending, struct fm_error *err)
+/* What is to be written: a commit for each table. */
+struct writing {
+    struct rocks_batch *batch;
+    const struct commit_what *whats;
+    uint32_t count;
+    struct pending_commit *pending[FM_APPEND_TABLES_MAX];
+};
+
+static enum fm_status write_locked(struct fm_store *store, const struct writing *writing,
+                                   struct fm_error *err)
 {
     struct tip_value tip = store->tip;
     struct fm_error failure = {0};
-    enum fm_status status;
+    enum fm_status status = FM_OK;
 
-    tip.number++;
-    fm_assert(tip.number > store->synced);
-    commit_chain(&tip.digest, tip.number, what);
-    status = put_chain(batch, &tip);
+    fm_assert(tip.number >= store->synced);
+    for (uint32_t i = 0; status == FM_OK && i < writing->count; i++) {
+        tip.number++;
+        commit_chain(&tip.digest, tip.number, &writing->whats[i]);
+        status = put_digest(writing->batch, &tip);
+    }
+    if (status == FM_OK)
+        status = put_tip(writing->batch, &tip);
     if (status != FM_OK)
         return status;
-    if (rocks_write(store->rocks, batch, false, &failure) != FM_OK) {
+    if (rocks_write(store->rocks, writing->batch, false, &failure) != FM_OK) {
         fail_all(store, NULL, &failure);
         return fail_unknown(store, tip.number, err);
     }
+    for (uint32_t i = 0; i < writing->count; i++)
+        add_pending(store, writing->pending[i], store->tip.number + 1 + i);
     store->tip = tip;
-    pending->next = next;
-    add_pending(store, pending);
     return FM_OK;
 }
 
@@ -360,25 +382,81 @@ static void lead(struct fm_store *store)
     (void)pthread_mutex_lock(&store->commit_lock);
 }
 
-enum fm_status commit_write(struct fm_store *store, struct rocks_batch *batch,
-                            const struct commit_what *what, struct table_state *next,
-                            struct pending_commit *pending, struct fm_error *err)
-{
-    enum fm_status status;
+/* ---- In two steps ---------------------------------------------------------------------------- */
 
-    (void)pthread_mutex_lock(&store->commit_lock); /* Cannot fail. */
-    status = store_usable(store, err);
-    while (status == FM_OK && store->tip.number - store->synced >= COMMITS_UNSYNCED_MAX) {
+/* Under commit_lock: room for `count` more that are not synced. */
+static enum fm_status make_room(struct fm_store *store, uint32_t count, struct fm_error *err)
+{
+    enum fm_status status = store_usable(store, err);
+
+    while (status == FM_OK && store->tip.number + count - store->synced > COMMITS_UNSYNCED_MAX) {
         if (store->is_syncing)
             (void)pthread_cond_wait(&store->commit_done, &store->commit_lock); /* Cannot fail. */
         else
             lead(store); /* All their threads may be asleep. */
         status = store_usable(store, err);
     }
-    if (status == FM_OK)
-        status = write_locked(store, batch, what, next, pending, err);
-    (void)pthread_mutex_unlock(&store->commit_lock);
     return status;
+}
+
+static void writing_forget(struct writing *writing)
+{
+    for (uint32_t i = 0; i < writing->count; i++) {
+        if (writing->pending[i] != NULL && writing->pending[i]->is_left)
+            free(writing->pending[i]);
+    }
+}
+
+/* All but the last need nobody who waits: they are of its group. */
+static enum fm_status make_pending(struct writing *writing, struct table_state *const *nexts,
+                                   struct pending_commit *last)
+{
+    for (uint32_t i = 0; i < writing->count; i++) {
+        struct pending_commit *pending = last;
+
+        if (last == NULL || i + 1 < writing->count) {
+            pending = calloc(1, sizeof *pending);
+            if (pending == NULL)
+                return FM_NOMEM;
+            pending->is_left = true;
+        }
+        pending->next = nexts[i];
+        writing->pending[i] = pending;
+    }
+    return FM_OK;
+}
+
+enum fm_status commit_write_group(struct fm_store *store, struct rocks_batch *batch,
+                                  const struct commit_what *whats, struct table_state *const *nexts,
+                                  uint32_t count, struct pending_commit *pending,
+                                  struct fm_error *err)
+{
+    struct writing writing = {.batch = batch, .whats = whats, .count = count};
+    enum fm_status status;
+
+    fm_assert(count >= 1 && count <= FM_APPEND_TABLES_MAX);
+    status = make_pending(&writing, nexts, pending);
+    if (status != FM_OK) {
+        writing_forget(&writing);
+        return status;
+    }
+    (void)pthread_mutex_lock(&store->commit_lock); /* Cannot fail. */
+    status = make_room(store, count, err);
+    if (status == FM_OK)
+        status = write_locked(store, &writing, err);
+    if (status == FM_OK && pending == NULL)
+        late_sync_want(store, store->tip.number);
+    (void)pthread_mutex_unlock(&store->commit_lock);
+    if (status != FM_OK)
+        writing_forget(&writing);
+    return status;
+}
+
+enum fm_status commit_write(struct fm_store *store, struct rocks_batch *batch,
+                            const struct commit_what *what, struct table_state *next,
+                            struct pending_commit *pending, struct fm_error *err)
+{
+    return commit_write_group(store, batch, what, &next, 1, pending, err);
 }
 
 /* Sync, or sleep until told that it is done or who is to do it. */
@@ -431,8 +509,15 @@ enum fm_status store_settle(struct fm_store *store, struct fm_error *err)
     if (store->synced < store->tip.number) {
         status = store_usable(store, err);
         if (status == FM_OK)
-            add_pending(store, &nothing); /* Behind all that was written. */
+            add_pending(store, &nothing, store->tip.number); /* Behind all that was written. */
     }
     (void)pthread_mutex_unlock(&store->commit_lock);
     return status == FM_OK ? commit_wait(store, &nothing, err) : status;
+}
+
+void commit_forget(struct fm_store *store)
+{
+    struct pending_commit *waiting = decide(FM_TAKE(store->pending), COMMIT_LOST);
+
+    fm_assert(waiting == NULL); /* Nobody uses the store any more. */
 }

@@ -97,6 +97,16 @@ struct pending_commit {
     struct pending_commit *link;
     sem_t *told;     /* Under commit_lock: where its thread sleeps. NULL: it does not. */
     atomic_int fate; /* Lost: unknown whether it is kept. */
+    bool is_left;    /* Nobody waits for it: from malloc(), and the store's. */
+};
+
+/* The thread that syncs what was answered before its sync. */
+struct late_sync {
+    pthread_cond_t wanted; /* With commit_lock. */
+    pthread_t thread;
+    bool has_thread;
+    bool stop;
+    uint64_t number; /* The last commit that nobody waits for. */
 };
 
 struct fm_store {
@@ -117,11 +127,12 @@ struct fm_store {
     uint64_t synced;                /* what was acknowledged last, */
     struct pending_commit *pending; /* those in between, the oldest first, */
     struct pending_commit **pending_end;
-    uint32_t pending_count;
+    uint32_t pending_count;     /* of which somebody waits for so many; */
     bool is_syncing;            /* one of their threads syncs for all, */
     bool is_gathering;          /* once a group is full, or time is up: */
     uint32_t group_wanted;      /* so many came at a time before, */
     uint32_t group_patience_us; /* and their syncs took so long; */
+    struct late_sync late;      /* a thread of the store does (commit_late.c); */
     struct fm_error failure;    /* why a write or sync failed. */
     pthread_mutex_t lock;
     struct store_view *view;    /* Under lock. */
@@ -213,10 +224,29 @@ FM_MUST_USE enum fm_status store_commit(struct fm_store *store, struct rocks_bat
 FM_MUST_USE enum fm_status commit_write(struct fm_store *store, struct rocks_batch *batch,
                                         const struct commit_what *what, struct table_state *next,
                                         struct pending_commit *pending, struct fm_error *err);
+/* `count` commits (1..FM_APPEND_TABLES_MAX) in one batch: all of them or none, and readers get them
+ * at one moment. `nexts` as above, each taken over. `pending` is that of the last, which decides
+ * for all; NULL: nobody waits, and late_sync_start() was true. */
+FM_MUST_USE enum fm_status commit_write_group(struct fm_store *store, struct rocks_batch *batch,
+                                              const struct commit_what *whats,
+                                              struct table_state *const *nexts, uint32_t count,
+                                              struct pending_commit *pending, struct fm_error *err);
 FM_MUST_USE enum fm_status commit_wait(struct fm_store *store, struct pending_commit *pending,
                                        struct fm_error *err);
+/* At the end: forget what was left and could not be synced. */
+void commit_forget(struct fm_store *store);
 /* Wait until everything written so far is synced: who is told of it takes it for kept. */
 FM_MUST_USE enum fm_status store_settle(struct fm_store *store, struct fm_error *err);
+
+/* ---- commit_late.c: syncs of what nobody waits for ------------------------------------------- */
+
+#define COMMIT_LATE_MS 50 /* What was left is synced so much later, if not with others before. */
+
+/* False: there is no thread to be had, so somebody has to wait. */
+bool late_sync_start(struct fm_store *store);
+void late_sync_want(struct fm_store *store, uint64_t number); /* Under commit_lock. */
+/* Sync what was left, and stop. */
+void late_sync_stop(struct fm_store *store);
 
 /* What RocksDB held at the last sync, retained. Readers use nothing newer. */
 struct store_view *store_view(struct fm_store *store);

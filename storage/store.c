@@ -271,6 +271,7 @@ static enum fm_status init_locks(struct fm_store *store)
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC); /* A clock that exists. */
     if (pthread_cond_init(&store->seal_wanted, &attributes) != 0 ||
         pthread_cond_init(&store->group_full, &attributes) != 0 ||
+        pthread_cond_init(&store->late.wanted, &attributes) != 0 ||
         pthread_cond_init(&store->commit_done, NULL) != 0)
         return FM_NOMEM;
     (void)pthread_condattr_destroy(&attributes);
@@ -339,6 +340,8 @@ void fm_store_close(struct fm_store *store)
     if (store == NULL)
         return;
     sealer_stop(store);
+    late_sync_stop(store);
+    commit_forget(store);
     for (uint32_t i = 0; i < store->table_count; i++)
         table_free(store->tables[i]);
     free(store->tables);
@@ -356,6 +359,7 @@ void fm_store_close(struct fm_store *store)
         (void)pthread_cond_destroy(&store->commit_done);
         (void)pthread_cond_destroy(&store->group_full);
         (void)pthread_cond_destroy(&store->seal_wanted);
+        (void)pthread_cond_destroy(&store->late.wanted);
     }
     free(store->dir);
     free(store);

@@ -2,11 +2,11 @@
  * Merkle tree; columnar segments for large appends; snapshots and scans. docs/storage.md describes
  * every byte; storage/keys.c owns the layouts.
  *
- * Durability: an acknowledged append has been synced (FM_DURABLE_FSYNC), in the store's log and in
- * the outside slots (slots.h): two checksummed records beside the RocksDB folder that say how far
- * the store had come, so that a store which opens with less (a flipped bit, a lost or cut log
- * file, an old backup) is refused with FM_CORRUPT and what to do, instead of serving a shorter
- * history.
+ * Durability: an acknowledged append has been synced, unless it asked for FM_DURABLE_MEMORY, in the
+ * store's log and in the outside slots (slots.h): two checksummed records beside the RocksDB folder
+ * that say how far the store had come, so that a store which opens with less (a flipped bit, a lost
+ * or cut log file, an old backup) is refused with FM_CORRUPT and what to do, instead of serving a
+ * shorter history.
  *
  * Threads: a store may be used by several threads. Appends of one table are serialised, but their
  * commits share syncs, as those of several tables do; snapshots and scans run beside them. A
@@ -142,7 +142,11 @@ struct fm_append_options {
                                    given, but the first acknowledgement (see `done`). An older one
                                    is FM_CONFLICT. */
     bool has_expected;
-    uint64_t expected_size; /* FM_CONFLICT when the log's size at commit is another. */
+    uint64_t expected_size; /* FM_CONFLICT when the log has another size, at begin or at commit. */
+    /* FM_DURABLE_MEMORY: answered once it is written, before it is synced, which follows within
+     * 100 ms. Until then no reader and no head has it, and a crash may lose it, as a whole. 0: as
+     * FM_DURABLE_FSYNC. */
+    enum fm_durability durability;
     bool has_trace;
     uint8_t trace_id[16];
     /* FM_EXTRA_* (core/history.h): columns that the batches have behind the schema's fields.
@@ -179,9 +183,17 @@ FM_MUST_USE enum fm_status fm_append_begin(struct fm_store *store,
  * only abort is allowed. */
 FM_MUST_USE enum fm_status fm_append_rows(struct fm_append *append, const struct fm_batch *batch,
                                           struct fm_error *err);
-/* All or nothing, synced. Frees the append whatever the outcome. */
+/* All or nothing, synced unless the options ask for less; the answer says which it was. Frees the
+ * append whatever the outcome. */
 FM_MUST_USE enum fm_status fm_append_commit(struct fm_append *append, struct fm_appended *out,
                                             struct fm_error *err);
+/* Appends to several tables of one domain, 1 to FM_APPEND_TABLES_MAX (FM_LIMIT), each table once:
+ * all of them or none, also after a crash, and no snapshot has one without the others. `out` has an
+ * answer for each. If every one was stored before, these are the first answers; if only some were,
+ * FM_CONFLICT. Of different durabilities the stronger holds. Frees all appends and sets them to
+ * NULL whatever the outcome. */
+FM_MUST_USE enum fm_status fm_append_commit_many(struct fm_append **appends, uint32_t count,
+                                                 struct fm_appended *out, struct fm_error *err);
 void fm_append_abort(struct fm_append *append);
 FM_DEFINE_FREEP(fm_append_abortp, struct fm_append, fm_append_abort)
 
