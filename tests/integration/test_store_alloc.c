@@ -1,7 +1,7 @@
 /* The n-th allocation of our own code fails, for n = 0, 1, 2, ... until the operation succeeds:
- * appends small and large, opening, scans and mappings of a store just opened. Nothing crashes,
- * what fails says so, nothing is stored by half or twice, and the store goes on. RocksDB's own
- * allocations succeed: its C++ does not survive without them. */
+ * appends small and large, sealing, opening, scans and mappings of a store just opened. Nothing
+ * crashes, what fails says so, nothing is stored by half or twice, and the store goes on. RocksDB's
+ * own allocations succeed: its C++ does not survive without them. */
 #include "tests/support/fail_alloc.h"
 #include "tests/support/store_support.h"
 
@@ -177,6 +177,60 @@ static void test_large_append(void **state)
     sweep_appends(*state, LARGE_ROWS);
 }
 
+/* ---- Sealing --------------------------------------------------------------------------------- */
+
+static uint64_t hot_rows(struct fixture *f)
+{
+    struct fm_table_info info = rows_info(f->store);
+
+    fm_schema_free(info.schema);
+    return info.hot_rows;
+}
+
+static void append_hot(struct fixture *f)
+{
+    assert_true(f->count + SMALL_ROWS <= ROWS_MAX);
+    for (uint32_t i = 0; i < SMALL_ROWS; i++) {
+        f->rows[f->count + i] = row_make(f->count + i);
+        f->rows[f->count + i].id = (int64_t)((f->count + i) * 7 % IDS);
+    }
+    rows_append(f->store, f->schema, f->rows + f->count, SMALL_ROWS, NULL);
+    f->count += SMALL_ROWS;
+}
+
+static void test_sealing(void **state)
+{
+    struct fixture *f = *state;
+    size_t tries = 0;
+    bool hit = true;
+
+    if (!fail_alloc_available())
+        skip();
+    for (; hit; tries++) {
+        uint64_t hot = hot_rows(f), rows = 0;
+
+        assert_true(tries < ALLOCATIONS_MAX);
+        for (; hot < 6 * SMALL_ROWS; hot += SMALL_ROWS)
+            append_hot(f);
+        fail_alloc_ours_after(tries);
+        enum fm_status status = fm_store_seal(f->store, "tests", "rows", &rows, &f->err);
+        hit = fail_alloc_stop();
+        if (status == FM_OK)
+            assert_int_equal(rows, hot);
+        else if (status == FM_IO) /* Unknown whether it is stored: the next opening tells. */
+            reopen(f);
+        else if (status != FM_NOMEM)
+            fail_msg("failure %zu: %s: %s", tries, fm_status_text(status), f->err.text);
+        assert_true(status == FM_OK || hit);
+        check_rows(f);
+    }
+    assert_int_equal(hot_rows(f), 0);
+    reopen(f);
+    check_rows(f);
+    print_message("%zu failures\n", tries - 1);
+    assert_true(tries > 20);
+}
+
 /* ---- Opening and reading --------------------------------------------------------------------- */
 
 static void fill(struct fixture *f)
@@ -318,8 +372,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_small_append), TEST(test_large_append),     TEST(test_opening),
-        TEST(test_scan),         TEST(test_scan_of_the_past), TEST(test_mapping),
+        TEST(test_small_append),     TEST(test_large_append), TEST(test_opening), TEST(test_scan),
+        TEST(test_scan_of_the_past), TEST(test_mapping),      TEST(test_sealing),
     };
 
     /* Nothing is cut off here: memory does for a disk. */

@@ -1,5 +1,7 @@
 /* A child appends by a known schedule and acknowledges over a pipe; the parent kills it at random
- * moments. Every acknowledged fact is there once, no other is half there, and roots match. */
+ * moments, a dozen times, with FM_LONG=1 thousands. Every acknowledged fact is there once, no other
+ * is half there, roots match, and doctor is content. */
+#include "storage/check.h"
 #include "tests/support/proof_support.h"
 
 #include <fcntl.h>
@@ -17,6 +19,8 @@
 #include <cmocka.h>
 
 #define ROUNDS 12
+#define ROUNDS_LONG 1000
+#define ROWS_A_STORE 250000u /* Then a new one. */
 #define ROWS_MAX 400000u
 
 /* What the child tells after each commit. */
@@ -33,11 +37,23 @@ struct fixture {
     struct random random;
 };
 
+static unsigned rounds(void)
+{
+    return getenv("FM_LONG") != NULL ? ROUNDS_LONG : ROUNDS;
+}
+
+static void make_store(const struct fixture *f)
+{
+    struct fm_store *store = store_open_good(f->dir);
+    struct fm_error err;
+
+    assert_int_equal(fm_store_define(store, f->schema, 1, &err), FM_OK);
+    fm_store_close(store);
+}
+
 static int setup_with(void **state, unsigned flags)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    struct fm_store *store;
-    struct fm_error err;
 
     assert_non_null(f);
     store_dir_make(f->dir);
@@ -50,9 +66,7 @@ static int setup_with(void **state, unsigned flags)
             f->rows[i].id = (int64_t)(i * 7919 % 5000);
     }
     f->random.state = 20;
-    store = store_open_good(f->dir);
-    assert_int_equal(fm_store_define(store, f->schema, 1, &err), FM_OK);
-    fm_store_close(store);
+    make_store(f);
     *state = f;
     return 0;
 }
@@ -65,6 +79,11 @@ static int setup(void **state)
 static int setup_keyed(void **state)
 {
     return setup_with(state, ROWS_KEYED);
+}
+
+static int setup_clustered(void **state)
+{
+    return setup_with(state, ROWS_CLUSTERED);
 }
 
 static int teardown(void **state)
@@ -109,10 +128,16 @@ static void start_sealing(struct fm_store *store)
 /* The child: never returns. Its appends carry the size as the producer's sequence. */
 static void append_for_ever(const struct fixture *f, int pipe_fd)
 {
-    struct fm_store *store = store_open_good(f->dir);
-    struct fm_table_info info = rows_info(store);
-    uint64_t size = info.size;
+    struct fm_store_options open = store_options(f->dir);
+    struct fm_store *store = NULL;
+    struct fm_table_info info;
+    uint64_t size;
 
+    open.seal_in_background = true; /* Whatever else is done in the background, too. */
+    if (fm_store_open(&open, &store, NULL) != FM_OK)
+        _exit(6);
+    info = rows_info(store);
+    size = info.size;
     start_sealing(store);
     for (;;) {
         size_t count = rows_at(size);
@@ -171,6 +196,31 @@ static void live_and_die(struct fixture *f)
     (void)close(ends[0]);
 }
 
+static int by_id(const void *a, const void *b)
+{
+    const struct row *left = a, *right = b;
+
+    return left->id < right->id ? -1 : left->id > right->id;
+}
+
+static void print_finding(void *context, const struct fm_check_finding *finding)
+{
+    (void)context;
+    if (finding->severity == FM_CHECK_DAMAGE)
+        (void)fprintf(stderr, "%s: %s\n", finding->part, finding->text);
+}
+
+static void examine(const struct fixture *f)
+{
+    struct fm_check_options options = {.dir = f->dir, .finding = print_finding};
+    struct fm_check_result result = {0};
+    struct fm_error err = {0};
+
+    if (fm_store_check(&options, &result, &err) != FM_OK)
+        fail_msg("doctor: %s", err.text);
+    assert_int_equal(result.damage_count, 0);
+}
+
 static void check_rows(const struct fixture *f, struct fm_store *store, uint64_t size)
 {
     struct row_list read = {0};
@@ -182,6 +232,8 @@ static void check_rows(const struct fixture *f, struct fm_store *store, uint64_t
     if (rows_scan(snapshot, NULL, &read, &err) != FM_OK)
         fail_msg("scan: %s", err.text);
     fm_snapshot_free(snapshot);
+    if (f->schema->cluster_count > 0 && read.count > 0)
+        qsort(read.rows, read.count, sizeof *read.rows, by_id);
     if (f->schema->key_count == 0) {
         assert_int_equal(read.count, size);
         rows_assert_equal(read.rows, f->rows, (size_t)size);
@@ -252,11 +304,17 @@ static void check_survivor(struct fixture *f)
 
 static void kill_and_look(struct fixture *f)
 {
-    for (int round = 0; round < ROUNDS; round++) {
+    for (unsigned round = 0; round < rounds(); round++) {
+        if (f->last.size > ROWS_A_STORE) {
+            store_remove(f->dir);
+            make_store(f);
+            f->last = (struct ack){0};
+        }
         live_and_die(f);
+        examine(f);
         check_survivor(f);
     }
-    print_message("%llu facts survived %d deaths\n", (unsigned long long)f->last.size, ROUNDS);
+    print_message("%llu facts survived %u deaths\n", (unsigned long long)f->last.size, rounds());
     assert_true(f->last.size > 0);
 }
 
@@ -266,6 +324,11 @@ static void test_killed_at_any_moment(void **state)
 }
 
 static void test_killed_with_keys(void **state)
+{
+    kill_and_look(*state);
+}
+
+static void test_killed_with_clustering(void **state)
 {
     kill_and_look(*state);
 }
@@ -351,7 +414,7 @@ static void test_killed_with_many_writers(void **state)
     struct fixture *f = *state;
     int64_t next[WRITERS] = {0};
 
-    for (int round = 0; round < ROUNDS; round++) {
+    for (unsigned round = 0; round < rounds(); round++) {
         struct writer_ack ack;
         int ends[2];
         pid_t child;
@@ -368,6 +431,7 @@ static void test_killed_with_many_writers(void **state)
         while (read(ends[0], &ack, sizeof ack) == (ssize_t)sizeof ack)
             next[ack.writer] = ack.row + 1;
         (void)close(ends[0]);
+        examine(f);
         check_writers(f, next);
     }
     assert_true(next[0] > 0);
@@ -378,6 +442,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_killed_at_any_moment, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed_with_keys, setup_keyed, teardown),
+        cmocka_unit_test_setup_teardown(test_killed_with_clustering, setup_clustered, teardown),
         cmocka_unit_test_setup_teardown(test_killed_with_many_writers, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

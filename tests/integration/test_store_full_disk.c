@@ -1,8 +1,9 @@
 /* A small disk that is full at the moment of an append, before its rows or between rows and commit,
- * with 0, 4, 8, ... KiB left until the append succeeds. While the disk is still full the store
- * opens and serves; once there is room everything acknowledged is there, nothing is there by half,
- * and appends go on. Needs to mount a tmpfs in a namespace of its own; where that is not permitted
- * it says so and is skipped. */
+ * of sealing, or of a checkpoint, with 0, 4, 8, ... KiB left until it succeeds. While the disk is
+ * still full the store opens and serves; once there is room everything acknowledged is there,
+ * nothing is there by half, and appends go on. Needs to mount a tmpfs in a namespace of its own;
+ * where that is not permitted it says so and is skipped. */
+#include "storage/checkpoint.h"
 #include "tests/support/store_history.h"
 
 #include <fcntl.h>
@@ -22,9 +23,11 @@
 #define DISK_OPTIONS "size=96m,mode=0700"
 #define LEFT_MAX (4u << 20)
 
-enum stage { SMALL, LARGE, COMMIT };
+enum stage { SMALL, LARGE, COMMIT, SEAL, CHECKPOINT };
 
-static const unsigned appends[] = {HISTORY_SMALL, HISTORY_LARGE, HISTORY_LARGE};
+/* The last two append nothing. */
+static const unsigned tried_appends[] = {1u << HISTORY_SMALL, 1u << HISTORY_LARGE,
+                                         1u << HISTORY_LARGE, 0, 0};
 
 struct fixture {
     char base[STORE_DIR_MAX]; /* On another disk. */
@@ -128,6 +131,27 @@ static void fill(void *context)
     (void)close(fd);
 }
 
+static enum fm_status operate(struct fm_store *store, enum stage stage, struct filling *filling)
+{
+    struct fm_checkpoint checkpoint;
+    struct fm_error err = {0};
+
+    if (stage != COMMIT)
+        fill(filling);
+    switch (stage) {
+    case SMALL:
+        return history_append(store, HISTORY_SMALL, NULL, NULL, &err);
+    case LARGE:
+        return history_append(store, HISTORY_LARGE, NULL, NULL, &err);
+    case COMMIT:
+        return history_append(store, HISTORY_LARGE, fill, filling, &err);
+    case SEAL:
+        return fm_store_seal(store, "tests", "rows", NULL, &err);
+    default:
+        return fm_store_checkpoint(store, &checkpoint, &err);
+    }
+}
+
 static int child(const char *dir, const char *ballast, enum stage stage, uint64_t left)
 {
     struct fm_store_options options = store_options(dir);
@@ -137,10 +161,8 @@ static int child(const char *dir, const char *ballast, enum stage stage, uint64_
 
     if (fm_core_init(&err) != FM_OK || fm_store_open(&options, &store, &err) != FM_OK)
         return 1;
-    if (stage != COMMIT)
-        fill(&filling);
-    enum fm_status status =
-        history_append(store, appends[stage], stage == COMMIT ? fill : NULL, &filling, &err);
+    enum fm_status status = operate(store, stage, &filling);
+
     printf("%d\n", (int)status);
     (void)fflush(stdout); /* The parent notices when nothing comes. */
     fm_store_close(store);
@@ -172,7 +194,7 @@ static enum fm_status run(struct fixture *f, enum stage stage, uint64_t left)
 /* One look at what is there: the base, and the append if it was acknowledged. */
 static void look(struct fixture *f, struct fm_store *store, enum stage stage, enum fm_status status)
 {
-    unsigned base = (1u << HISTORY_BASE) - 1, tried = 1u << appends[stage];
+    unsigned base = (1u << HISTORY_BASE) - 1, tried = tried_appends[stage];
     unsigned present = history_check(store);
 
     assert_int_equal(present & base, base);
@@ -245,12 +267,24 @@ static void test_commit_of_a_large_append(void **state)
     sweep(*state, COMMIT);
 }
 
+static void test_sealing(void **state)
+{
+    sweep(*state, SEAL);
+}
+
+static void test_checkpoint(void **state)
+{
+    sweep(*state, CHECKPOINT);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_small_append, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_append, setup, teardown),
         cmocka_unit_test_setup_teardown(test_commit_of_a_large_append, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sealing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_checkpoint, setup, teardown),
     };
 
     if (argc == 6 && strcmp(argv[1], "--child") == 0)
