@@ -153,8 +153,15 @@ static inline uint64_t load_code(const uint8_t *codes, uint8_t width, size_t i)
     static void name(value_type *restrict to, const uint8_t *restrict from, uint32_t count,        \
                      uint64_t base, uint64_t by)                                                   \
     {                                                                                              \
+        code_type code;                                                                            \
+        if (by == 1) { /* The usual case, and many processors multiply one by one only. */         \
+            for (uint32_t i = 0; i < count; i++) {                                                 \
+                memcpy(&code, from + (size_t)i * sizeof code, sizeof code);                        \
+                to[i] = (value_type)((value_type)base + code);                                     \
+            }                                                                                      \
+            return;                                                                                \
+        }                                                                                          \
         for (uint32_t i = 0; i < count; i++) {                                                     \
-            code_type code;                                                                        \
             memcpy(&code, from + (size_t)i * sizeof code, sizeof code);                            \
             to[i] = (value_type)(base + code * by);                                                \
         }                                                                                          \

@@ -262,6 +262,19 @@ static enum fm_status fill(struct scan_local *local, duckdb_data_chunk chunk, ui
     return status;
 }
 
+/* Leave out what the selection does not show; the number of rows left. */
+static uint32_t select_rows(const struct scan_local *local, duckdb_data_chunk chunk, uint32_t count)
+{
+    struct row_choice choice;
+
+    row_choice_init(&choice, local->selection, local->row, count);
+    for (uint32_t i = 0; i < local->state->column_count; i++)
+        if (local->state->columns[i].decoder != NULL)
+            row_choice_apply(&choice, local->state->columns[i].decoder,
+                             duckdb_data_chunk_get_vector(chunk, i));
+    return choice.count;
+}
+
 /* Move to the next block of which any row is the table's: rows [row, row + count).
  * FM_NOTFOUND: there is none. */
 static enum fm_status next_block(struct scan_local *local, uint32_t *count, struct fm_error *err)
@@ -298,10 +311,10 @@ static void scan_rows(duckdb_function_info info, duckdb_data_chunk chunk)
         duckdb_data_chunk_set_size(chunk, 0);
         return;
     }
+    uint32_t shown = count;
     if (status == FM_OK && local->selection != NULL)
-        status = select_rows(chunk, local->selection, local->row, count);
-    else
-        duckdb_data_chunk_set_size(chunk, count);
+        shown = select_rows(local, chunk, count);
+    duckdb_data_chunk_set_size(chunk, shown);
     if (status != FM_OK) {
         const char *text = err.text[0] != '\0' ? err.text : fm_status_text(status);
         scan_keep_failure(local->state->worker, status, text);

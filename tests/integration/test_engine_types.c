@@ -314,7 +314,7 @@ static void select_and_compare(struct fixture *f, const char *sql, const struct 
     }
     if (status != FM_NOTFOUND)
         fail_msg("%s", f->err.text);
-    assert_int_equal(rows, ROWS);
+    assert_int_equal(rows, sent->rows);
     fm_buf_free(&buf);
     fm_columns_deinit(&columns);
 }
@@ -361,19 +361,55 @@ static void streamed(void **state)
     stream_all(*state, false);
 }
 
-static void map_one(struct fixture *f, uint32_t type, bool encode)
+/* Bits of rows that count, behind a batch in f->batch: few of them, many, or most; and the batch of
+ * those rows alone. */
+static struct fm_mapped_column choose_rows(struct fixture *f, const struct fm_batch *sent,
+                                           uint32_t type, struct fm_buf *chosen)
+{
+    const struct fm_type *one = &f->columns.items[type].type;
+    struct fm_batch_builder_options options = {.types = &one, .column_count = 1};
+    struct fm_batch_builder *builder = NULL;
+    uint64_t words[(ROWS + 63) / 64] = {0};
+    uint32_t share = (uint32_t)(1 + below(f, 8) * (1 + below(f, 30)));
+    bool few = below(f, 2) == 0;
+
+    for (uint32_t row = 0; row < ROWS; row++)
+        if ((below(f, share) == 0) == few)
+            words[row / 64] |= UINT64_C(1) << (row % 64);
+    assert_int_equal(fm_batch_builder_new(&options, &builder), FM_OK);
+    assert_int_equal(fm_batch_put_rows(builder, 0, sent, 0, NULL, 0, ROWS, words), FM_OK);
+    assert_int_equal(fm_batch_builder_finish(builder, 0, chosen), FM_OK);
+    fm_batch_builder_free(builder);
+    fm_buf_align(&f->batch, 8);
+    struct fm_mapped_column at = {0, f->batch.len};
+    fm_buf_put(&f->batch, words, sizeof words);
+    return at;
+}
+
+static void map_one(struct fixture *f, uint32_t type, bool encode, bool choose)
 {
     static const uint32_t supplied[1] = {0};
     struct fm_columns one = {1, &f->columns.items[type], NULL};
     struct fm_batch sent;
     struct fm_mapped_column cell = {0, 0};
     struct fm_mapped_segment segment = {.rows = ROWS, .columns = &cell};
+    struct fm_mapped_column selection;
+    struct fm_buf chosen = FM_BUF_INIT(0);
     int fd = memfd_create("arena", MFD_CLOEXEC);
 
     fm_buf_clear(&f->batch);
     fill_batch(f, type, 1, encode);
+    fm_buf_put_span(&chosen, fm_buf_span(&f->batch));
+    assert_int_equal(fm_batch_view_trusted(fm_buf_span(&chosen), &sent), FM_OK);
+    if (choose) {
+        struct fm_buf all = chosen;
+        chosen = FM_BUF_INIT(0);
+        selection = choose_rows(f, &sent, type, &chosen);
+        segment.selection = &selection;
+        assert_int_equal(fm_batch_view_trusted(fm_buf_span(&chosen), &sent), FM_OK);
+        fm_buf_free(&all);
+    }
     assert_int_equal(write(fd, f->batch.data, f->batch.len), f->batch.len);
-    assert_int_equal(fm_batch_view_trusted(fm_buf_span(&f->batch), &sent), FM_OK);
     struct fm_arena arena = {fd, f->batch.len};
     struct fm_slot slot = {.columns = &one,
                            .rows = ROWS,
@@ -392,6 +428,7 @@ static void map_one(struct fixture *f, uint32_t type, bool encode)
         "SELECT v FROM (SELECT row_number() OVER () AS n, * FROM fm_scan(0)) t(n, v) "
         "ORDER BY n",
         &sent, type, 1);
+    fm_buf_free(&chosen);
     close(fd);
 }
 
@@ -401,8 +438,20 @@ static void mapped(void **state)
 
     assert_int_equal(fm_worker_lend(f->engine, fm_now_ms() + 60000, &f->worker, &f->err), FM_OK);
     for (uint32_t i = 0; i < TYPES; i++) {
-        map_one(f, i, true);
-        map_one(f, i, false);
+        map_one(f, i, true, false);
+        map_one(f, i, false, false);
+    }
+}
+
+/* Of each type, only rows that a selection shows. */
+static void mapped_and_selected(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(fm_worker_lend(f->engine, fm_now_ms() + 60000, &f->worker, &f->err), FM_OK);
+    for (uint32_t i = 0; i < TYPES; i++) {
+        for (int round = 0; round < 4; round++)
+            map_one(f, i, round % 2 == 0, true);
     }
 }
 
@@ -476,6 +525,7 @@ static void types_of_results(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(streamed), TEST(mapped), TEST(types_of_results)};
+    const struct CMUnitTest tests[] = {TEST(streamed), TEST(mapped), TEST(mapped_and_selected),
+                                       TEST(types_of_results)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
