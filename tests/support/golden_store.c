@@ -1,6 +1,7 @@
 #include "tests/support/golden_store.h"
 
 #include "core/assert.h"
+#include "core/history.h"
 #include "core/keys.h"
 #include "tests/support/random_value.h"
 
@@ -449,7 +450,16 @@ static void define_keyed(struct fm_store *store, const char *table, uint32_t ver
     define(store, &schema, table);
 }
 
-static void define_clustered(struct fm_store *store)
+static void define_history(struct fm_store *store)
+{
+    struct fm_field fields[1] = {0};
+    struct fm_schema schema = {.version = 1, .field_count = 1, .fields = fields};
+
+    set_field(&fields[0], 1, "value", "int32");
+    define(store, &schema, "history");
+}
+
+static void define_clustered(struct fm_store *store, const char *table)
 {
     struct fm_field fields[2] = {0};
     struct fm_schema schema = {
@@ -457,19 +467,19 @@ static void define_clustered(struct fm_store *store)
 
     set_field(&fields[0], 1, "mood", "enum('good','bad','odd')");
     set_field(&fields[1], 2, "name", "varchar");
-    define(store, &schema, "clustered");
+    define(store, &schema, table);
 }
 
-static void append(struct fm_store *store, FILE *lines, const char *table, uint32_t count,
-                   uint64_t producer)
+/* What is asked about an append. */
+static void say_append(struct fm_store *store, FILE *lines, const char *table,
+                       const struct fm_appended *appended, bool all)
 {
-    struct fm_appended out;
+    const struct fm_appended out = *appended;
     char hex[65], question[GOLDEN_LINE_MAX];
 
-    golden_append(store, table, count, count + producer * 1000, producer, &out);
     put_hash(hex, sizeof hex, &out.root);
     (void)fprintf(lines, "head " GOLDEN_DOMAIN " %s %" PRIu64 " = %s\n", table, out.size, hex);
-    if (producer == 0 || out.rows < 10)
+    if (!all)
         return;
     (void)snprintf(question, sizeof question, "rows " GOLDEN_DOMAIN " %s version %" PRIu64, table,
                    out.size - 5);
@@ -483,6 +493,71 @@ static void append(struct fm_store *store, FILE *lines, const char *table, uint3
     (void)snprintf(question, sizeof question, "leaf " GOLDEN_DOMAIN " %s %" PRIu64, table,
                    out.size - 1);
     say(lines, store, question);
+}
+
+static void append(struct fm_store *store, FILE *lines, const char *table, uint32_t count,
+                   uint64_t producer)
+{
+    struct fm_appended out;
+
+    golden_append(store, table, count, count + producer * 1000, producer, &out);
+    say_append(store, lines, table, &out, producer != 0 && out.rows >= 10);
+}
+
+/* Every third fact takes the fifth before it back, or corrects it. */
+static void put_fact(struct fm_batch_builder *builder, uint64_t sequence)
+{
+    bool has_operation = sequence >= 5 && sequence % 3 == 2;
+    const char *operation = sequence % 2 == 0 ? "retract" : "correct";
+    int64_t event_time = INT64_C(1700000000000000) + (int64_t)(sequence / 2);
+    int32_t value = (int32_t)(sequence % 50);
+    uint64_t named = sequence - 5;
+
+    expect_ok(fm_batch_put_fixed(builder, 0, &value), "value", NULL);
+    expect_ok(has_operation ? fm_batch_put_bytes(builder, 1, fm_span_str(operation))
+                            : fm_batch_put_null(builder, 1),
+              "operation", NULL);
+    expect_ok(fm_batch_put_fixed(builder, 2, &event_time), "event time", NULL);
+    expect_ok(has_operation ? fm_batch_put_fixed(builder, 3, &named)
+                            : fm_batch_put_null(builder, 3),
+              "named", NULL);
+}
+
+static void append_history(struct fm_store *store, FILE *lines, uint64_t first, uint32_t count)
+{
+    struct fm_append_options options = {
+        .domain = GOLDEN_DOMAIN, .table = "history", .schema_version = 1, .extras = FM_EXTRA_ALL};
+    const struct fm_type *types[1 + FM_EXTRA_COLUMNS_MAX];
+    struct fm_batch_builder_options how = {
+        .types = types, .column_count = 1 + FM_EXTRA_COLUMNS_MAX, .encode = true};
+    struct fm_batch_builder *builder = NULL;
+    struct fm_append *append = NULL;
+    struct fm_buf bytes = FM_BUF_INIT(0);
+    struct fm_schema *with = NULL;
+    struct fm_table_info info;
+    struct fm_appended out;
+    struct fm_error err = {0};
+    struct fm_batch batch;
+    bool done = false;
+
+    take_table(store, GOLDEN_DOMAIN, "history", &info);
+    expect_ok(fm_schema_with_extras(info.schema, FM_EXTRA_ALL, &with, &err), "extras", &err);
+    for (uint32_t i = 0; i < with->field_count; i++)
+        types[i] = &with->fields[i].type;
+    expect_ok(fm_batch_builder_new(&how, &builder), "builder", NULL);
+    for (uint64_t sequence = first; sequence < first + count; sequence++)
+        put_fact(builder, sequence);
+    expect_ok(fm_batch_builder_finish(builder, 0, &bytes), "batch", NULL);
+    expect_ok(fm_batch_view(fm_buf_span(&bytes), NULL, 0, NULL, &batch), "batch", NULL);
+    expect_ok(fm_append_begin(store, &options, &append, &done, &out, &err), "history", &err);
+    expect_ok(fm_append_rows(append, &batch, &err), "history", &err);
+    expect_ok(fm_append_commit(append, &out, &err), "history", &err);
+    fm_assert(out.first_sequence == first);
+    say_append(store, lines, "history", &out, true);
+    fm_batch_builder_free(builder);
+    fm_buf_free(&bytes);
+    fm_schema_free(with);
+    fm_schema_free(info.schema);
 }
 
 static void seal(struct fm_store *store, const char *table)
@@ -501,7 +576,9 @@ static void make_first(struct fm_store *store, FILE *lines)
     define_keyed(store, "keyed", 1, false);
     define_keyed(store, "secret", 1, true);
     define_keyed(store, "small", 1, false);
-    define_clustered(store);
+    define_clustered(store, "clustered");
+    define_clustered(store, "sorted");
+    define_history(store);
     define_keyed(store, "bare", 1, false);
     expect_ok(fm_store_put_record(store, fm_span_str("first"), fm_span_str("a record"), &err),
               "record", &err);
@@ -514,6 +591,13 @@ static void make_first(struct fm_store *store, FILE *lines)
     append(store, lines, "clustered", 130000, 1);
     for (uint32_t i = 0; i < 40; i++)
         append(store, lines, "small", 1 + i % 3, i + 1);
+    for (uint32_t i = 0; i < 20; i++)
+        append(store, lines, "sorted", 1 + i * 3, i + 1);
+    append_history(store, lines, 0, 40);
+    append_history(store, lines, 40, 2200);
+    append_history(store, lines, 2240, 50);
+    seal(store, "sorted"); /* Rows in another order than facts. */
+    seal(store, "history");
     seal(store, "small");
     seal(store, "keyed");
 }
@@ -530,6 +614,8 @@ static void make_second(struct fm_store *store, FILE *lines)
     append(store, lines, "clustered", 50, 2);
     append(store, lines, "small", 20, 41);
     append(store, lines, "small", 10, 42);
+    append(store, lines, "sorted", 30, 21);
+    append_history(store, lines, 2290, 20);
     seal(store, "secret");
     expect_ok(fm_store_put_record(store, fm_span_str("second"), fm_span_str("another"), &err),
               "record", &err);
@@ -537,7 +623,8 @@ static void make_second(struct fm_store *store, FILE *lines)
 
 void golden_make(const char *dir, FILE *lines)
 {
-    static const char *const tables[] = {"types", "keyed", "secret", "small", "clustered", "bare"};
+    static const char *const tables[] = {"types",     "keyed", "secret", "small",
+                                         "clustered", "bare",  "sorted", "history"};
     struct fm_store *store = golden_open(dir);
     char question[GOLDEN_LINE_MAX];
 
