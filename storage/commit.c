@@ -257,7 +257,7 @@ static void publish_group(struct fm_store *store, struct pending_commit *group,
         fm_assert(next->table->state->tree.size <= next->tree.size);
         at->next = next->table->state;
         next->table->state = next;
-        if (state_wants_seal(next))
+        if (state_wants_seal(next) || state_wants_merge(next))
             (void)pthread_cond_signal(&store->seal_wanted); /* Cannot fail. */
     }
     before = store->view;

@@ -57,7 +57,8 @@ struct table {
     bool is_appending;           /* One append has the table to itself. */
     struct table_turn *turns;    /* Who waits for it (turn.h), the first one first. */
     struct table_turn **turns_end;
-    bool is_sealing; /* One thread makes segments of its hot rows. */
+    bool is_sealing;       /* One thread makes segments of its rows. */
+    uint64_t merge_looked; /* Next segment id of a state that had nothing to merge. */
     uint32_t schema_count;
     struct fm_schema **schemas;           /* By rising version; the last is the current one. */
     atomic_uint_least64_t appended_facts; /* Since the opening, */
@@ -136,7 +137,7 @@ struct fm_store {
     struct fm_error failure;    /* why a write or sync failed. */
     pthread_mutex_t lock;
     struct store_view *view;    /* Under lock. */
-    pthread_cond_t seal_wanted; /* Of the sealing thread (seal.c), like these, under lock. */
+    pthread_cond_t seal_wanted; /* Of the sealing thread (sealer.c), like these, under lock. */
     pthread_t sealer;
     bool has_sealer;
     bool stop_sealer;
@@ -190,13 +191,19 @@ int64_t schema_position(const struct fm_schema *schema, uint32_t field_id);
 FM_MUST_USE enum fm_status table_lock_append(struct table *table, struct fm_error *err);
 void table_unlock_append(struct table *table);
 
-/* ---- seal.c ---------------------------------------------------------------------------------- */
+/* ---- seal.c, merge.c, sealer.c --------------------------------------------------------------- */
 
-/* A thread that seals what state_wants_seal() is true of. */
+/* Merge one run of the table's segments; all that there are, if `eager` (fm_store_merge()). */
+FM_MUST_USE enum fm_status merge_table(struct fm_store *store, const char *domain,
+                                       const char *table, bool eager, uint64_t *rows,
+                                       struct fm_error *err);
+/* A thread that seals and merges what wants it. */
 FM_MUST_USE enum fm_status sealer_start(struct fm_store *store);
 void sealer_stop(struct fm_store *store);
 /* So many hot rows, or values, that scans are better off with a segment. */
 bool state_wants_seal(const struct table_state *state);
+/* Its segments were not looked at yet, or were not all merged. Under lock. */
+bool state_wants_merge(const struct table_state *state);
 
 /* ---- store.c -------------------------------------------------------------------------------- */
 

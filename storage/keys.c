@@ -391,14 +391,25 @@ struct commit_what commit_what_define(uint32_t table, uint32_t epoch, const stru
     return what;
 }
 
-struct commit_what commit_what_seal(uint32_t table, uint64_t first_sequence, uint32_t rows)
+static struct commit_what what_of_rows(uint8_t kind, uint32_t table, uint64_t first_sequence,
+                                       uint32_t rows)
 {
-    struct commit_what what = {.len = 1, .bytes = {4}};
+    struct commit_what what = {.len = 1, .bytes = {kind}};
 
     what_put(&what, &table, sizeof table);
     what_put(&what, &first_sequence, sizeof first_sequence);
     what_put(&what, &rows, sizeof rows);
     return what;
+}
+
+struct commit_what commit_what_seal(uint32_t table, uint64_t first_sequence, uint32_t rows)
+{
+    return what_of_rows(4, table, first_sequence, rows);
+}
+
+struct commit_what commit_what_merge(uint32_t table, uint64_t first_sequence, uint32_t rows)
+{
+    return what_of_rows(5, table, first_sequence, rows);
 }
 
 struct commit_what commit_what_record(struct fm_span key, struct fm_span value)

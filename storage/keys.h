@@ -101,6 +101,7 @@ struct commit_what {
 struct commit_what commit_what_append(uint32_t table, uint64_t size, const struct fm_hash *root);
 struct commit_what commit_what_define(uint32_t table, uint32_t epoch, const struct fm_hash *schema);
 struct commit_what commit_what_seal(uint32_t table, uint64_t first_sequence, uint32_t rows);
+struct commit_what commit_what_merge(uint32_t table, uint64_t first_sequence, uint32_t rows);
 struct commit_what commit_what_record(struct fm_span key, struct fm_span value);
 void commit_chain(struct fm_hash *digest, uint64_t number, const struct commit_what *what);
 
@@ -204,6 +205,7 @@ FM_MUST_USE enum fm_status spans_take(struct fm_cursor *cursor, uint32_t rows,
 
 struct segment_value {
     atomic_uint references; /* By lists of segments (state.c). */
+    atomic_bool is_large;   /* Did not fit together with its neighbours (merge.c). */
     uint64_t id;
     uint64_t first_sequence; /* Also in the key. */
     uint32_t rows;

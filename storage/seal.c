@@ -10,16 +10,12 @@
 #include "storage/units.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #define SEAL_ROWS (4u * FM_BLOCK_ROWS) /* Wanted from so many hot rows on, */
 #define SEAL_VALUES 2048u              /* or values: each costs a scan about a block's time. */
-#define SEAL_RETRY_S 2                 /* After a failure, in the background. */
 
 struct seal {
-    struct table *table;
-    struct table_state *state; /* As it was at the beginning. */
-    struct store_view *view;
+    struct sealing sealing;
     uint64_t rows; /* Sealed so far. */
 
     /* The run at hand: none while `sealed` is NULL. */
@@ -45,8 +41,7 @@ static void run_deinit(struct seal *seal)
 static void seal_deinit(struct seal *seal)
 {
     run_deinit(seal);
-    state_release(seal->state);
-    view_release(seal->view);
+    sealing_end(&seal->sealing);
 }
 
 /* ---- Columns --------------------------------------------------------------------------------- */
@@ -107,7 +102,7 @@ static enum fm_status replace_hot(void *context, struct segment_value *segment,
     next->hot_values -= seal->value_count;
     next->hot_bytes -= seal->hot_bytes;
     for (uint32_t i = 0; i < seal->value_count; i++) {
-        struct key key = key_hot(seal->table->id, seal->firsts[i]);
+        struct key key = key_hot(seal->sealing.table->id, seal->firsts[i]);
 
         rocks_batch_delete(batch, ROCKS_HOT, key_span(&key));
     }
@@ -123,7 +118,7 @@ static enum fm_status end_run(struct seal *seal, struct fm_error *err)
     if (seal->sealed == NULL)
         return FM_OK;
     rows = sealed_rows(seal->sealed);
-    commit.what = commit_what_seal(seal->table->id, seal->firsts[0], rows);
+    commit.what = commit_what_seal(seal->sealing.table->id, seal->firsts[0], rows);
     status = set_columns(seal);
     if (status == FM_OK)
         status = sealed_write(seal->sealed, &commit, err);
@@ -149,7 +144,7 @@ static enum fm_status begin_run(struct seal *seal, const struct fm_schema *schem
         types[i] = &schema->fields[i].type;
     seal->schema = schema;
     status = fm_batch_builder_new(&options, &seal->builder);
-    return status == FM_OK ? sealed_new(seal->table, schema, first_sequence, &seal->sealed)
+    return status == FM_OK ? sealed_new(seal->sealing.table, schema, first_sequence, &seal->sealed)
                            : status;
 }
 
@@ -181,7 +176,7 @@ static bool fits_run(const struct seal *seal, const struct hot_rows *rows)
 static enum fm_status add_hot(struct seal *seal, const struct unit *unit, struct fm_error *err)
 {
     FM_AUTO(hot_rows_deinit) struct hot_rows rows = {0};
-    enum fm_status status = hot_rows_open(seal->state, unit, &rows, err);
+    enum fm_status status = hot_rows_open(seal->sealing.state, unit, &rows, err);
 
     if (status == FM_OK && seal->sealed != NULL && !fits_run(seal, &rows))
         status = end_run(seal, err);
@@ -199,7 +194,7 @@ static enum fm_status seal_units(struct seal *seal, struct fm_error *err)
     struct unit unit;
     enum fm_status status = FM_OK;
 
-    units_init(&units, seal->state, seal->view->rocks, 0);
+    units_init(&units, seal->sealing.state, seal->sealing.view->rocks, 0);
     while (status == FM_OK) {
         status = units_next(&units, &unit, err);
         if (status == FM_OK)
@@ -211,30 +206,6 @@ static enum fm_status seal_units(struct seal *seal, struct fm_error *err)
 
 /* ---- One table ------------------------------------------------------------------------------- */
 
-/* FM_BUSY: another thread is at it. */
-static enum fm_status begin(struct fm_store *store, const char *domain, const char *name,
-                            struct seal *seal, struct fm_error *err)
-{
-    struct table *table;
-    enum fm_status status = FM_OK;
-
-    (void)pthread_mutex_lock(&store->lock); /* Cannot fail. */
-    table = table_find(store, domain, name);
-    if (table == NULL) {
-        status = fm_fail(err, FM_NOTFOUND, "there is no table %s.%s", domain, name);
-    } else if (table->is_sealing) {
-        status = fm_fail(err, FM_BUSY, "%s.%s is being sealed", domain, name);
-    } else {
-        table->is_sealing = true;
-        seal->table = table;
-        seal->state = state_retain(table->state);
-        seal->view = store->view;
-        atomic_fetch_add(&seal->view->references, 1);
-    }
-    (void)pthread_mutex_unlock(&store->lock);
-    return status;
-}
-
 enum fm_status fm_store_seal(struct fm_store *store, const char *domain, const char *table,
                              uint64_t *rows, struct fm_error *err)
 {
@@ -242,86 +213,15 @@ enum fm_status fm_store_seal(struct fm_store *store, const char *domain, const c
     enum fm_status status = store_usable(store, err);
 
     if (status == FM_OK)
-        status = begin(store, domain, table, &seal, err);
-    if (status != FM_OK)
-        return status;
-    if (seal.state->hot_rows > 0)
+        status = sealing_begin(store, domain, table, &seal.sealing, err);
+    if (status == FM_OK && seal.sealing.state->hot_rows > 0)
         status = seal_units(&seal, err);
-    (void)pthread_mutex_lock(&store->lock); /* Cannot fail. */
-    seal.table->is_sealing = false;
-    (void)pthread_mutex_unlock(&store->lock);
     if (status == FM_OK && rows != NULL)
         *rows = seal.rows;
     return status;
 }
 
-/* ---- In the background ----------------------------------------------------------------------- */
-
 bool state_wants_seal(const struct table_state *state)
 {
     return state->hot_rows >= SEAL_ROWS || state->hot_values >= SEAL_VALUES;
-}
-
-/* Under lock. */
-static struct table *find_wanting(const struct fm_store *store)
-{
-    for (uint32_t i = 0; i < store->table_count; i++) {
-        if (state_wants_seal(store->tables[i]->state))
-            return store->tables[i];
-    }
-    return NULL;
-}
-
-/* Under lock. */
-static void wait_a_while(struct fm_store *store)
-{
-    struct timespec until;
-    int waited = 0;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &until); /* Cannot fail with this clock. */
-    until.tv_sec += SEAL_RETRY_S;
-    while (!store->stop_sealer && waited == 0)
-        waited = pthread_cond_timedwait(&store->seal_wanted, &store->lock, &until);
-}
-
-static void *seal_thread(void *argument)
-{
-    struct fm_store *store = argument;
-
-    (void)pthread_mutex_lock(&store->lock); /* Cannot fail. */
-    while (!store->stop_sealer) {
-        const struct table *table = find_wanting(store);
-        enum fm_status status;
-
-        if (table == NULL) {
-            (void)pthread_cond_wait(&store->seal_wanted, &store->lock); /* Cannot fail. */
-            continue;
-        }
-        (void)pthread_mutex_unlock(&store->lock);
-        status = fm_store_seal(store, table->domain, table->name, NULL, NULL);
-        (void)pthread_mutex_lock(&store->lock);
-        if (status != FM_OK) /* Nothing is lost: rows stay hot, and appends tell of bad disks. */
-            wait_a_while(store);
-    }
-    (void)pthread_mutex_unlock(&store->lock);
-    return NULL;
-}
-
-enum fm_status sealer_start(struct fm_store *store)
-{
-    fm_assert(!store->has_sealer);
-    store->has_sealer = pthread_create(&store->sealer, NULL, seal_thread, store) == 0;
-    return store->has_sealer ? FM_OK : FM_NOMEM;
-}
-
-void sealer_stop(struct fm_store *store)
-{
-    if (!store->has_sealer)
-        return;
-    (void)pthread_mutex_lock(&store->lock); /* Cannot fail. */
-    store->stop_sealer = true;
-    (void)pthread_cond_signal(&store->seal_wanted);
-    (void)pthread_mutex_unlock(&store->lock);
-    (void)pthread_join(store->sealer, NULL); /* A thread of our own that exists. */
-    store->has_sealer = false;
 }

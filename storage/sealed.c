@@ -18,6 +18,46 @@ struct sealed {
     struct fm_buf spans;   /* Empty: in the record. */
 };
 
+/* ---- One thread a table ---------------------------------------------------------------------- */
+
+enum fm_status sealing_begin(struct fm_store *store, const char *domain, const char *name,
+                             struct sealing *out, struct fm_error *err)
+{
+    struct table *table;
+    enum fm_status status = FM_OK;
+
+    (void)pthread_mutex_lock(&store->lock); /* Cannot fail. */
+    table = table_find(store, domain, name);
+    if (table == NULL) {
+        status = fm_fail(err, FM_NOTFOUND, "there is no table %s.%s", domain, name);
+    } else if (table->is_sealing) {
+        status = fm_fail(err, FM_BUSY, "%s.%s is being sealed or merged", domain, name);
+    } else {
+        table->is_sealing = true;
+        *out = (struct sealing){
+            .table = table, .state = state_retain(table->state), .view = store->view};
+        atomic_fetch_add(&out->view->references, 1);
+    }
+    (void)pthread_mutex_unlock(&store->lock);
+    return status;
+}
+
+void sealing_end(struct sealing *sealing)
+{
+    struct table *table = sealing->table;
+
+    if (table == NULL)
+        return;
+    (void)pthread_mutex_lock(&table->store->lock); /* Cannot fail. */
+    table->is_sealing = false;
+    if (sealing->nothing_to_merge)
+        table->merge_looked = sealing->state->next_segment;
+    (void)pthread_mutex_unlock(&table->store->lock);
+    state_release(sealing->state);
+    view_release(sealing->view);
+    *sealing = (struct sealing){0};
+}
+
 /* ---- Life ------------------------------------------------------------------------------------ */
 
 enum fm_status sealed_new(struct table *table, const struct fm_schema *schema,

@@ -10,6 +10,20 @@
 
 #define SEALED_BYTES_MAX (24u << 20) /* A segment with larger values has fewer rows. */
 
+/* One thread at a time makes segments of a table's rows. It works on what readers had when it
+ * began. */
+struct sealing {
+    struct table *table;
+    struct table_state *state;
+    struct store_view *view;
+    bool nothing_to_merge; /* To be remembered for this state's segments (merge.c). */
+};
+/* FM_NOTFOUND: no such table. FM_BUSY: another thread is at it. */
+FM_MUST_USE enum fm_status sealing_begin(struct fm_store *store, const char *domain,
+                                         const char *name, struct sealing *out,
+                                         struct fm_error *err);
+void sealing_end(struct sealing *sealing); /* Zeroed is fine. */
+
 struct sealed;
 
 /* An empty segment of the table's rows from `first_sequence` on. */

@@ -37,7 +37,7 @@ struct fm_store_options {
     uint64_t free_bytes_min; /* Appends are refused below this much free space; 0: 256 MiB. */
     /* Look only: nothing is made, recovered or written, and every write is FM_REFUSED. */
     bool read_only;
-    bool seal_in_background; /* A thread of the store seals tables with many hot rows. */
+    bool seal_in_background; /* A thread of the store seals and merges where there is much to. */
 };
 
 /* FM_BUSY: another process has it open. FM_CONFLICT: foreign folder. FM_CORRUPT: less than what the
@@ -205,6 +205,12 @@ FM_DEFINE_FREEP(fm_append_abortp, struct fm_append, fm_append_abort)
  * the table, or a large append has it. FM_LIMIT: no free space. FM_NOTFOUND: no such table. */
 FM_MUST_USE enum fm_status fm_store_seal(struct fm_store *store, const char *domain,
                                          const char *table, uint64_t *rows, struct fm_error *err);
+
+/* Make one segment of neighbouring ones wherever they fit together, now; `*rows` (may be NULL) are
+ * those that were rewritten. Everything stays as it is as with sealing; the errors are the same. In
+ * the background only segments that became many are merged (merge_plan.h). */
+FM_MUST_USE enum fm_status fm_store_merge(struct fm_store *store, const char *domain,
+                                          const char *table, uint64_t *rows, struct fm_error *err);
 
 /* ---- Reading -------------------------------------------------------------------------------- */
 

@@ -1,8 +1,9 @@
 /* Random operations on a store beside a model that keeps every row in an array: appends small and
  * large, keyed and clustered, with retractions, corrections and event times, repeated, refused and
- * aborted; scans with predicates, limits and in the past; mappings; old snapshots; sealing; proofs;
- * records; reopening. After each step both agree, and `doctor` finds nothing at the end of a store.
- * Several thousand steps; with FM_LONG=1 a million. FM_SEED replays: the seed is printed. */
+ * aborted; scans with predicates, limits and in the past; mappings; old snapshots; sealing and
+ * merging; proofs; records; reopening. After each step both agree, and `doctor` finds nothing at
+ * the end of a store. Several thousand steps; with FM_LONG=1 a million. FM_SEED replays: the seed is
+ * printed. */
 #include "storage/check.h"
 #include "tests/support/store_model.h"
 
@@ -544,6 +545,26 @@ static void step_seal(struct fixture *f)
     fm_schema_free(info.schema);
 }
 
+/* All segments fit into one here: rows that are not hot but beside others of them. */
+static void step_merge(struct fixture *f)
+{
+    struct fm_table_info before = rows_info(f->store), after;
+    uint64_t rows = 0;
+
+    if (fm_store_merge(f->store, "tests", "rows", &rows, &f->err) != FM_OK)
+        fail_msg("merge: %s", f->err.text);
+    after = rows_info(f->store);
+    assert_int_equal(after.hot_rows, before.hot_rows);
+    assert_true(rows <= before.size - before.hot_rows);
+    if (before.hot_rows == 0 && before.size > 0)
+        assert_int_equal(after.segment_count, 1);
+    else
+        assert_true(after.segment_count <= before.segment_count);
+    assert_true((rows > 0) == (after.segment_count < before.segment_count));
+    fm_schema_free(before.schema);
+    fm_schema_free(after.schema);
+}
+
 /* The proof of a fact is made from its rows and neighbours, and checked against the root. */
 static void step_prove(struct fixture *f)
 {
@@ -614,9 +635,10 @@ static void step(struct fixture *f)
         unsigned until; /* Of a hundred. */
         void (*run)(struct fixture *f);
     } steps[] = {
-        {40, step_append}, {45, step_repeat}, {47, step_refused}, {50, step_conflict},
-        {52, step_abort},  {74, step_scan},   {81, step_old},     {84, step_map},
-        {88, step_prove},  {93, step_seal},   {97, step_record},  {100, step_reopen},
+        {40, step_append},  {45, step_repeat}, {47, step_refused}, {50, step_conflict},
+        {52, step_abort},   {73, step_scan},   {80, step_old},     {83, step_map},
+        {87, step_prove},   {92, step_seal},   {95, step_merge},   {98, step_record},
+        {100, step_reopen},
     };
     uint32_t chosen = below(f, 100);
     size_t i = 0;

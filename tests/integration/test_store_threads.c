@@ -34,7 +34,7 @@ static int setup(void **state)
     store_dir_make(f->dir);
     f->store = store_open_good(f->dir);
     for (int i = 0; i < 2; i++) {
-        f->schemas[i] = rows_schema(i == 0 ? ROWS_KEYED : 0);
+        f->schemas[i] = rows_schema(i == 0 ? ROWS_KEYED | ROWS_CLUSTERED : 0);
         (void)snprintf(f->schemas[i]->table, sizeof f->schemas[i]->table,
                        i == 0 ? "rows" : "others");
         assert_int_equal(fm_store_define(f->store, f->schemas[i], 1, &err), FM_OK);
@@ -182,16 +182,18 @@ static void *read_rows(void *argument)
     return NULL;
 }
 
-/* Hot rows become segments all the time. */
+/* Hot rows become segments, and these larger ones, all the time. */
 static void *seal_rows(void *argument)
 {
     struct fixture *f = argument;
 
     do {
         for (int i = 0; i < 2; i++) {
-            enum fm_status status =
-                fm_store_seal(f->store, "tests", i == 0 ? "rows" : "others", NULL, NULL);
+            const char *table = i == 0 ? "rows" : "others";
+            enum fm_status status = fm_store_seal(f->store, "tests", table, NULL, NULL);
 
+            expect(f, status == FM_OK || status == FM_BUSY);
+            status = fm_store_merge(f->store, "tests", table, NULL, NULL);
             expect(f, status == FM_OK || status == FM_BUSY);
         }
     } while (atomic_load(&f->writing) > 0);
@@ -437,6 +439,40 @@ static void test_sealed_in_the_background(void **state)
     assert_int_equal(atomic_load(&f->failures), 0);
 }
 
+/* Nor its segments many: so many seals alone would leave more. */
+static void test_merged_in_the_background(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_store_options options = store_options(f->dir);
+    struct fm_append_options none = {0};
+    struct fm_appended appended;
+    struct fm_error err;
+    double began = seconds_now();
+    uint64_t segments = UINT64_MAX;
+
+    fm_store_close(f->store);
+    options.seal_in_background = true;
+    assert_int_equal(fm_store_open(&options, &f->store, &err), FM_OK);
+    for (int i = 0; i < 16; i++) /* Large ones: a segment each. */
+        assert_int_equal(
+            rows_append_with(f->store, f->schemas[0], f->rows, ROWS, &none, &appended, &err),
+            FM_OK);
+    while (segments > 4 && seconds_now() - began < 60) {
+        struct fm_table_info info = rows_info(f->store);
+
+        segments = info.segment_count;
+        assert_int_equal(info.size, 16 * ROWS);
+        assert_int_equal(info.rows_latest, ROWS);
+        assert_true(fm_hash_equal(&info.root, &appended.root));
+        fm_schema_free(info.schema);
+        look_once(f, "rows", 2500);
+        (void)nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL); /* Sooner is fine too. */
+    }
+    assert_true(segments <= 4);
+    look_once(f, "rows", 7 * ROWS + 1);
+    assert_int_equal(atomic_load(&f->failures), 0);
+}
+
 static void test_same_append_twice_at_once(void **state)
 {
     struct fixture *f = *state;
@@ -463,6 +499,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_commits_share_a_sync_with_seals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_same_append_twice_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sealed_in_the_background, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_merged_in_the_background, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -194,6 +194,9 @@ static void test_chain(void **state)
     what = commit_what_seal(1, 1000, 3000);
     commit_chain(&digest, 4, &what);
     vector_check(f->vectors, "chain-seal", fm_span(digest.bytes, 32));
+    what = commit_what_merge(1, 1000, 3000);
+    commit_chain(&digest, 5, &what);
+    vector_check(f->vectors, "chain-merge", fm_span(digest.bytes, 32));
     fm_buf_clear(&f->bytes);
     fm_buf_put(&f->bytes, (uint8_t[32]){0}, 32);
     fm_buf_put_u64(&f->bytes, 1);

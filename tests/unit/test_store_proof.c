@@ -140,6 +140,12 @@ static void seal(struct fixture *f)
     assert_int_equal(fm_store_seal(f->store, "tests", "rows", NULL, &f->err), FM_OK);
 }
 
+static void merge(struct fixture *f)
+{
+    if (fm_store_merge(f->store, "tests", "rows", NULL, &f->err) != FM_OK)
+        fail_msg("merge: %s", f->err.text);
+}
+
 /* ---- Histories ------------------------------------------------------------------------------- */
 
 static void live(struct fixture *f, unsigned flags)
@@ -149,6 +155,8 @@ static void live(struct fixture *f, unsigned flags)
         append_random(f);
         if (i % 5 == 4)
             seal(f);
+        if (i % 6 == 5)
+            merge(f);
         check_some(f, 3);
     }
     reopen(f);
