@@ -129,7 +129,7 @@ const struct fm_cli_verb fm_cli_principal_create = {
             "                   reader            may query\n"
             "                   owner:DOMAIN      publishes contracts, appends\n"
             "                   appender:DOMAIN   appends\n"
-            "                   operator          asks a node about itself\n"
+            "                   operator          asks a node about itself, backs it up\n"
             "  --days N       life of the certificate (default 90)\n"
             "\n"
             "Example:\n"
