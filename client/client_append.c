@@ -182,6 +182,7 @@ static enum fm_status begin_append(struct folkmoot *handle, const char *table,
     append->begin.producer_sequence = options->sequence == 0 ? 1 : options->sequence;
     append->begin.has_expected = options->has_expected_size != 0;
     append->begin.expected_version = options->expected_size;
+    append->begin.durability = options->in_memory != 0 ? FM_DURABLE_MEMORY : FM_DURABLE_FSYNC;
     if (memcmp(options->producer, zeros, sizeof zeros) == 0)
         fm_random(append->begin.producer, sizeof append->begin.producer);
     enum fm_status status = split_name(append, table);
@@ -263,44 +264,94 @@ enum folkmoot_status folkmoot_append_batch(struct folkmoot_append *append, const
     return FOLKMOOT_OK;
 }
 
-static enum fm_status send_commit(struct folkmoot_append *append)
+static void describe_sent(const struct folkmoot_append *append, struct fm_append_commit *out)
 {
-    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(4096);
-    struct fm_append_commit commit = {.batches = append->batches, .rows = append->rows};
+    *out = (struct fm_append_commit){.batches = append->batches, .rows = append->rows};
+    memcpy(out->append, append->id, sizeof out->append);
+    fm_tree_root(&append->tree, &out->root);
+}
 
-    memcpy(commit.append, append->id, sizeof commit.append);
-    fm_tree_root(&append->tree, &commit.root);
-    fm_append_commit_encode(&body, &commit);
-    fm_buf_clear(&append->ack_bytes);
-    enum fm_status status = fm_client_call(append->handle, FM_METHOD_APPEND_COMMIT,
-                                           fm_buf_span(&body), &append->ack_bytes);
+static enum fm_status encode_commit(struct folkmoot_append *const *appends, uint32_t count,
+                                    struct fm_buf *out)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf others = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
+    size_t ends[FM_APPEND_TABLES_MAX] = {0};
+    struct fm_append_commit commit;
+
+    for (uint32_t i = 1; i < count; i++) {
+        describe_sent(appends[i], &commit);
+        fm_append_commit_encode(&others, &commit);
+        ends[i] = others.len;
+    }
+    if (fm_buf_status(&others) != FM_OK)
+        return fm_buf_status(&others);
+    describe_sent(appends[0], &commit);
+    commit.other_count = count - 1;
+    for (uint32_t i = 1; i < count; i++)
+        commit.others[i - 1] = fm_span(others.data + ends[i - 1], ends[i] - ends[i - 1]);
+    fm_append_commit_encode(out, &commit);
+    return fm_buf_status(out);
+}
+
+static enum fm_status keep_acks(struct folkmoot_append *const *appends, uint32_t count,
+                                struct fm_span reply)
+{
+    struct fm_span acks[FM_APPEND_TABLES_MAX] = {reply};
+    enum fm_status status = count == 1 ? FM_OK : fm_append_acks_decode(reply, count, acks);
+
+    for (uint32_t i = 0; status == FM_OK && i < count; i++) {
+        fm_buf_clear(&appends[i]->ack_bytes);
+        fm_buf_put_span(&appends[i]->ack_bytes, acks[i]);
+        status = fm_buf_status(&appends[i]->ack_bytes);
+    }
+    return status;
+}
+
+/* The reply is lost, and with it whether it was done: the producers' sequences tell. */
+static bool were_done(struct folkmoot_append *const *appends, uint32_t count)
+{
+    bool all = true;
+
+    for (uint32_t i = 0; i < count; i++)
+        appends[i]->is_open = false;
+    for (uint32_t i = 0; all && i < count; i++)
+        all = send_begin(appends[i]) == FM_OK && appends[i]->is_done;
+    return all;
+}
+
+static enum fm_status send_commit(struct folkmoot_append *const *appends, uint32_t count)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
+    FM_AUTO(fm_buf_free) struct fm_buf reply = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    struct folkmoot *handle = appends[0]->handle;
+    enum fm_status status = encode_commit(appends, count, &body);
+
+    if (status == FM_OK)
+        status = fm_client_call(handle, FM_METHOD_APPEND_COMMIT, fm_buf_span(&body), &reply);
+    if (status == FM_OK) {
+        status = keep_acks(appends, count, fm_buf_span(&reply));
+        return status == FM_OK
+                   ? FM_OK
+                   : fm_fail(&handle->err, status, "the acknowledgement does not decode");
+    }
     if (status != FM_UNAVAILABLE && status != FM_TIMEOUT)
         return status;
-    /* The reply is lost, and with it whether it was done: the producer's sequence tells. */
-    append->is_open = false;
-    struct fm_error first = append->handle->err;
-    if (send_begin(append) == FM_OK && append->is_done)
+    struct fm_error first = handle->err;
+    if (were_done(appends, count))
         return FM_OK;
-    append->handle->err = first;
-    return fm_wrap(&append->handle->err, status,
+    handle->err = first;
+    return fm_wrap(&handle->err, status,
                    "the commit was not acknowledged; append again with the same producer and "
                    "sequence");
 }
 
-enum folkmoot_status folkmoot_append_commit(struct folkmoot_append *append,
-                                            struct folkmoot_ack *out)
+static enum fm_status read_ack(const struct folkmoot_append *append, struct folkmoot_ack *out)
 {
     struct fm_append_ack ack;
-    enum fm_status status = append->is_done ? FM_OK : send_commit(append);
+    enum fm_status status = fm_append_ack_decode(fm_buf_span(&append->ack_bytes), &ack);
 
     if (status != FM_OK)
-        return fm_public_status(status);
-    append->is_open = false;
-    append->is_done = true;
-    status = fm_append_ack_decode(fm_buf_span(&append->ack_bytes), &ack);
-    if (status != FM_OK)
-        return fm_public_status(
-            fm_fail(&append->handle->err, status, "the acknowledgement does not decode"));
+        return fm_fail(&append->handle->err, status, "the acknowledgement does not decode");
     *out = (struct folkmoot_ack){
         .first_sequence = ack.first_sequence,
         .rows = ack.rows,
@@ -309,5 +360,50 @@ enum folkmoot_status folkmoot_append_commit(struct folkmoot_append *append,
         .is_durable = ack.durability == FM_DURABLE_FSYNC,
     };
     fm_hex(ack.root.bytes, sizeof ack.root.bytes, out->root);
-    return FOLKMOOT_OK;
+    return FM_OK;
+}
+
+/* `*all`: each was done before. */
+static enum fm_status look_done(struct folkmoot_append *const *appends, uint32_t count, bool *all)
+{
+    const struct folkmoot_append *done = NULL;
+    const struct folkmoot_append *fresh = NULL;
+
+    for (uint32_t i = 0; i < count; i++)
+        *(appends[i]->is_done ? &done : &fresh) = appends[i];
+    *all = fresh == NULL;
+    if (done == NULL || fresh == NULL)
+        return FM_OK;
+    return fm_fail(&appends[0]->handle->err, FM_CONFLICT,
+                   "the append to %s.%s was stored before, but that to %s.%s, which is to be "
+                   "stored with it, was not",
+                   done->begin.domain, done->begin.table, fresh->begin.domain, fresh->begin.table);
+}
+
+enum folkmoot_status folkmoot_append_commit_all(struct folkmoot_append *const *appends,
+                                                uint32_t count, struct folkmoot_ack *out)
+{
+    struct folkmoot *handle = appends[0]->handle;
+    bool all_done = false;
+    enum fm_status status = FM_OK;
+
+    if (count > FM_APPEND_TABLES_MAX)
+        return fm_public_status(fm_fail(&handle->err, FM_LIMIT, "one append has at most %u tables",
+                                        FM_APPEND_TABLES_MAX));
+    status = look_done(appends, count, &all_done);
+    if (status == FM_OK && !all_done)
+        status = send_commit(appends, count);
+    for (uint32_t i = 0; status == FM_OK && i < count; i++) {
+        appends[i]->is_open = false;
+        appends[i]->is_done = true;
+    }
+    for (uint32_t i = 0; status == FM_OK && i < count; i++)
+        status = read_ack(appends[i], &out[i]);
+    return fm_public_status(status);
+}
+
+enum folkmoot_status folkmoot_append_commit(struct folkmoot_append *append,
+                                            struct folkmoot_ack *out)
+{
+    return folkmoot_append_commit_all(&append, 1, out);
 }

@@ -345,12 +345,17 @@ FM_MUST_USE enum fm_status fm_part_decode(struct fm_span bytes, struct fm_part *
 
 /* Bodies of append calls (all node-checked again):
  * APPEND_BEGIN request body: 0 domain, 1 table, 2 schema hash, 3 producer id (bin 16), 4 producer
- *   sequence, 5 expected version (uint; absent: any). Reply: 0 append id (bin 16), 1 already done
- *   (bool: a repeated (producer, sequence)), 2 acknowledgement (bin; when done).
+ *   sequence, 5 expected version (uint; absent: any), 6 durability asked for (2; absent: fsync).
+ *   Reply: 0 append id (bin 16), 1 already done (bool: a repeated (producer, sequence)), 2
+ *   acknowledgement (bin; when done).
  * APPEND_ROWS body: 0 append id, 1 number (from 0), 2 part offset, 3 total bytes, 4 part (bin).
- * APPEND_COMMIT request body: 0 append id, 1 batches, 2 rows, 3 tree root over the batches' bytes.
- *   Reply: acknowledgement: 0 first sequence, 1 rows, 2 log size, 3 root, 4 recorded at, 5
+ * APPEND_COMMIT request body: 0 append id, 1 batches, 2 rows, 3 tree root over the batches' bytes,
+ *   4 array of bodies (bin, without a key 4) of other appends to the same domain, committed with it
+ *   (absent: none). Reply: with key 4 {0 array of acknowledgements (bin), its own first}, else one
+ *   acknowledgement: 0 first sequence, 1 rows, 2 log size, 3 root, 4 recorded at, 5
  *   durability (1 fsync, 2 memory), 6 head (bin). */
+enum fm_durability { FM_DURABLE_FSYNC = 1, FM_DURABLE_MEMORY = 2 };
+
 struct fm_append_begin {
     char domain[FM_NAME_MAX + 1];
     char table[FM_NAME_MAX + 1];
@@ -359,6 +364,7 @@ struct fm_append_begin {
     uint64_t producer_sequence;
     bool has_expected;
     uint64_t expected_version;
+    enum fm_durability durability; /* Encoding: 0 is FM_DURABLE_FSYNC. */
 };
 
 struct fm_append_rows {
@@ -374,9 +380,9 @@ struct fm_append_commit {
     uint64_t batches;
     uint64_t rows;
     struct fm_hash root;
+    uint32_t other_count;
+    struct fm_span others[FM_APPEND_TABLES_MAX - 1]; /* Such bodies; they view the bytes decoded. */
 };
-
-enum fm_durability { FM_DURABLE_FSYNC = 1, FM_DURABLE_MEMORY = 2 };
 
 struct fm_append_ack {
     uint64_t first_sequence;
@@ -398,5 +404,9 @@ FM_MUST_USE enum fm_status fm_append_commit_decode(struct fm_span bytes,
                                                    struct fm_append_commit *out);
 void fm_append_ack_encode(struct fm_buf *out, const struct fm_append_ack *ack);
 FM_MUST_USE enum fm_status fm_append_ack_decode(struct fm_span bytes, struct fm_append_ack *out);
+/* 1 to FM_APPEND_TABLES_MAX encoded acknowledgements. FM_MALFORMED unless there are `count`. */
+void fm_append_acks_encode(struct fm_buf *out, const struct fm_span *acks, uint32_t count);
+FM_MUST_USE enum fm_status fm_append_acks_decode(struct fm_span bytes, uint32_t count,
+                                                 struct fm_span *out);
 
 #endif

@@ -182,6 +182,8 @@ struct folkmoot_append_options {
     uint64_t sequence;     /* Of this append, from 1. A repeated one is not done again. */
     int has_expected_size; /* 1: only if the log has exactly `expected_size` facts. */
     uint64_t expected_size;
+    int in_memory; /* 1: answered before it is synced to disk, which follows within 100 ms. Until
+                      then no query has the rows, and a crash may lose them, as a whole. */
 };
 
 struct folkmoot_ack {
@@ -193,7 +195,8 @@ struct folkmoot_ack {
     int is_durable;      /* 1: synced to disk; 0: in memory. */
 };
 
-/* `table` is "domain.table". `options` may be NULL. CONFLICT: another size than expected. */
+/* `table` is "domain.table". `options` may be NULL. CONFLICT: another size than expected, which is
+ * looked at again by the commit. */
 enum folkmoot_status folkmoot_append_begin(struct folkmoot *handle, const char *table,
                                            const struct folkmoot_append_options *options,
                                            struct folkmoot_append **out);
@@ -208,6 +211,11 @@ enum folkmoot_status folkmoot_append_batch(struct folkmoot_append *append, const
  * done. */
 enum folkmoot_status folkmoot_append_commit(struct folkmoot_append *append,
                                             struct folkmoot_ack *out);
+/* The same for several appends of one handle to tables of one domain, at most 16: all become
+ * visible at once, or none. `out` has an acknowledgement for each. CONFLICT: some of them were done
+ * before, but not all. */
+enum folkmoot_status folkmoot_append_commit_all(struct folkmoot_append *const *appends,
+                                                uint32_t count, struct folkmoot_ack *out);
 /* Ends an append; what was not committed is dropped at the node. NULL is fine. */
 void folkmoot_append_free(struct folkmoot_append *append);
 

@@ -15,16 +15,24 @@
 #define INGEST_MS_MAX (24 * INT64_C(3600000))
 #define ENGINE_MEMORY_BYTES ((size_t)2048 << 20)
 
-struct plan {
-    struct fm_cli_reach reach;
+struct input { /* Rows of a table. */
     const char *table;
     const char *file; /* "-": standard input. */
+    enum fm_format format;
+    struct folkmoot_append_options options;
+    struct folkmoot_append *append;
+    bool was_done;
+};
+
+struct plan {
+    struct fm_cli_reach reach;
     const char *format_name;
     const char *producer;
     uint64_t sequence; /* 0: not given. */
-    const char *expect;
-    enum fm_format format;
-    struct folkmoot_append_options options;
+    const char *durability;
+    struct fm_cli_list expect;
+    uint32_t input_count;
+    struct input inputs[FM_APPEND_TABLES_MAX];
 };
 
 static void closep(int *fd)
@@ -35,7 +43,8 @@ static void closep(int *fd)
 
 /* ---- Options ------------------------------------------------------------------------------- */
 
-static enum fm_status choose_format(struct plan *plan, struct fm_error *err)
+static enum fm_status choose_format(const struct plan *plan, struct input *input,
+                                    struct fm_error *err)
 {
     static const struct {
         const char *name;
@@ -45,13 +54,13 @@ static enum fm_status choose_format(struct plan *plan, struct fm_error *err)
         {"jsonl", FM_FORMAT_NDJSON},    {"pq", FM_FORMAT_PARQUET},
     };
     const char *name = plan->format_name;
-    const char *dot = strrchr(plan->file, '.');
+    const char *dot = strrchr(input->file, '.');
 
     if (name == NULL && dot != NULL && strchr(dot, '/') == NULL)
         name = dot + 1;
     for (size_t i = 0; name != NULL && i < sizeof formats / sizeof formats[0]; i++) {
         if (strcasecmp(name, formats[i].name) == 0) {
-            plan->format = formats[i].format;
+            input->format = formats[i].format;
             return FM_OK;
         }
     }
@@ -61,28 +70,70 @@ static enum fm_status choose_format(struct plan *plan, struct fm_error *err)
     return fm_fail(err, FM_USAGE,
                    "the form of '%.100s' does not show in its name; give --format parquet, csv or "
                    "ndjson",
-                   plan->file);
+                   input->file);
+}
+
+static enum fm_status read_expected(const char *text, struct input *input, struct fm_error *err)
+{
+    char *end = NULL;
+
+    errno = 0;
+    input->options.has_expected_size = 1;
+    input->options.expected_size = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0)
+        return fm_fail(err, FM_USAGE, "--expect takes a number, not '%.40s'", text);
+    return FM_OK;
+}
+
+static enum fm_status read_input(const struct plan *plan, struct input *input, struct fm_error *err)
+{
+    if (plan->producer != NULL && fm_unhex(plan->producer, input->options.producer, 16) != FM_OK)
+        return fm_fail(err, FM_USAGE, "--producer takes 32 hex digits, not '%.40s'",
+                       plan->producer);
+    input->options.sequence = plan->sequence;
+    input->options.in_memory = plan->durability != NULL && strcmp(plan->durability, "memory") == 0;
+    if (strcmp(input->file, "-") == 0 && plan->input_count > 1)
+        return fm_fail(err, FM_USAGE,
+                       "several tables take their rows from files, not from "
+                       "standard input");
+    return choose_format(plan, input, err);
 }
 
 static enum fm_status read_options(struct plan *plan, struct fm_error *err)
 {
-    char *end = NULL;
+    enum fm_status status = FM_OK;
 
     if ((plan->producer == NULL) != (plan->sequence == 0))
         return fm_fail(err, FM_USAGE, "--producer and --sequence go together");
-    if (plan->producer != NULL && fm_unhex(plan->producer, plan->options.producer, 16) != FM_OK)
-        return fm_fail(err, FM_USAGE, "--producer takes 32 hex digits, not '%.40s'",
-                       plan->producer);
-    plan->options.sequence = plan->sequence;
-    if (plan->expect != NULL) {
-        errno = 0;
-        plan->options.has_expected_size = 1;
-        plan->options.expected_size = strtoull(plan->expect, &end, 10);
-        if (plan->expect[0] < '0' || plan->expect[0] > '9' || *end != '\0' || errno != 0)
-            return fm_fail(err, FM_USAGE, "--expect-size takes a number, not '%.40s'",
-                           plan->expect);
+    if (plan->durability != NULL && strcmp(plan->durability, "fsync") != 0 &&
+        strcmp(plan->durability, "memory") != 0)
+        return fm_fail(err, FM_USAGE, "--durability takes fsync or memory, not '%.40s'",
+                       plan->durability);
+    if (plan->expect.count != 0 && plan->expect.count != plan->input_count)
+        return fm_fail(err, FM_USAGE,
+                       "--expect is given once for each table: %u times, not %u times",
+                       plan->input_count, plan->expect.count);
+    for (uint32_t i = 0; status == FM_OK && i < plan->input_count; i++) {
+        status = read_input(plan, &plan->inputs[i], err);
+        if (status == FM_OK && plan->expect.count != 0)
+            status = read_expected(plan->expect.items[i], &plan->inputs[i], err);
     }
-    return choose_format(plan, err);
+    return status;
+}
+
+/* TABLE [FILE], or pairs of them. */
+static enum fm_status read_inputs(struct plan *plan, const struct fm_cli_list *rest,
+                                  struct fm_error *err)
+{
+    if (rest->count > 2 && rest->count % 2 != 0)
+        return fm_fail(err, FM_USAGE, "several tables need a file each: '%.100s' has none",
+                       rest->items[rest->count - 1]);
+    plan->input_count = (rest->count + 1) / 2;
+    for (uint32_t i = 0; i < plan->input_count; i++) {
+        plan->inputs[i].table = rest->items[2 * i];
+        plan->inputs[i].file = 2 * i + 1 < rest->count ? rest->items[2 * i + 1] : "-";
+    }
+    return read_options(plan, err);
 }
 
 /* ---- Input --------------------------------------------------------------------------------- */
@@ -169,9 +220,8 @@ static enum fm_status send_rows(struct folkmoot *handle, struct folkmoot_append 
     }
 }
 
-static enum fm_status ingest(const struct plan *plan, struct folkmoot *handle,
-                             struct folkmoot_append *append, struct fm_progress *progress,
-                             struct fm_error *err)
+static enum fm_status ingest(const struct input *input, struct folkmoot *handle,
+                             struct fm_progress *progress, struct fm_error *err)
 {
     FM_AUTO(closep) int fd = -1;
     FM_AUTO(fm_schema_freep) struct fm_schema *schema = NULL;
@@ -179,11 +229,11 @@ static enum fm_status ingest(const struct plan *plan, struct folkmoot *handle,
     FM_AUTO(fm_worker_freep) struct fm_worker *worker = NULL;
     const struct fm_engine_options options = {.memory_bytes = ENGINE_MEMORY_BYTES};
     size_t len = 0;
-    const uint8_t *bytes = folkmoot_append_schema(append, &len);
+    const uint8_t *bytes = folkmoot_append_schema(input->append, &len);
 
     enum fm_status status = fm_schema_decode(fm_span(bytes, len), &schema, err);
     if (status == FM_OK)
-        status = open_input(plan->file, &fd, err);
+        status = open_input(input->file, &fd, err);
     if (status == FM_OK)
         status = fm_engine_open(&options, &engine, err);
     if (status == FM_OK)
@@ -192,87 +242,110 @@ static enum fm_status ingest(const struct plan *plan, struct folkmoot *handle,
         return status;
     fm_progress_show(progress, 0);
     status = fm_ingest_open(
-        worker, &(struct fm_ingest_options){.format = plan->format, .fd = fd, .schema = schema},
+        worker, &(struct fm_ingest_options){.format = input->format, .fd = fd, .schema = schema},
         err);
     if (status == FM_OK)
-        status = send_rows(handle, append, worker, progress, err);
+        status = send_rows(handle, input->append, worker, progress, err);
     if (status == FM_OK)
         return FM_OK;
-    return fm_wrap(err, status, "append to %s: nothing was stored: %s", plan->table,
-                   strcmp(plan->file, "-") == 0 ? "standard input" : plan->file);
+    return fm_wrap(err, status, "append to %s: nothing was stored: %s", input->table,
+                   strcmp(input->file, "-") == 0 ? "standard input" : input->file);
 }
 
-static void print_ack(const struct plan *plan, const struct folkmoot_ack *ack, bool was_done,
-                      fm_ms spent)
+static void print_ack(const struct input *input, const struct folkmoot_ack *ack, fm_ms spent)
 {
     FM_AUTO(fm_buf_free) struct fm_buf recorded = FM_BUF_INIT(0);
 
     const char *kept = ack->is_durable ? "synced to disk" : "in memory only";
     fm_text_timestamp(&recorded, ack->recorded_us, ' ');
-    if (was_done)
+    if (input->was_done)
         (void)printf("%s: nothing to do, these %" PRIu64 " rows were appended before, %s\n",
-                     plan->table, ack->rows, kept);
+                     input->table, ack->rows, kept);
     else
         (void)printf("%s: %" PRIu64 " rows in %" PRId64 ".%02" PRId64 " s (%" PRIu64
                      " rows/s), %s\n",
-                     plan->table, ack->rows, spent / 1000, spent % 1000 / 10,
+                     input->table, ack->rows, spent / 1000, spent % 1000 / 10,
                      spent == 0 ? ack->rows : ack->rows * 1000 / (uint64_t)spent, kept);
     (void)printf("log %" PRIu64 " facts, root %s, recorded %.*s UTC\n", ack->size, ack->root,
                  (int)recorded.len, (const char *)recorded.data);
 }
 
-static enum fm_status append_rows(const struct plan *plan, struct folkmoot *handle,
-                                  struct fm_error *err)
+static enum fm_status send_input(struct input *input, struct folkmoot *handle, struct fm_error *err)
 {
-    struct folkmoot_append *append = NULL;
-    struct folkmoot_ack ack;
     struct fm_progress progress;
+    enum fm_status status = FM_OK;
+
+    input->was_done = folkmoot_append_is_done(input->append) != 0;
+    fm_progress_start(&progress, input->table);
+    if (!input->was_done)
+        status = ingest(input, handle, &progress, err);
+    fm_progress_end(&progress);
+    return status;
+}
+
+/* All are begun before the rows of any are sent: what can be refused, is refused then. */
+static enum fm_status append_rows(struct plan *plan, struct folkmoot *handle, struct fm_error *err)
+{
+    struct folkmoot_append *appends[FM_APPEND_TABLES_MAX];
+    struct folkmoot_ack acks[FM_APPEND_TABLES_MAX];
+    enum folkmoot_status done = FOLKMOOT_OK;
     enum fm_status status = FM_OK;
     fm_ms started = fm_now_ms();
 
-    enum folkmoot_status done = folkmoot_append_begin(handle, plan->table, &plan->options, &append);
+    for (uint32_t i = 0; done == FOLKMOOT_OK && i < plan->input_count; i++) {
+        struct input *input = &plan->inputs[i];
+
+        done = folkmoot_append_begin(handle, input->table, &input->options, &input->append);
+        appends[i] = input->append;
+    }
     if (done != FOLKMOOT_OK)
-        return fm_cli_failed(handle, done, err);
-    bool was_done = folkmoot_append_is_done(append) != 0;
-    fm_progress_start(&progress, plan->table);
-    if (!was_done)
-        status = ingest(plan, handle, append, &progress, err);
-    fm_progress_end(&progress);
+        status = fm_cli_failed(handle, done, err);
+    for (uint32_t i = 0; status == FM_OK && i < plan->input_count; i++)
+        status = send_input(&plan->inputs[i], handle, err);
     if (status == FM_OK) {
-        done = folkmoot_append_commit(append, &ack);
+        done = folkmoot_append_commit_all(appends, plan->input_count, acks);
         if (done != FOLKMOOT_OK)
             status = fm_cli_failed(handle, done, err);
     }
-    folkmoot_append_free(append);
-    if (status == FM_OK)
-        print_ack(plan, &ack, was_done, fm_now_ms() - started);
+    for (uint32_t i = 0; i < plan->input_count; i++)
+        folkmoot_append_free(plan->inputs[i].append);
+    for (uint32_t i = 0; status == FM_OK && i < plan->input_count; i++)
+        print_ack(&plan->inputs[i], &acks[i], fm_now_ms() - started);
     return status;
+}
+
+static enum fm_status check_files(const struct plan *plan, struct fm_error *err)
+{
+    for (uint32_t i = 0; i < plan->input_count; i++) {
+        const char *file = plan->inputs[i].file;
+
+        if (strcmp(file, "-") != 0 && access(file, R_OK) != 0)
+            return fm_fail_errno(err, errno == ENOENT ? FM_NOTFOUND : FM_IO, errno, "open %s",
+                                 file);
+    }
+    return FM_OK;
 }
 
 static enum fm_status run(int argc, char **argv, struct fm_error *err)
 {
     FM_AUTO(fm_cli_closep) struct folkmoot *handle = NULL;
-    struct plan plan = {.reach.timeout = 60, .file = "-"};
+    struct plan plan = {.reach.timeout = 60};
     struct fm_cli_list rest;
     const struct fm_cli_option options[] = {
         FM_CLI_REACH_OPTIONS(&plan.reach),
         {"format", FM_CLI_TEXT, &plan.format_name, 0, 0},
         {"producer", FM_CLI_TEXT, &plan.producer, 0, 0},
         {"sequence", FM_CLI_UINT, &plan.sequence, 1, UINT64_MAX},
-        {"expect-size", FM_CLI_TEXT, &plan.expect, 0, 0},
+        {"expect", FM_CLI_LIST, &plan.expect, 0, 0},
+        {"durability", FM_CLI_TEXT, &plan.durability, 0, 0},
     };
 
-    enum fm_status status =
-        fm_cli_options(argc, argv, options, sizeof options / sizeof options[0], 1, 2, &rest, err);
-    if (status != FM_OK)
-        return status;
-    plan.table = rest.items[0];
-    if (rest.count == 2)
-        plan.file = rest.items[1];
-    status = read_options(&plan, err);
-    if (status == FM_OK && strcmp(plan.file, "-") != 0 && access(plan.file, R_OK) != 0)
-        status =
-            fm_fail_errno(err, errno == ENOENT ? FM_NOTFOUND : FM_IO, errno, "open %s", plan.file);
+    enum fm_status status = fm_cli_options(argc, argv, options, sizeof options / sizeof options[0],
+                                           1, 2 * FM_APPEND_TABLES_MAX, &rest, err);
+    if (status == FM_OK)
+        status = read_inputs(&plan, &rest, err);
+    if (status == FM_OK)
+        status = check_files(&plan, err);
     if (status == FM_OK)
         status = fm_cli_connect(&plan.reach, &handle, err);
     return status == FM_OK ? append_rows(&plan, handle, err) : status;
@@ -282,21 +355,25 @@ const struct fm_cli_verb fm_cli_append = {
     .name = "append",
     .summary = "append rows of a file to a table (owner or appender)",
     .help = "Usage: folkmoot append DOMAIN.TABLE [FILE|-] [OPTION]...\n"
+            "       folkmoot append DOMAIN.TABLE FILE DOMAIN.TABLE FILE... [OPTION]...\n"
             "\n"
             "Appends the rows of a Parquet, CSV or NDJSON file (or of standard input) at\n"
             "the node that owns the domain: all of them, or with the first row that breaks\n"
-            "the contract none. Columns are matched by name.\n"
+            "the contract none. Columns are matched by name. Several tables of one domain,\n"
+            "each with its file, are appended together: all of them or none.\n"
             "\n"
             "  --format FORMAT    parquet, csv or ndjson; default: by the file's name\n"
             "  --producer ID --sequence N\n"
             "                     32 hex digits and a number: a repeated pair is not\n"
             "                     appended twice\n"
-            "  --expect-size N    only if the log has exactly N facts\n"
+            "  --expect N         only if the log has exactly N facts; once for each table\n"
+            "  --durability LEVEL fsync (default), or memory: answered before it is synced\n"
             "  --timeout SECONDS  give up on a call after (default 60)\n"
             "  --node HOST:PORT   the owner's node (default: FOLKMOOT_NODE)\n"
             "  --as DIR           your identity (default: FOLKMOOT_IDENTITY)\n"
             "\n"
             "Example:\n"
-            "  folkmoot append flights.delays flights-3m.parquet\n",
+            "  folkmoot append flights.delays flights-3m.parquet\n"
+            "  folkmoot append shop.orders orders.csv shop.items items.csv\n",
     .run = run,
 };

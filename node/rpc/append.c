@@ -147,8 +147,10 @@ static enum fm_status encode_ack(struct fm_server *server, const char *domain, c
         .durability = appended->durability,
     };
 
-    enum fm_status status =
-        fm_server_head(server, domain, table, epoch, appended->size, &appended->root, &head);
+    enum fm_status status = FM_OK;
+    if (appended->durability == FM_DURABLE_FSYNC) /* No head is signed beyond what is synced. */
+        status =
+            fm_server_head(server, domain, table, epoch, appended->size, &appended->root, &head);
     if (status != FM_OK)
         return status;
     ack.head = fm_buf_span(&head);
@@ -293,6 +295,7 @@ enum fm_status fm_rpc_append_begin(struct fm_server *server, const struct fm_cal
         .producer_sequence = begin.producer_sequence,
         .has_expected = begin.has_expected,
         .expected_size = begin.expected_version,
+        .durability = begin.durability,
         .has_trace = true,
     };
     memcpy(options.producer_id, begin.producer, sizeof options.producer_id);
@@ -376,45 +379,138 @@ enum fm_status fm_rpc_append_rows(struct fm_server *server, const struct fm_call
 
 /* ---- Commit and abort ------------------------------------------------------------------------ */
 
-static enum fm_status commit(struct fm_server *server, struct pending *pending,
-                             const struct fm_append_commit *asked, struct fm_buf *reply,
-                             struct fm_error *err)
+/* Appends that are committed together. */
+struct commit {
+    uint32_t count;
+    struct fm_append_commit
+        asked[FM_APPEND_TABLES_MAX]; /* The first one's `others` are the rest. */
+    struct pending *pending[FM_APPEND_TABLES_MAX];
+    struct fm_appended appended[FM_APPEND_TABLES_MAX];
+};
+
+static void commit_deinit(struct commit *commit)
 {
-    struct fm_appended appended;
+    for (uint32_t i = 0; i < commit->count; i++)
+        pending_free(commit->pending[i]);
+}
+
+static enum fm_status read_commit(struct fm_span body, struct commit *commit, struct fm_error *err)
+{
+    enum fm_status status = fm_append_commit_decode(body, &commit->asked[0]);
+    const struct fm_append_commit *first = &commit->asked[0];
+
+    commit->count = status == FM_OK ? 1 + first->other_count : 0;
+    for (uint32_t i = 1; status == FM_OK && i < commit->count; i++) {
+        status = fm_append_commit_decode(first->others[i - 1], &commit->asked[i]);
+        if (status == FM_OK && commit->asked[i].other_count > 0)
+            status = FM_MALFORMED;
+    }
+    if (status != FM_OK) {
+        commit->count = 0;
+        return fm_fail(err, status, "the commit does not decode");
+    }
+    return FM_OK;
+}
+
+/* All of them for this call, out of the table; or none. */
+static enum fm_status take_all(struct fm_append_table *table, const struct fm_caller *caller,
+                               struct commit *commit, struct fm_error *err)
+{
+    enum fm_status status = FM_OK;
+    uint32_t taken = 0;
+
+    while (status == FM_OK && taken < commit->count) {
+        status = take(table, commit->asked[taken].append, caller, &commit->pending[taken], err);
+        taken += status == FM_OK;
+    }
+    for (uint32_t i = 0; i < taken; i++) {
+        if (status == FM_OK)
+            take_out(table, commit->pending[i]);
+        else
+            give_back(table, FM_TAKE(commit->pending[i]));
+    }
+    return status;
+}
+
+static enum fm_status check_sent(const struct pending *pending,
+                                 const struct fm_append_commit *asked, struct fm_error *err)
+{
     struct fm_hash root;
 
     fm_tree_root(&pending->tree, &root);
-    if (asked->batches != pending->tree.size || asked->rows != pending->rows ||
-        !fm_hash_equal(&asked->root, &root))
-        return fm_fail(err, FM_INVALID,
-                       "what came is not what is to be committed: %" PRIu64 " rows, not %" PRIu64,
-                       pending->rows, asked->rows);
-    enum fm_status status = fm_append_commit(FM_TAKE(pending->append), &appended, err);
+    if (asked->batches == pending->tree.size && asked->rows == pending->rows &&
+        fm_hash_equal(&asked->root, &root))
+        return FM_OK;
+    return fm_fail(err, FM_INVALID,
+                   "what came for %s.%s is not what is to be committed: %" PRIu64
+                   " rows, not %" PRIu64,
+                   pending->domain, pending->table, pending->rows, asked->rows);
+}
+
+static enum fm_status commit_all(struct fm_server *server, const struct fm_caller *caller,
+                                 struct commit *commit, struct fm_error *err)
+{
+    struct fm_append *appends[FM_APPEND_TABLES_MAX];
+    enum fm_status status = FM_OK;
+
+    for (uint32_t i = 0; status == FM_OK && i < commit->count; i++) {
+        const struct pending *pending = commit->pending[i];
+
+        /* The certificate may be another than at the beginning. */
+        status = may_append(server, caller, pending->domain, pending->table, err);
+        if (status == FM_OK)
+            status = check_sent(pending, &commit->asked[i], err);
+    }
     if (status != FM_OK)
         return status;
-    return encode_ack(server, pending->domain, pending->table, pending->epoch, &appended, reply);
+    for (uint32_t i = 0; i < commit->count; i++)
+        appends[i] = FM_TAKE(commit->pending[i]->append);
+    return fm_append_commit_many(appends, commit->count, commit->appended, err);
+}
+
+static enum fm_status reply_committed(struct fm_server *server, const struct commit *commit,
+                                      struct fm_buf *reply)
+{
+    struct fm_buf acks[FM_APPEND_TABLES_MAX];
+    struct fm_span spans[FM_APPEND_TABLES_MAX];
+    enum fm_status status = FM_OK;
+
+    for (uint32_t i = 0; i < commit->count; i++)
+        acks[i] = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
+    for (uint32_t i = 0; status == FM_OK && i < commit->count; i++) {
+        const struct pending *pending = commit->pending[i];
+
+        status = encode_ack(server, pending->domain, pending->table, pending->epoch,
+                            &commit->appended[i], &acks[i]);
+        spans[i] = fm_buf_span(&acks[i]);
+    }
+    if (status == FM_OK && commit->count == 1)
+        fm_buf_put_span(reply, spans[0]);
+    else if (status == FM_OK)
+        fm_append_acks_encode(reply, spans, commit->count);
+    for (uint32_t i = 0; i < commit->count; i++)
+        fm_buf_free(&acks[i]);
+    return status == FM_OK ? fm_buf_status(reply) : status;
 }
 
 enum fm_status fm_rpc_append_commit(struct fm_server *server, const struct fm_caller *caller,
                                     struct fm_span body, struct fm_buf *reply, struct fm_error *err)
 {
-    struct fm_append_commit asked;
-    struct pending *pending = NULL;
+    FM_AUTO(commit_deinit) struct commit commit = {0};
 
-    enum fm_status status = fm_append_commit_decode(body, &asked);
-    if (status != FM_OK)
-        return fm_fail(err, status, "the commit does not decode");
-    status = take(server->appends, asked.append, caller, &pending, err);
+    enum fm_status status = read_commit(body, &commit, err);
+    if (status == FM_OK)
+        status = take_all(server->appends, caller, &commit, err);
     if (status != FM_OK)
         return status;
-    take_out(server->appends, pending);
-    status = may_append(server, caller, pending->domain, pending->table, err);
-    if (status == FM_OK) /* The certificate may be another than at the beginning. */
-        status = commit(server, pending, &asked, reply, err);
-    fm_log(&server->log, status == FM_OK ? FM_LOG_INFO : FM_LOG_WARN, "append", "domain",
-           pending->domain, "table", pending->table, "principal", caller->principal.name, "status",
-           fm_status_text(status), "reason", status == FM_OK ? "" : err->text, NULL);
-    pending_free(pending);
+    status = commit_all(server, caller, &commit, err);
+    if (status == FM_OK)
+        status = reply_committed(server, &commit, reply);
+    for (uint32_t i = 0; i < commit.count; i++)
+        fm_log(&server->log, status == FM_OK ? FM_LOG_INFO : FM_LOG_WARN, "append", "domain",
+               commit.pending[i]->domain, "table", commit.pending[i]->table, "principal",
+               caller->principal.name, "status", fm_status_text(status), "reason",
+               status == FM_OK ? "" : err->text, NULL);
     return status;
 }
 

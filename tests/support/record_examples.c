@@ -345,6 +345,14 @@ static void put_append_begin(struct fm_buf *out)
     fm_append_begin_encode(out, &begin);
 }
 
+static void put_append_begin_memory(struct fm_buf *out)
+{
+    struct fm_append_begin begin = example_begin();
+
+    begin.durability = FM_DURABLE_MEMORY;
+    fm_append_begin_encode(out, &begin);
+}
+
 static enum fm_status take_append_begin(struct fm_span bytes)
 {
     struct fm_append_begin begin;
@@ -371,6 +379,36 @@ static void put_append_commit(struct fm_buf *out)
     FILL(commit.append, 1);
     FILL(commit.root, 2);
     fm_append_commit_encode(out, &commit);
+}
+
+static void put_append_commit_many(struct fm_buf *out)
+{
+    struct fm_buf other = FM_BUF_INIT(0);
+    struct fm_append_commit commit = {.batches = 1, .rows = 3};
+
+    FILL(commit.append, 3);
+    FILL(commit.root, 4);
+    fm_append_commit_encode(&other, &commit);
+    commit = (struct fm_append_commit){.batches = 2, .rows = 10, .other_count = 1};
+    FILL(commit.append, 1);
+    FILL(commit.root, 2);
+    commit.others[0] = fm_buf_span(&other);
+    fm_append_commit_encode(out, &commit);
+    fm_buf_free(&other);
+}
+
+static void put_append_acks(struct fm_buf *out)
+{
+    const struct fm_span acks[] = {fm_span_str("one"), fm_span_str("another")};
+
+    fm_append_acks_encode(out, acks, 2);
+}
+
+static enum fm_status take_append_acks(struct fm_span bytes)
+{
+    struct fm_span acks[2];
+
+    return fm_append_acks_decode(bytes, 2, acks);
 }
 
 static enum fm_status take_append_commit(struct fm_span bytes)
@@ -434,8 +472,11 @@ const struct record_example record_examples[] = {
     {"fetch", put_fetch, take_fetch, 0},
     {"part", put_part, take_part, 0},
     {"append-begin", put_append_begin, take_append_begin, 1u << 5},
+    {"append-begin-memory", put_append_begin_memory, take_append_begin, 1u << 5 | 1u << 6},
     {"append-rows", put_append_rows, take_append_rows, 0},
     {"append-commit", put_append_commit, take_append_commit, 0},
+    {"append-commit-many", put_append_commit_many, take_append_commit, 1u << 4},
+    {"append-acks", put_append_acks, take_append_acks, 0},
     {"append-ack", put_append_ack, take_append_ack, 0},
     {"statistics", put_statistics, take_statistics, 0},
 };
