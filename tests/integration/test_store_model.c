@@ -2,8 +2,8 @@
  * large, keyed and clustered, with retractions, corrections and event times, repeated, refused and
  * aborted; scans with predicates, limits and in the past; mappings; old snapshots; sealing and
  * merging; proofs; records; reopening. After each step both agree, and `doctor` finds nothing at
- * the end of a store. Several thousand steps; with FM_LONG=1 a million. FM_SEED replays: the seed is
- * printed. */
+ * the end of a store. Several thousand steps; with FM_LONG=1 a million. FM_SEED replays: the seed
+ * is printed. */
 #include "storage/check.h"
 #include "tests/support/store_model.h"
 
