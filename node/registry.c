@@ -446,13 +446,18 @@ enum fm_status fm_registry_table(struct fm_registry *registry, const char *domai
                                  struct fm_node_id *owner)
 {
     LOCKED(registry);
+    char base[FM_NAME_MAX + 1];
+    bool is_facts = fm_facts_name(table, base);
     uint32_t at = 0;
-    const struct entry *entry = find_contract(registry, domain, table, &at);
+    const struct entry *entry = find_contract(registry, domain, is_facts ? base : table, &at);
 
     if (entry == NULL)
         return FM_NOTFOUND;
     *owner = entry->record.key.writer;
-    return fm_schema_copy(entry->schemas[at], schema);
+    if (!is_facts)
+        return fm_schema_copy(entry->schemas[at], schema);
+    enum fm_status status = fm_schema_facts(entry->schemas[at], schema, NULL);
+    return status == FM_UNSUPPORTED ? FM_NOTFOUND : status;
 }
 
 enum fm_status fm_registry_contract(struct fm_registry *registry, const char *domain,

@@ -47,7 +47,8 @@ FM_MUST_USE enum fm_status fm_registry_cert_by_key(struct fm_registry *registry,
 /* The node that writes a domain now: of the highest epoch. */
 FM_MUST_USE enum fm_status fm_registry_owner(struct fm_registry *registry, const char *domain,
                                              struct fm_node_id *out);
-/* The schema of a table and its owner. The caller frees the schema. */
+/* The schema of a table, or of its history by the name `table$facts` (core/history.h), and its
+ * owner. The caller frees the schema. FM_NOTFOUND. */
 FM_MUST_USE enum fm_status fm_registry_table(struct fm_registry *registry, const char *domain,
                                              const char *table, struct fm_schema **schema,
                                              struct fm_node_id *owner);

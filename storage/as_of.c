@@ -324,14 +324,15 @@ enum fm_status superseded_at(struct fm_snapshot *snapshot, const struct table_st
     return FM_OK;
 }
 
-enum fm_status visible_at(struct fm_snapshot *snapshot, const struct table_state *state,
+enum fm_status visible_at(struct fm_snapshot *snapshot, const struct table_view *view,
                           const struct fm_at *at, struct visible *out, struct fm_error *err)
 {
+    const struct table_state *state = view->table->state;
     struct visible visible = {0};
     enum fm_status status = resolve_at(snapshot, state, at, &visible.size, err);
 
     /* What is superseded once stays so: where nothing is now, nothing was. */
-    if (status == FM_OK && superseded_count(state->superseded) > 0) {
+    if (status == FM_OK && !view->is_facts && superseded_count(state->superseded) > 0) {
         if (visible.size == state->tree.size)
             visible.superseded = superseded_retain(state->superseded);
         else

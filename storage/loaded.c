@@ -289,6 +289,29 @@ enum fm_status load_column(const struct table_state *state, const struct rocks_s
     return FM_OK;
 }
 
+/* Sequences and times rise, so both ends are at hand; of the rest nothing is known. */
+static bool header_may_match(const struct segment_value *segment, const struct fm_predicate *term,
+                             const struct fm_type *type)
+{
+    bool is_time = term->field_id == FM_FIELD_RECORDED_AT;
+    uint64_t low = segment->first_sequence;
+    uint64_t high = segment->first_sequence + segment->rows - 1;
+    uint8_t min[8], max[8];
+
+    if (term->field_id != FM_FIELD_SEQ && !is_time)
+        return true;
+    if (is_time && segment->spans == NULL) {
+        low = (uint64_t)segment->first_recorded_at;
+        high = (uint64_t)segment->last_recorded_at;
+    } else if (is_time) {
+        low = (uint64_t)segment->spans[0].header.recorded_at;
+        high = (uint64_t)segment->spans[segment->span_count - 1].header.recorded_at;
+    }
+    fm_store64(min, low);
+    fm_store64(max, high);
+    return fm_predicate_may_match(term, type, fm_span(min, 8), fm_span(max, 8), segment->rows, 0);
+}
+
 bool segment_may_match(const struct segment_value *segment, const struct fm_schema *schema,
                        const struct fm_predicate_list *predicates)
 {
@@ -300,6 +323,11 @@ bool segment_may_match(const struct segment_value *segment, const struct fm_sche
 
         if (position < 0)
             continue;
+        if (fm_field_is_header(term->field_id)) {
+            if (!header_may_match(segment, term, &schema->fields[position].type))
+                return false;
+            continue;
+        }
         if (field == NULL) { /* NULL in every row. */
             if (term->op != FM_OP_IS_NULL)
                 return false;

@@ -16,7 +16,7 @@ struct pins {
 
 struct mapping {
     struct fm_snapshot *snapshot;
-    struct snapshot_table *table;
+    struct table_view view;
     const struct fm_scan_options *options;
     struct visible visible;
     struct pins *pins;
@@ -82,15 +82,16 @@ static enum fm_status map_column(struct mapping *mapping, const struct segment_v
                                  uint32_t position, struct fm_store_mapped_column *out,
                                  struct fm_error *err)
 {
-    const struct table_state *state = mapping->table->state;
+    const struct table_state *state = mapping->view.table->state;
     const struct table_dictionary *dictionary = NULL;
     struct loaded loaded = {0};
     enum fm_status status =
-        snapshot_dictionary(mapping->snapshot, mapping->table, position, &dictionary, err);
+        view_dictionary(mapping->snapshot, &mapping->view, position, &dictionary, err);
 
     if (status == FM_OK)
-        status = load_column(state, mapping->snapshot->rocks, segment,
-                             &state->schema->fields[position], dictionary, true, &loaded, err);
+        status =
+            load_column(state, mapping->snapshot->rocks, segment,
+                        &mapping->view.schema->fields[position], dictionary, true, &loaded, err);
     if (status != FM_OK)
         return status;
     out->offset = loaded.pin.offset;
@@ -109,7 +110,7 @@ static enum fm_status map_selection(struct mapping *mapping, const struct segmen
 
     if (selection_count(segment, &mapping->visible) == segment->rows)
         return FM_OK;
-    status = selection_load(mapping->table->state, mapping->snapshot->rocks, segment,
+    status = selection_load(mapping->view.table->state, mapping->snapshot->rocks, segment,
                             &mapping->visible, &pin, err);
     if (status != FM_OK)
         return status;
@@ -145,11 +146,21 @@ static enum fm_status map_segment(struct mapping *mapping, const struct segment_
     return FM_OK;
 }
 
+/* Columns of a fact's header are in no segment: a scan makes them. */
+static bool wants_header(const struct mapping *mapping)
+{
+    for (uint32_t i = 0; mapping->view.is_facts && i < mapping->options->field_count; i++) {
+        if (mapping->options->fields[i] < FM_HISTORY_COLUMNS)
+            return true;
+    }
+    return false;
+}
+
 static enum fm_status map_segments(struct mapping *mapping, struct fm_error *err)
 {
-    const struct table_state *state = mapping->table->state;
+    const struct table_state *state = mapping->view.table->state;
     uint64_t size = mapping->visible.size;
-    bool is_full = false;
+    bool is_full = wants_header(mapping);
 
     mapping->out.segments = calloc(state->segment_count + 1u, sizeof *mapping->out.segments);
     mapping->skip = calloc(state->segment_count + 1u, sizeof *mapping->skip);
@@ -162,7 +173,7 @@ static enum fm_status map_segments(struct mapping *mapping, struct fm_error *err
         if (segment->first_sequence >= size)
             break;
         if (selection_count(segment, &mapping->visible) > 0 &&
-            segment_may_match(segment, state->schema, mapping->options->predicates)) {
+            segment_may_match(segment, mapping->view.schema, mapping->options->predicates)) {
             if (!is_full)
                 status = map_segment(mapping, segment, err);
             is_full = is_full || status == FM_LIMIT;
@@ -206,13 +217,13 @@ static enum fm_status check_options(const struct mapping *mapping, struct fm_err
 {
     const struct fm_scan_options *options = mapping->options;
 
-    if (mapping->table == NULL)
+    if (mapping->view.table == NULL)
         return fm_fail(err, FM_NOTFOUND, "there is no table %s.%s", options->domain,
                        options->table);
     if (options->field_count == 0 || options->field_count > FM_COLUMNS_MAX)
         return fm_fail(err, FM_INVALID, "a mapping has 1 to %u columns", FM_COLUMNS_MAX);
     for (uint32_t i = 0; i < options->field_count; i++) {
-        if (options->fields[i] >= mapping->table->state->schema->field_count)
+        if (options->fields[i] >= mapping->view.schema->field_count)
             return fm_fail(err, FM_INVALID, "the table has no column %u", options->fields[i]);
     }
     return FM_OK;
@@ -224,18 +235,19 @@ enum fm_status fm_snapshot_map(struct fm_snapshot *snapshot, const struct fm_sca
     FM_AUTO(mapping_deinit)
     struct mapping mapping = {
         .snapshot = snapshot,
-        .table = snapshot_find(snapshot, options->domain, options->table),
         .options = options,
     };
-    enum fm_status status = check_options(&mapping, err);
+    enum fm_status status = snapshot_view(snapshot, options->domain, options->table, &mapping.view);
 
+    if (status == FM_OK || status == FM_NOTFOUND)
+        status = check_options(&mapping, err);
     if (status != FM_OK)
         return status;
     mapping.pins = calloc(1, sizeof *mapping.pins);
     if (mapping.pins == NULL)
         return FM_NOMEM;
     mapping.pins->arena = snapshot->store->arena;
-    status = visible_at(snapshot, mapping.table->state, &options->at, &mapping.visible, err);
+    status = visible_at(snapshot, &mapping.view, &options->at, &mapping.visible, err);
     if (status == FM_OK)
         status = map_segments(&mapping, err);
     if (status == FM_OK)

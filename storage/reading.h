@@ -10,6 +10,15 @@ struct snapshot_table {
     struct table_state *state;
     struct table_dictionary **dictionaries; /* By position; made on first use. */
     bool *has_asked;                        /* By position: a NULL above is an answer. */
+    struct fm_schema *facts;                /* Of its history; made on first use. */
+};
+
+/* A table by one of its two names: its rows as of some time, or its whole history (core/history.h),
+ * whose first columns are no stored ones. */
+struct table_view {
+    struct snapshot_table *table;
+    const struct fm_schema *schema; /* Lives as long as the snapshot. */
+    bool is_facts;
 };
 
 struct leaf_cache; /* prove.c */
@@ -28,12 +37,20 @@ struct fm_snapshot { /* Scans hold references too. */
 struct fm_snapshot *snapshot_retain(struct fm_snapshot *snapshot);
 struct snapshot_table *snapshot_find(struct fm_snapshot *snapshot, const char *domain,
                                      const char *table);
-/* The dictionary of a column, the same for the snapshot's whole life; NULL in `*out`: none. It
- * lives as long as the snapshot. */
+/* FM_NOTFOUND: there is no such table, or its history has no name (fm_schema_facts()). */
+FM_MUST_USE enum fm_status snapshot_view(struct fm_snapshot *snapshot, const char *domain,
+                                         const char *name, struct table_view *out);
+/* The dictionary of a stored column, the same for the snapshot's whole life; NULL in `*out`: none.
+ * It lives as long as the snapshot. */
 FM_MUST_USE enum fm_status snapshot_dictionary(struct fm_snapshot *snapshot,
                                                struct snapshot_table *table, uint32_t position,
                                                const struct table_dictionary **out,
                                                struct fm_error *err);
+/* The same of a view's column; NULL for those of a fact's header. */
+FM_MUST_USE enum fm_status view_dictionary(struct fm_snapshot *snapshot,
+                                           const struct table_view *view, uint32_t position,
+                                           const struct table_dictionary **out,
+                                           struct fm_error *err);
 
 /* ---- Columns of segments --------------------------------------------------------------------- */
 
@@ -119,7 +136,7 @@ struct visible {
     uint64_t size;
     struct superseded *superseded; /* Owned. NULL: none. */
 };
-FM_MUST_USE enum fm_status visible_at(struct fm_snapshot *snapshot, const struct table_state *state,
+FM_MUST_USE enum fm_status visible_at(struct fm_snapshot *snapshot, const struct table_view *view,
                                       const struct fm_at *at, struct visible *out,
                                       struct fm_error *err);
 void visible_deinit(struct visible *visible); /* Zeroed is fine. */

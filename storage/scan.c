@@ -8,8 +8,8 @@
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
-static enum fm_status add_column(struct fm_scan *scan, struct snapshot_table *table,
-                                 uint32_t position, uint32_t *out, struct fm_error *err)
+static enum fm_status add_column(struct fm_scan *scan, uint32_t position, uint32_t *out,
+                                 struct fm_error *err)
 {
     struct scan_column *column;
 
@@ -22,14 +22,15 @@ static enum fm_status add_column(struct fm_scan *scan, struct snapshot_table *ta
     *out = scan->column_count;
     column = &scan->columns[scan->column_count++];
     column->position = position;
-    column->field = &scan->state->schema->fields[position];
-    return snapshot_dictionary(scan->snapshot, table, position, &column->dictionary, err);
+    column->field = &scan->view.schema->fields[position];
+    column->is_header = scan->view.is_facts && position < FM_HISTORY_COLUMNS;
+    return view_dictionary(scan->snapshot, &scan->view, position, &column->dictionary, err);
 }
 
-static enum fm_status add_columns(struct fm_scan *scan, struct snapshot_table *table,
-                                  const struct fm_scan_options *options, struct fm_error *err)
+static enum fm_status add_columns(struct fm_scan *scan, const struct fm_scan_options *options,
+                                  struct fm_error *err)
 {
-    const struct fm_schema *schema = scan->state->schema;
+    const struct fm_schema *schema = scan->view.schema;
     enum fm_status status = FM_OK;
     uint32_t ignored;
 
@@ -43,7 +44,7 @@ static enum fm_status add_columns(struct fm_scan *scan, struct snapshot_table *t
     for (uint32_t i = 0; status == FM_OK && i < options->field_count; i++) {
         if (options->fields[i] >= schema->field_count)
             return fm_fail(err, FM_INVALID, "the table has no column %u", options->fields[i]);
-        status = add_column(scan, table, options->fields[i], &scan->outputs[i], err);
+        status = add_column(scan, options->fields[i], &scan->outputs[i], err);
         scan->output_count = i + 1;
     }
     for (uint32_t i = 0; status == FM_OK && i < scan->predicates.count; i++) {
@@ -52,7 +53,7 @@ static enum fm_status add_columns(struct fm_scan *scan, struct snapshot_table *t
         if (position < 0)
             return fm_fail(err, FM_INVALID, "a predicate names field %u, which the table has not",
                            scan->predicates.terms[i].field_id);
-        status = add_column(scan, table, (uint32_t)position, &ignored, err);
+        status = add_column(scan, (uint32_t)position, &ignored, err);
     }
     return status;
 }
@@ -84,26 +85,29 @@ enum fm_status scan_open(struct fm_snapshot *snapshot, const struct fm_scan_opti
                          const struct visible *visible, struct fm_scan **out, struct fm_error *err)
 {
     FM_AUTO(fm_scan_freep) struct fm_scan *scan = calloc(1, sizeof *scan);
-    struct snapshot_table *table = snapshot_find(snapshot, options->domain, options->table);
-    enum fm_status status = FM_OK;
+    struct table_view view = {0};
+    enum fm_status status = snapshot_view(snapshot, options->domain, options->table, &view);
 
     if (scan == NULL)
         return FM_NOMEM;
-    if (table == NULL)
+    if (status == FM_NOTFOUND)
         return fm_fail(err, FM_NOTFOUND, "there is no table %s.%s", options->domain,
                        options->table);
+    if (status != FM_OK)
+        return status;
     scan->snapshot = snapshot_retain(snapshot);
-    scan->state = state_retain(table->state);
+    scan->view = view;
+    scan->state = state_retain(view.table->state);
     scan->batch_bytes = options->batch_bytes != 0 ? options->batch_bytes : FM_BATCH_WIRE_BYTES;
     scan->rows_left = options->row_limit != 0 ? options->row_limit : UINT64_MAX;
     if (options->predicates != NULL)
         status = fm_predicate_list_copy(options->predicates, &scan->predicates);
     if (status == FM_OK)
-        status = add_columns(scan, table, options, err);
+        status = add_columns(scan, options, err);
     if (status == FM_OK)
         status = make_builder(scan);
     if (status == FM_OK && visible == NULL)
-        status = visible_at(snapshot, scan->state, &options->at, &scan->visible, err);
+        status = visible_at(snapshot, &scan->view, &options->at, &scan->visible, err);
     if (status != FM_OK)
         return status;
     if (visible != NULL)
@@ -159,7 +163,7 @@ static bool can_slice(const struct fm_scan *scan)
     for (uint32_t i = 0; i < scan->output_count; i++) {
         const struct scan_column *column = &scan->columns[scan->outputs[i]];
 
-        if (column->is_absent || column->first != 0 ||
+        if (column->is_absent || column->is_header || column->first != 0 ||
             !slice_possible(&column->batch->vectors[column->column]))
             return false;
     }

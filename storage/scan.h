@@ -8,9 +8,11 @@
 #define FM_STORAGE_SCAN_H
 
 #include "storage/order.h"
+#include "storage/unit_headers.h"
 
 struct scan_column {
-    uint32_t position; /* In the state's schema. */
+    uint32_t position; /* In the view's schema. */
+    bool is_header;    /* Of the facts' headers: made by the block (scan_header.c). */
     const struct fm_field *field;
     const struct table_dictionary *dictionary; /* Owned by the snapshot; may be NULL. */
     /* Of the unit at hand: */
@@ -27,6 +29,7 @@ struct scan_column {
 struct fm_scan {
     struct fm_snapshot *snapshot; /* Retained. */
     struct table_state *state;
+    struct table_view view;
     struct fm_predicate_list predicates; /* Copied. */
     uint32_t output_count;
     uint32_t *outputs; /* Index in `columns`, by output column. */
@@ -49,6 +52,9 @@ struct fm_scan {
     uint32_t row_end; /* Of the unit. */
     uint64_t blocks;  /* Bit b: block b may hold wanted rows. */
     bool load_whole;
+    bool has_headers; /* Opened, with the order of the rows: */
+    struct unit_headers headers;
+    struct unit_order order;
     bool is_selected;   /* Not in sequence order, and not all rows count: */
     uint64_t *selected; /* those that do (unit_select()). Owned; kept for the next unit. */
 };
@@ -62,6 +68,9 @@ FM_MUST_USE enum fm_status scan_open(struct fm_snapshot *snapshot,
                                      const struct visible *visible, struct fm_scan **out,
                                      struct fm_error *err);
 
+/* scan_header.c: rows of one block of a column of the facts' headers, as a one-column batch. */
+FM_MUST_USE enum fm_status scan_load_header(struct fm_scan *scan, struct scan_column *column,
+                                            uint32_t block, struct fm_error *err);
 /* scan_unit.c */
 /* Move to the next unit that may hold wanted rows; FM_NOTFOUND after the last. */
 FM_MUST_USE enum fm_status scan_next_unit(struct fm_scan *scan, struct fm_error *err);

@@ -26,6 +26,9 @@ void scan_leave_unit(struct fm_scan *scan)
         column->batch = NULL;
     }
     hot_rows_deinit(&scan->hot);
+    unit_headers_close(&scan->headers);
+    unit_order_close(&scan->order);
+    scan->has_headers = false;
     scan->is_selected = false;
     scan->has_unit = false;
 }
@@ -52,7 +55,7 @@ static enum fm_status rule_out_blocks(struct fm_scan *scan, const struct fm_pred
     enum fm_status status;
 
     fm_assert(column != NULL);
-    if (column->is_absent)
+    if (column->is_absent || column->is_header)
         return FM_OK; /* The whole segment was looked at already. */
     status = open_stored(scan, column, err);
     for (uint32_t b = 0; status == FM_OK && b < column->stored.column.block_count; b++) {
@@ -81,10 +84,11 @@ static enum fm_status open_segment(struct fm_scan *scan, struct fm_error *err)
     enum fm_status status = FM_OK;
 
     scan->blocks = blocks == 64 ? UINT64_MAX : (UINT64_C(1) << blocks) - 1;
-    if (!segment_may_match(segment, scan->state->schema, &scan->predicates))
+    if (!segment_may_match(segment, scan->view.schema, &scan->predicates))
         scan->blocks = 0;
     for (uint32_t i = 0; i < scan->column_count; i++)
         scan->columns[i].is_absent =
+            !scan->columns[i].is_header &&
             segment_find_field(segment, scan->columns[i].field->id) == NULL;
     for (uint32_t i = 0; status == FM_OK && scan->blocks != 0 && i < scan->predicates.count; i++)
         status = rule_out_blocks(scan, &scan->predicates.terms[i], err);
@@ -101,6 +105,8 @@ static enum fm_status open_hot(struct fm_scan *scan, struct fm_error *err)
         struct scan_column *column = &scan->columns[i];
         int64_t position = schema_position(scan->hot.schema, column->field->id);
 
+        if (column->is_header)
+            continue;
         column->is_absent = position < 0;
         column->batch = position < 0 ? NULL : &scan->hot.batch;
         column->column = position < 0 ? 0 : (uint32_t)position;
@@ -210,12 +216,13 @@ enum fm_status scan_load(struct fm_scan *scan, uint32_t row, struct fm_error *er
     for (uint32_t i = 0; status == FM_OK && i < scan->column_count; i++) {
         struct scan_column *column = &scan->columns[i];
 
-        if (scan->unit.segment == NULL || column->is_absent)
+        if ((scan->unit.segment == NULL && !column->is_header) || column->is_absent)
             continue;
         if (column->is_loaded && row >= column->first &&
             row - column->first < column->loaded.batch.rows)
             continue;
-        status = load_one(scan, column, row / FM_BLOCK_ROWS, err);
+        status = column->is_header ? scan_load_header(scan, column, row / FM_BLOCK_ROWS, err)
+                                   : load_one(scan, column, row / FM_BLOCK_ROWS, err);
     }
     return status;
 }
@@ -234,7 +241,7 @@ static enum fm_status select_by(struct fm_scan *scan, const struct scan_column *
     const struct fm_dictionary *dictionary =
         column->dictionary != NULL ? &column->dictionary->dictionary : NULL;
 
-    return fm_predicate_select(&scan->predicates, scan->state->schema, column->batch,
+    return fm_predicate_select(&scan->predicates, scan->view.schema, column->batch,
                                &column->field->id, &dictionary, row - column->first, count, true,
                                selection);
 }
@@ -294,11 +301,11 @@ enum fm_status scan_select(struct fm_scan *scan, uint32_t row, uint32_t count,
             continue;
         if (column->is_absent && absent_fails)
             select_none(selection);
-        else if (!column->is_absent && scan->unit.segment != NULL)
+        else if (!column->is_absent && (scan->unit.segment != NULL || column->is_header))
             status = select_by(scan, column, row, count, selection);
     }
     if (status == FM_OK && scan->unit.segment == NULL && scan->predicates.count > 0)
-        status = fm_predicate_select(&scan->predicates, scan->state->schema, &scan->hot.batch,
+        status = fm_predicate_select(&scan->predicates, scan->view.schema, &scan->hot.batch,
                                      scan->hot.field_ids, NULL, row, count, true, selection);
     if (status != FM_OK)
         return fm_wrap(err, status, "evaluate the predicates of a scan");

@@ -64,6 +64,7 @@ void fm_snapshot_free(struct fm_snapshot *snapshot)
             table_dictionary_release(table->dictionaries[j]);
         free(table->dictionaries);
         free(table->has_asked);
+        fm_schema_free(table->facts);
         state_release(table->state);
     }
     free(snapshot->tables);
@@ -85,12 +86,63 @@ struct snapshot_table *snapshot_find(struct fm_snapshot *snapshot, const char *d
     return NULL;
 }
 
+static enum fm_status facts_schema(struct fm_snapshot *snapshot, struct snapshot_table *table,
+                                   const struct fm_schema **out)
+{
+    enum fm_status status = FM_OK;
+
+    (void)pthread_mutex_lock(&snapshot->lock); /* Cannot fail. */
+    if (table->facts == NULL)
+        status = fm_schema_facts(table->state->schema, &table->facts, NULL);
+    *out = table->facts;
+    (void)pthread_mutex_unlock(&snapshot->lock);
+    return status == FM_UNSUPPORTED ? FM_NOTFOUND : status;
+}
+
+enum fm_status snapshot_view(struct fm_snapshot *snapshot, const char *domain, const char *name,
+                             struct table_view *out)
+{
+    struct table_view view = {.table = snapshot_find(snapshot, domain, name)};
+    char table[FM_NAME_MAX + 1];
+    enum fm_status status = FM_OK;
+
+    if (view.table != NULL) {
+        view.schema = view.table->state->schema;
+    } else if (fm_facts_name(name, table)) {
+        view.is_facts = true;
+        view.table = snapshot_find(snapshot, domain, table);
+    }
+    if (view.table == NULL)
+        return FM_NOTFOUND;
+    if (view.is_facts)
+        status = facts_schema(snapshot, view.table, &view.schema);
+    if (status == FM_OK)
+        *out = view;
+    return status;
+}
+
 enum fm_status fm_snapshot_table(struct fm_snapshot *snapshot, const char *domain,
                                  const char *table, struct fm_table_info *out)
 {
-    const struct snapshot_table *found = snapshot_find(snapshot, domain, table);
+    struct table_view view = {0};
+    struct fm_schema *schema = NULL;
+    struct fm_table_info info = {0};
+    enum fm_status status = snapshot_view(snapshot, domain, table, &view);
 
-    return found == NULL ? FM_NOTFOUND : state_info(found->state, out);
+    if (status == FM_OK)
+        status = fm_schema_copy(view.schema, &schema);
+    if (status == FM_OK)
+        status = state_info(view.table->state, &info);
+    if (status != FM_OK) {
+        fm_schema_free(schema);
+        return status;
+    }
+    fm_schema_free(info.schema);
+    info.schema = schema;
+    if (view.is_facts)
+        info.rows_latest = info.size;
+    *out = info;
+    return FM_OK;
 }
 
 static enum fm_status ask_dictionary(struct fm_snapshot *snapshot, struct snapshot_table *table,
@@ -128,13 +180,25 @@ enum fm_status snapshot_dictionary(struct fm_snapshot *snapshot, struct snapshot
     return status;
 }
 
+enum fm_status view_dictionary(struct fm_snapshot *snapshot, const struct table_view *view,
+                               uint32_t position, const struct table_dictionary **out,
+                               struct fm_error *err)
+{
+    *out = NULL;
+    fm_assert(position < view->schema->field_count);
+    if (view->is_facts && position < FM_HISTORY_COLUMNS)
+        return FM_OK;
+    return snapshot_dictionary(snapshot, view->table,
+                               view->is_facts ? position - FM_HISTORY_COLUMNS : position, out, err);
+}
+
 /* ---- Columns --------------------------------------------------------------------------------- */
 
-static enum fm_status put_column(struct fm_snapshot *snapshot, struct snapshot_table *table,
+static enum fm_status put_column(struct fm_snapshot *snapshot, const struct table_view *view,
                                  uint32_t position, struct fm_column *out, struct fm_buf *storage,
                                  size_t *at, struct fm_error *err)
 {
-    const struct fm_field *field = &table->state->schema->fields[position];
+    const struct fm_field *field = &view->schema->fields[position];
     const struct table_dictionary *dictionary = NULL;
     enum fm_status status = fm_type_copy(&field->type, &out->type);
 
@@ -142,7 +206,7 @@ static enum fm_status put_column(struct fm_snapshot *snapshot, struct snapshot_t
         return status;
     _Static_assert(sizeof out->name > sizeof field->name, "a field's name fits");
     memcpy(out->name, field->name, sizeof field->name);
-    status = snapshot_dictionary(snapshot, table, position, &dictionary, err);
+    status = view_dictionary(snapshot, view, position, &dictionary, err);
     if (status != FM_OK)
         return status;
     fm_buf_align(storage, 8);
@@ -152,7 +216,7 @@ static enum fm_status put_column(struct fm_snapshot *snapshot, struct snapshot_t
     return fm_buf_status(storage);
 }
 
-static enum fm_status put_columns(struct fm_snapshot *snapshot, struct snapshot_table *table,
+static enum fm_status put_columns(struct fm_snapshot *snapshot, const struct table_view *view,
                                   struct fm_columns *columns, struct fm_error *err)
 {
     FM_AUTO(fm_buf_free) struct fm_buf storage = FM_BUF_INIT(0);
@@ -163,7 +227,7 @@ static enum fm_status put_columns(struct fm_snapshot *snapshot, struct snapshot_
     columns->count = 0; /* Grows with what has to be freed. */
     for (uint32_t i = 0; status == FM_OK && i < count; i++) {
         columns->count = i + 1;
-        status = put_column(snapshot, table, i, &columns->items[i], &storage, &ends[i], err);
+        status = put_column(snapshot, view, i, &columns->items[i], &storage, &ends[i], err);
     }
     if (status != FM_OK)
         return status;
@@ -175,9 +239,10 @@ static enum fm_status put_columns(struct fm_snapshot *snapshot, struct snapshot_
     columns->storage = FM_TAKE(storage.data);
     storage = (struct fm_buf){0};
     for (uint32_t i = 0; status == FM_OK && i < count; i++) {
-        const struct table_dictionary *dictionary = table->dictionaries[i];
+        const struct table_dictionary *dictionary = NULL;
 
-        if (dictionary == NULL)
+        status = view_dictionary(snapshot, view, i, &dictionary, err);
+        if (status != FM_OK || dictionary == NULL)
             continue;
         /* The same bytes again, now in a place that stays. */
         columns->items[i].dictionary = (struct fm_dictionary){
@@ -192,17 +257,17 @@ static enum fm_status put_columns(struct fm_snapshot *snapshot, struct snapshot_
 enum fm_status fm_snapshot_columns(struct fm_snapshot *snapshot, const char *domain,
                                    const char *table, struct fm_columns *out)
 {
-    struct snapshot_table *found = snapshot_find(snapshot, domain, table);
+    struct table_view view = {0};
     struct fm_columns columns = {0};
-    enum fm_status status;
+    enum fm_status status = snapshot_view(snapshot, domain, table, &view);
 
-    if (found == NULL)
-        return FM_NOTFOUND;
-    columns.count = found->state->schema->field_count;
+    if (status != FM_OK)
+        return status;
+    columns.count = view.schema->field_count;
     columns.items = calloc(columns.count, sizeof *columns.items);
     if (columns.items == NULL)
         return FM_NOMEM;
-    status = put_columns(snapshot, found, &columns, NULL);
+    status = put_columns(snapshot, &view, &columns, NULL);
     if (status != FM_OK) {
         fm_columns_deinit(&columns);
         return status;
