@@ -240,6 +240,56 @@ static void a_commit_must_match_what_came(void **state)
     }
 }
 
+static enum fm_status commit_with(struct scene *s, struct raw_session *session,
+                                  const struct fm_span *others, uint32_t count)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(0);
+    struct fm_append_commit asked = {
+        .batches = 1, .rows = 10, .root = s->root, .other_count = count};
+
+    memcpy(asked.append, s->id, sizeof asked.append);
+    for (uint32_t i = 0; i < count; i++)
+        asked.others[i] = others[i];
+    fm_append_commit_encode(&body, &asked);
+    struct fm_request request = raw_request(session, FM_METHOD_APPEND_COMMIT, fm_buf_span(&body));
+    return raw_ask(session, &request, NULL);
+}
+
+/* A commit of several appends names each once, and none that is not there; those that it names are
+ * as they were then. A group within a group does not decode. */
+static void a_commit_of_several_names_its_own(void **state)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf same = FM_BUF_INIT(0);
+    FM_AUTO(fm_buf_free) struct fm_buf nested = FM_BUF_INIT(0);
+    FM_AUTO(fm_buf_free) struct fm_buf unknown = FM_BUF_INIT(0);
+    struct scene *s = *state;
+    struct fm_append_commit other = {.batches = 1, .rows = 10, .root = s->root};
+    struct fm_span bodies[FM_APPEND_TABLES_MAX - 1];
+
+    begin(s);
+    assert_int_equal(send_batch(s, 0), FM_OK);
+    fm_append_commit_encode(&unknown, &other);
+    memcpy(other.append, s->id, sizeof other.append);
+    fm_append_commit_encode(&same, &other);
+    other.other_count = 1;
+    other.others[0] = fm_buf_span(&unknown);
+    fm_append_commit_encode(&nested, &other);
+    for (uint32_t i = 0; i < FM_APPEND_TABLES_MAX - 1; i++)
+        bodies[i] = fm_buf_span(&same);
+    assert_answer(&s->session, commit_with(s, &s->session, bodies, FM_APPEND_TABLES_MAX - 1),
+                  FM_BUSY, "another call works on this append");
+    bodies[0] = fm_buf_span(&unknown);
+    assert_answer(&s->session, commit_with(s, &s->session, bodies, 1), FM_NOTFOUND,
+                  "no such append");
+    bodies[0] = fm_buf_span(&nested);
+    assert_answer(&s->session, commit_with(s, &s->session, bodies, 1), FM_MALFORMED,
+                  "does not decode");
+    assert_int_equal(live_count_rows(s->world), WORLD_ROWS);
+    assert_int_equal(send_batch(s, 0), FM_OK); /* Still there. */
+    assert_int_equal(abort_append(s, &s->session), FM_OK);
+    assert_gone(s);
+}
+
 static void parts_come_in_order(void **state)
 {
     struct scene *s = *state;
@@ -320,6 +370,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_reader_may_not_append, setup, teardown),
         cmocka_unit_test_setup_teardown(anothers_append_is_not_there, setup, teardown),
         cmocka_unit_test_setup_teardown(a_commit_must_match_what_came, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_commit_of_several_names_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(parts_come_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(batches_are_of_the_tables_columns, setup, teardown),
         cmocka_unit_test_setup_teardown(forgotten_appends_are_bounded, setup, teardown),
