@@ -134,12 +134,13 @@ struct fm_ingest_options {
     const struct fm_schema *schema; /* Borrowed for the call. */
 };
 
-/* Rows in clustering order when the schema has a clustering key, else in file order. Columns are
- * matched by name; a missing required column, an unknown column or a wrong CSV header is
- * FM_INVALID and lists both. Every later fault (a value that is not of its type, a NULL in a
- * required column) is FM_INVALID with the row number of the file (1 is the first row of data), the
- * column and the value; nothing after it is delivered. Batches have the schema's columns in order.
- * Uses `worker` for nothing else afterwards. */
+/* Rows in clustering order when the schema has a clustering key and about half of the engine's
+ * memory is enough to sort them, else in file order. Columns are matched by name; a missing
+ * required column, an unknown column or a wrong CSV header is FM_INVALID and lists both. Every
+ * later fault (a value that is not of its type, a NULL in a required column) is FM_INVALID with the
+ * row number of the file (1 is the first row of data), the column and the value; nothing after it
+ * is delivered. Batches have the schema's columns in order. Uses `worker` for nothing else
+ * afterwards. */
 FM_MUST_USE enum fm_status fm_ingest_open(struct fm_worker *worker,
                                           const struct fm_ingest_options *options,
                                           struct fm_error *err);

@@ -4,8 +4,14 @@
 #include "query/worker/ingest_plan.h"
 #include "query/worker/stream.h"
 
+#include <sys/stat.h>
+
 #define VALUE_TEXT_MAX 100u /* Of a faulty value in an error. */
 #define TYPE_TEXT_MAX 200u
+/* What sorting holds of a row, about: */
+#define SORT_ROW_BYTES 16u  /* its number and fault, */
+#define SORT_TEXT_BYTES 24u /* a short text or blob, */
+#define SORT_NEST_BYTES 64u /* a small list, struct or map. */
 
 /* What the stream has seen of faults. */
 struct inspection {
@@ -176,6 +182,31 @@ static enum fm_status run_statement(struct ingest *ingest, duckdb_prepared_state
     return status == FM_OK ? FM_OK : ingest_error(status, err);
 }
 
+/* DuckDB sorts in memory, since nothing may be spilled: half of what it has is for that. A larger
+ * file comes in its own order; whoever stores the rows sorts them in parts. */
+static bool can_sort(const struct ingest *ingest, int input)
+{
+    uint64_t row_bytes = SORT_ROW_BYTES;
+    uint64_t bytes;
+    struct stat file;
+
+    if (ingest->schema->cluster_count == 0 || fstat(input, &file) != 0 || !S_ISREG(file.st_mode))
+        return false;
+    for (uint32_t i = 0; i < ingest->schema->field_count; i++) {
+        const struct fm_type *type = &ingest->schema->fields[i].type;
+        uint32_t width = fm_type_width(type);
+
+        row_bytes += width > 0                 ? width
+                     : fm_type_is_nested(type) ? SORT_NEST_BYTES
+                                               : SORT_TEXT_BYTES;
+    }
+    bytes = (uint64_t)file.st_size * 2;
+    if (ingest->row_count > 0 && ingest->row_count <= UINT64_MAX / row_bytes &&
+        bytes < ingest->row_count * row_bytes)
+        bytes = ingest->row_count * row_bytes;
+    return bytes <= ingest->worker->options.memory_bytes / 2;
+}
+
 static enum fm_status run(struct ingest *ingest, int input, struct fm_error *err)
 {
     FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(CHANNEL_PAYLOAD_MAX);
@@ -184,6 +215,7 @@ static enum fm_status run(struct ingest *ingest, int input, struct fm_error *err
     enum fm_status status = ingest_look(ingest, input, err);
     if (status != FM_OK)
         return status;
+    ingest->sorted = can_sort(ingest, input);
     ingest_put_sql(&sql, ingest);
     status = fm_buf_status(&sql);
     if (status == FM_OK)
@@ -208,10 +240,8 @@ enum fm_status ingest_run(struct worker *worker, struct fm_error *err)
     if (status == FM_OK && ingest->format != FM_FORMAT_PARQUET && ingest->format != FM_FORMAT_CSV &&
         ingest->format != FM_FORMAT_NDJSON)
         status = fm_fail(err, FM_INVALID, "a file format that is not known here");
-    if (status == FM_OK) {
-        ingest->sorted = ingest->schema->cluster_count > 0;
+    if (status == FM_OK)
         status = run(ingest, worker->input, err);
-    }
     ingest_deinit(ingest);
     free(ingest);
     return status;

@@ -342,6 +342,23 @@ static void parquet_flights(void **state)
     assert_value(f, 3, 0, "034c4153"); /* LAS, as in the file. */
 }
 
+/* More rows than the engine may sort in its memory come in the file's order, none is lost. */
+static void parquet_larger_than_memory(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_engine_options options = {
+        .worker_path = WORKER, .threads = 2, .memory_bytes = (size_t)128 << 20, .spare = 1};
+
+    fm_engine_free(FM_TAKE(f->engine));
+    if (fm_engine_open(&options, &f->engine, &f->err) != FM_OK)
+        fail_msg("%s", f->err.text);
+    use_flights(f);
+    if (ingest_flights(f) != FM_OK)
+        fail_msg("%s", f->err.text);
+    assert_int_equal(f->rows, 3000000);
+    assert_value(f, 3, 0, "034c4153"); /* LAS, as in the file. */
+}
+
 static void parquet_faults(void **state)
 {
     struct fixture *f = *state;
@@ -403,7 +420,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(csv_values),      TEST(csv_headers),    TEST(csv_faults),
         TEST(csv_long),        TEST(ndjson_values),  TEST(ndjson_faults),
-        TEST(parquet_flights), TEST(parquet_faults), TEST(one_use_only),
+        TEST(parquet_flights), TEST(parquet_faults), TEST(parquet_larger_than_memory),
+        TEST(one_use_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
