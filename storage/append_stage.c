@@ -324,5 +324,8 @@ enum fm_status append_stage_rest(struct fm_append *append, struct fm_error *err)
         status = append_take_piece(append, err);
     if (status == FM_OK && !append->is_duplicate)
         status = stage_held(append, err);
+    /* What was staged is no more in the log then, so the next opening has not to replay it. */
+    if (status == FM_OK && append->is_staged)
+        status = rocks_shorten_log(append->store->rocks, err);
     return status;
 }

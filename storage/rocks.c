@@ -4,10 +4,13 @@
 
 #include <rocksdb/c.h>
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define ROCKS_MEMTABLE_BYTES (16u << 20)
-#define ROCKS_LOG_BYTES_MAX (64u << 20) /* Bounds how much log an opening replays. */
+#define ROCKS_MEMTABLES_BYTES (48u << 20) /* Of all families. */
+#define ROCKS_LOG_BYTES_MAX (16u << 20)   /* Bounds how much log an opening replays, twice. */
+#define ROCKS_LOG_BYTES_KEPT (1u << 20)   /* Not worth writing out the memtables. */
 #define ROCKS_BLOB_BYTES_MIN (4u << 10)
 #define ROCKS_BLOOM_BITS 10
 
@@ -26,6 +29,7 @@ struct rocks {
     rocksdb_readoptions_t *read;
     rocksdb_writeoptions_t *write;
     rocksdb_writeoptions_t *write_sync;
+    atomic_uint_least64_t log_bytes; /* Written since memtables were written out. */
     rocksdb_cache_t *cache;
 };
 
@@ -78,6 +82,8 @@ static rocksdb_options_t *make_options(struct rocks *rocks, size_t family, bool 
     rocksdb_block_based_options_set_block_cache(table, rocks->cache);
     rocksdb_block_based_options_set_filter_policy(
         table, rocksdb_filterpolicy_create_bloom_full(ROCKS_BLOOM_BITS)); /* Owns it. */
+    /* Those of the key index grow with the keys: as much of them as the cache holds. */
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, family == ROCKS_KEYS);
     rocksdb_options_set_block_based_table_factory(options, table);
     rocksdb_block_based_options_destroy(table);
 
@@ -86,7 +92,9 @@ static rocksdb_options_t *make_options(struct rocks *rocks, size_t family, bool 
     rocksdb_options_set_paranoid_checks(options, 1);
     rocksdb_options_set_wal_recovery_mode(options, rocksdb_point_in_time_recovery);
     rocksdb_options_set_write_buffer_size(options, ROCKS_MEMTABLE_BYTES);
+    rocksdb_options_set_db_write_buffer_size(options, ROCKS_MEMTABLES_BYTES);
     rocksdb_options_set_max_total_wal_size(options, ROCKS_LOG_BYTES_MAX);
+    rocksdb_options_set_skip_stats_update_on_db_open(options, 1);
     rocksdb_options_set_keep_log_file_num(options, 2);
     rocksdb_options_set_max_open_files(options, 512);
     rocksdb_options_set_compression(options, rocksdb_lz4_compression);
@@ -123,6 +131,16 @@ static enum fm_status open_db(struct rocks *rocks, const struct rocks_options *o
     return error != NULL ? fail(err, error) : FM_OK;
 }
 
+/* Compactions are due after an opening, when somebody waits for the first answer. RocksDB's threads
+ * are the process's: flushes have others, so appends do not wait for these. */
+static void lower_compactions(void)
+{
+    rocksdb_env_t *env = rocksdb_create_default_env();
+
+    rocksdb_env_lower_thread_pool_cpu_priority(env);
+    rocksdb_env_destroy(env); /* Not the threads. */
+}
+
 enum fm_status rocks_open(const struct rocks_options *options, struct rocks **out,
                           struct fm_error *err)
 {
@@ -141,6 +159,7 @@ enum fm_status rocks_open(const struct rocks_options *options, struct rocks **ou
     rocksdb_writeoptions_set_sync(rocks->write_sync, 1);
     if (!options->read_only)
         rocksdb_options_enable_statistics(rocks->options[0]); /* Whose are the database's. */
+    lower_compactions();
     status = open_db(rocks, options, err);
     if (status != FM_OK)
         return status;
@@ -294,7 +313,10 @@ enum fm_status rocks_write(struct rocks *rocks, struct rocks_batch *batch, bool 
                            struct fm_error *err)
 {
     FM_AUTO(rocks_error_freep) char *error = NULL;
+    size_t bytes = 0;
 
+    (void)rocksdb_writebatch_data(batch->batch, &bytes); /* Only how much. */
+    atomic_fetch_add(&rocks->log_bytes, bytes);
     rocksdb_write(rocks->db, sync ? rocks->write_sync : rocks->write, batch->batch, &error);
     return error != NULL ? fail(err, error) : FM_OK;
 }
@@ -412,11 +434,17 @@ enum fm_status rocks_flush(struct rocks *rocks, struct fm_error *err)
     FM_AUTO(rocks_error_freep) char *error = NULL;
     rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
 
+    atomic_store(&rocks->log_bytes, 0);
     rocksdb_flushoptions_set_wait(options, 1);
     for (size_t i = 0; error == NULL && i < ROCKS_FAMILIES; i++)
         rocksdb_flush_cf(rocks->db, options, rocks->families[i], &error);
     rocksdb_flushoptions_destroy(options);
     return error != NULL ? fail(err, error) : FM_OK;
+}
+
+enum fm_status rocks_shorten_log(struct rocks *rocks, struct fm_error *err)
+{
+    return atomic_load(&rocks->log_bytes) > ROCKS_LOG_BYTES_KEPT ? rocks_flush(rocks, err) : FM_OK;
 }
 
 /* ---- Statistics ------------------------------------------------------------------------------ */

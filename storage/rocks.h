@@ -120,7 +120,9 @@ FM_MUST_USE enum fm_status rocks_range_bytes(struct rocks *rocks, enum rocks_fam
 FM_MUST_USE enum fm_status rocks_checkpoint(struct rocks *rocks, const char *path,
                                             struct fm_error *err);
 
-/* Write all memtables to table files, synced (tests, close). */
+/* Write all memtables to table files, synced. */
 FM_MUST_USE enum fm_status rocks_flush(struct rocks *rocks, struct fm_error *err);
+/* The same where the log has grown: an opening has to replay it. */
+FM_MUST_USE enum fm_status rocks_shorten_log(struct rocks *rocks, struct fm_error *err);
 
 #endif

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define CACHE_BYTES_DEFAULT (UINT64_C(64) << 20)
-#define ARENA_BYTES_DEFAULT (UINT64_C(512) << 20)
+#define ARENA_BYTES_DEFAULT (UINT64_C(320) << 20)
 #define FREE_BYTES_MIN_DEFAULT (UINT64_C(256) << 20)
 #define STORE_PATH_MAX 4096u
 

@@ -33,7 +33,7 @@ struct fm_store_options {
     struct fm_mesh_id mesh; /* A folder of another mesh or node is refused (FM_CONFLICT). */
     struct fm_node_id node;
     size_t cache_bytes;      /* RocksDB's block cache; 0: 64 MiB. */
-    size_t arena_bytes;      /* Bound on memory files with decoded columns; 0: 512 MiB. */
+    size_t arena_bytes;      /* Bound on memory files with decoded columns; 0: 320 MiB. */
     uint64_t free_bytes_min; /* Appends are refused below this much free space; 0: 256 MiB. */
     /* Look only: nothing is made, recovered or written, and every write is FM_REFUSED. */
     bool read_only;
