@@ -11,6 +11,8 @@ static atomic_size_t calls;
 static atomic_size_t allowed;
 static atomic_int kind;
 static atomic_bool failed;
+static atomic_bool failed_here;
+static atomic_long here;    /* The thread that armed. */
 static atomic_bool ignored; /* Syncs. */
 
 void fail_io_after(enum fail_io_kind wanted, size_t count)
@@ -19,6 +21,8 @@ void fail_io_after(enum fail_io_kind wanted, size_t count)
     atomic_store(&allowed, count);
     atomic_store(&calls, 0);
     atomic_store(&failed, false);
+    atomic_store(&failed_here, false);
+    atomic_store(&here, syscall(SYS_gettid));
     atomic_store(&armed, true);
 }
 
@@ -26,6 +30,11 @@ bool fail_io_stop(void)
 {
     atomic_store(&armed, false);
     return atomic_load(&failed);
+}
+
+bool fail_io_hit_here(void)
+{
+    return atomic_load(&failed_here);
 }
 
 void fail_io_ignore_syncs(void)
@@ -54,6 +63,8 @@ static enum outcome next(int fd, size_t bytes)
     if (call < first || (call > first && !lasts))
         return SUCCEEDS;
     atomic_store(&failed, true);
+    if (syscall(SYS_gettid) == atomic_load(&here))
+        atomic_store(&failed_here, true);
     if (now == FAIL_IO_SHORT || (now == FAIL_IO_FULL_SHORT && call == first && bytes >= 2))
         return HALF;
     errno = now == FAIL_IO_ERROR || now == FAIL_IO_ERROR_ON ? EIO : ENOSPC;

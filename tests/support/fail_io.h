@@ -22,6 +22,8 @@ enum fail_io_kind {
 void fail_io_after(enum fail_io_kind kind, size_t count);
 /* Let all succeed again; true when the failure had happened. */
 bool fail_io_stop(void);
+/* A call of the thread that armed has failed, not only one of RocksDB's own. */
+bool fail_io_hit_here(void);
 
 /* From now on every sync succeeds and does nothing: a disk that lies. */
 void fail_io_ignore_syncs(void);
