@@ -4,6 +4,7 @@
 #include "storage/column_layout.h"
 #include "storage/crc.h"
 #include "storage/extremes.h"
+#include "storage/pack.h"
 
 #include <stdlib.h>
 
@@ -105,6 +106,18 @@ static enum fm_status raw_block(struct column_encoder *encoder, const struct sou
     return fm_buf_status(&encoder->raw);
 }
 
+/* Bytes of each value or code, 0 where a block has none of one size. */
+static uint32_t number_width(const struct source *source)
+{
+    const struct fm_vector_entry *vector = source->vector;
+
+    if (source->is_nested || (vector->flags & FM_VECTOR_ALL_NULL) != 0)
+        return 0;
+    if (vector->encoding == FM_ENC_PLAIN)
+        return fm_type_is_bytes(source->type) ? 0 : fm_type_width(source->type);
+    return vector->encoding == FM_ENC_CONSTANT ? 0 : vector->code_width;
+}
+
 static enum fm_status encode_block(struct column_encoder *encoder, const struct source *source,
                                    uint32_t index, struct segment_field *field)
 {
@@ -126,7 +139,10 @@ static enum fm_status encode_block(struct column_encoder *encoder, const struct 
                          &encoder->scratch, &bounds);
     if (status == FM_OK)
         status = raw_block(encoder, source, first, count, entry->null_count);
-    if (status == FM_OK)
+    if (status == FM_OK && pack_width_good(number_width(source)))
+        status = compress_numbers(encoder->compressor, fm_buf_span(&encoder->raw), count,
+                                  (uint8_t)number_width(source), &encoder->blocks, &method);
+    else if (status == FM_OK)
         status = compress_block(encoder->compressor, fm_buf_span(&encoder->raw), &encoder->blocks,
                                 &method);
     if (status != FM_OK)

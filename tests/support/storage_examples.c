@@ -368,15 +368,30 @@ enum fm_status storage_decode(unsigned number, struct fm_span bytes, struct fm_b
 /* ---- Columns --------------------------------------------------------------------------------- */
 
 const struct column_example column_examples[COLUMN_EXAMPLES] = {
-    {"column-plain", "int16", 5, SHAPE_ANY, 0},
-    {"column-for", "timestamp", 2100, SHAPE_MINUTES, 0},
-    {"column-constant", "varchar", 70, SHAPE_SAME, 0},
-    {"column-dictionary", "varchar", 2050, SHAPE_FEW, 7},
-    {"column-text", "varchar", 9, SHAPE_ANY, 4},
-    {"column-nulls", "double", 3, SHAPE_ANY, 1},
-    {"column-list", "list(int32)", 6, SHAPE_FEW, 5},
-    {"column-decimal", "decimal(38,4)", 6, SHAPE_ANY, 5},
+    {"column-plain", "int16", 5, SHAPE_ANY, 0, PATTERN_NONE},
+    {"column-for", "timestamp", 2100, SHAPE_MINUTES, 0, PATTERN_NONE},
+    {"column-constant", "varchar", 70, SHAPE_SAME, 0, PATTERN_NONE},
+    {"column-dictionary", "varchar", 2050, SHAPE_FEW, 7, PATTERN_NONE},
+    {"column-text", "varchar", 9, SHAPE_ANY, 4, PATTERN_NONE},
+    {"column-nulls", "double", 3, SHAPE_ANY, 1, PATTERN_NONE},
+    {"column-list", "list(int32)", 6, SHAPE_FEW, 5, PATTERN_NONE},
+    {"column-decimal", "decimal(38,4)", 6, SHAPE_ANY, 5, PATTERN_NONE},
+    {"column-delta", "int64", 2100, 0, 5000, PATTERN_RISING},
+    {"column-runs", "int64", 2100, 0, 0, PATTERN_RUNS},
+    {"column-differences", "int64", 2100, 0, 0, PATTERN_WRAPS},
 };
+
+static int64_t pattern_value(enum column_pattern pattern, uint32_t row)
+{
+    switch (pattern) {
+    case PATTERN_RISING:
+        return INT64_C(1700000000000000) + row * INT64_C(1000) + row * row % 13;
+    case PATTERN_RUNS:
+        return row / 700;
+    default:
+        return row * 7 % 1009;
+    }
+}
 
 void column_example_make(const struct column_example *example, struct fm_type *type,
                          struct fm_buf *out)
@@ -397,7 +412,10 @@ void column_example_make(const struct column_example *example, struct fm_type *t
         struct fm_cursor cursor;
 
         fm_buf_clear(&value);
-        random_value(&random, type, (enum random_shape)example->shape, &value);
+        if (example->pattern == PATTERN_NONE)
+            random_value(&random, type, (enum random_shape)example->shape, &value);
+        else
+            fm_buf_put_u64(&value, (uint64_t)pattern_value(example->pattern, row));
         cursor = fm_cursor(fm_buf_span(&value));
         if (example->null_every != 0 && row % example->null_every == 0)
             fm_assert(fm_batch_put_null(builder, 0) == FM_OK);

@@ -34,15 +34,24 @@ bool storage_example(unsigned number, struct fm_buf *out);
 /* Decode the bytes as that kind of value; where that succeeds, append its bytes encoded again. */
 enum fm_status storage_decode(unsigned number, struct fm_span bytes, struct fm_buf *again);
 
-/* Stored column values: X(name, type, shape of random_value.h, rows). */
+/* Numbers that follow from the row: what packing is made for. */
+enum column_pattern {
+    PATTERN_NONE,
+    PATTERN_RISING, /* By nearly the same each time. */
+    PATTERN_RUNS,   /* 700 equal ones. */
+    PATTERN_WRAPS,  /* Multiples of 7 modulo 1009. */
+};
+
+/* Stored column values: by a shape of random_value.h, or a pattern of int64. */
 struct column_example {
     const char *name;
     const char *type;
     uint32_t rows;
     int shape;
     uint32_t null_every; /* 0: none. */
+    enum column_pattern pattern;
 };
-#define COLUMN_EXAMPLES 8u
+#define COLUMN_EXAMPLES 11u
 extern const struct column_example column_examples[COLUMN_EXAMPLES];
 /* Append the stored value of an example; the caller ends the type. */
 void column_example_make(const struct column_example *example, struct fm_type *type,

@@ -213,6 +213,38 @@ static void test_all_types_and_shapes(void **state)
     }
 }
 
+/* Numbers that follow a rule take few bytes, each kind by its own way. */
+static void test_numbers_are_packed(void **state)
+{
+    static const struct {
+        const char *name;
+        uint8_t compression;
+        uint32_t bytes_max; /* Of the first block. */
+    } expected[] = {{"column-delta", COMPRESSION_PACKED, 3200},
+                    {"column-runs", COMPRESSION_PACKED, 40},
+                    {"column-differences", COMPRESSION_DIFFERENCES, 200}};
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < COLUMN_EXAMPLES; i++) {
+        for (unsigned j = 0; j < 3; j++) {
+            struct fm_type type = {0};
+            struct fm_buf stored = FM_BUF_INIT(0);
+            struct column column = {0};
+
+            if (strcmp(column_examples[i].name, expected[j].name) != 0)
+                continue;
+            column_example_make(&column_examples[i], &type, &stored);
+            assert_int_equal(column_open(fm_buf_span(&stored), &type, &column), FM_OK);
+            assert_int_equal(column.blocks[0].compression, expected[j].compression);
+            assert_in_range(column.blocks[0].stored.len, 1, expected[j].bytes_max);
+            column_deinit(&column);
+            fm_buf_free(&stored);
+            fm_type_deinit(&type);
+        }
+    }
+    (void)f;
+}
+
 static void test_many_blocks(void **state)
 {
     static const char *const types[] = {"int64", "varchar", "timestamp", "list(int32)", "boolean"};
@@ -343,8 +375,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_all_types_and_shapes), TEST(test_many_blocks),       TEST(test_remapped_codes),
-        TEST(test_cut_bounds),           TEST(test_damage_is_noticed), TEST(test_other_type),
+        TEST(test_all_types_and_shapes), TEST(test_numbers_are_packed),
+        TEST(test_many_blocks),          TEST(test_remapped_codes),
+        TEST(test_cut_bounds),           TEST(test_damage_is_noticed),
+        TEST(test_other_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
