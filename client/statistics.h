@@ -35,7 +35,8 @@
     X(tree_bytes)                                                                                  \
     X(index_bytes)                                                                                 \
     X(appended_facts)                                                                              \
-    X(appended_bytes)
+    X(appended_bytes)                                                                              \
+    X(dropped_facts)
 
 struct fm_store_numbers {
 #define X(name) uint64_t name;

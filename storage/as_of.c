@@ -42,7 +42,7 @@ static enum fm_status size_at_time(struct fm_snapshot *snapshot, const struct ta
     bool is_later = false;
     uint32_t rows = 0;
 
-    *size = 0;
+    *size = state->dropped;
     units_init(&units, state, snapshot->rocks, 0);
     while (status == FM_OK && !is_later) {
         status = units_next(&units, &unit, err);

@@ -114,7 +114,8 @@ static bool is_sealed(enum rocks_family family, struct fm_span key)
     if (family == ROCKS_SEGMENTS)
         return key.len > 0 &&
                (key.data[0] == KEYS_SEGMENT_RECORD || key.data[0] == KEYS_SEGMENT_WINDOW ||
-                key.data[0] == KEYS_SEGMENT_TREE || key.data[0] == KEYS_SEGMENT_SPANS);
+                key.data[0] == KEYS_SEGMENT_TREE || key.data[0] == KEYS_SEGMENT_SPANS ||
+                key.data[0] == KEYS_SEGMENT_TILES);
     return family != ROCKS_KEYS;
 }
 

@@ -32,6 +32,7 @@ struct fm_check_table { /* Texts are borrowed for the call. */
     uint32_t epoch;
     uint64_t size; /* Facts. */
     struct fm_hash root;
+    uint64_t dropped; /* Facts, by retention; of them there are hashes only. */
     uint64_t segment_count;
     uint64_t hot_rows;
     uint64_t rows_latest;

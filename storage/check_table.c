@@ -2,6 +2,7 @@
 #include "storage/check_parts.h"
 
 #include "core/assert.h"
+#include "storage/dropped.h"
 #include "storage/key_index.h"
 #include "storage/order.h"
 #include "storage/subtrees.h"
@@ -162,8 +163,11 @@ static enum fm_status check_entries(struct table_check *t)
         struct index_value entry;
 
         status = rocks_iterator_next(iterator, &key, &value, &t->check->err);
-        if (status == FM_OK && index_decode(value, &entry) == FM_OK)
-            entries += entry.sequence < size || entry.previous < size;
+        if (status == FM_OK && index_decode(value, &entry) == FM_OK) {
+            uint64_t at = entry.sequence < size ? entry.sequence : entry.previous;
+
+            entries += at < size && at >= t->state->dropped;
+        }
     }
     if (status != FM_NOTFOUND)
         return check_failed(t->check, status, t->part);
@@ -425,6 +429,19 @@ static enum fm_status check_segment(struct table_check *t, const struct unit *un
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
+/* Of facts that retention dropped there are hashes. */
+static enum fm_status check_dropped(struct table_check *t)
+{
+    enum fm_status status = dropped_tree(t->state, &t->tree, compare_hash, t, &t->check->err);
+
+    if (status == FM_OK)
+        return t->hash_status;
+    t->is_complete = false;
+    if (status == FM_NOTFOUND)
+        status = fm_fail(&t->check->err, FM_CORRUPT, "a kept hash of dropped facts is missing");
+    return check_failed(t->check, status, t->part);
+}
+
 static enum fm_status check_units(struct table_check *t)
 {
     struct units units;
@@ -498,9 +515,10 @@ static enum fm_status tell(const struct table_check *t, struct fm_error *err)
         .epoch = state->epoch,
         .size = state->tree.size,
         .root = state->root,
-        .segment_count = state->segment_count,
+        .segment_count = state->segment_count - state->dropped_segments,
+        .dropped = state->dropped,
         .hot_rows = state->hot_rows,
-        .rows_latest = state->tree.size - superseded_count(state->superseded),
+        .rows_latest = state_rows_latest(state),
         .stored_bytes = t->stored_bytes,
         .is_whole = t->is_complete && t->check->result.damage_count == t->damage_before,
     };
@@ -526,7 +544,9 @@ enum fm_status check_table(struct check *check, struct table_state *state, struc
     fm_tree_init(&t->tree);
     (void)snprintf(t->part, sizeof t->part, "%s.%s", state->table->domain,
                    state->table->name); /* Fits. */
-    status = check_units(t);
+    status = check_dropped(t);
+    if (status == FM_OK)
+        status = check_units(t);
     if (status == FM_OK)
         status = check_sums(t);
     if (status == FM_OK)

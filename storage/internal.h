@@ -77,6 +77,8 @@ struct table_state {
     uint64_t hot_bytes;  /* of so many bytes. */
     uint64_t next_segment;
     uint32_t segment_count;
+    uint32_t dropped_segments; /* The first ones, */
+    uint64_t dropped;          /* of so many facts: retention keeps the log's end. */
     struct segment_list *segments;
     struct superseded *superseded;
     struct fm_hash root;
@@ -168,6 +170,8 @@ FM_MUST_USE enum fm_status state_replace_segments(struct table_state *state, uin
                                                   uint32_t count, struct segment_value *segment);
 /* Make `state` the table's latest, synced already; takes over the reference. */
 void state_publish(struct fm_store *store, struct table_state *state);
+/* Rows that a plain scan gives. */
+uint64_t state_rows_latest(const struct table_state *state);
 void state_to_value(const struct table_state *state, struct state_value *out);
 FM_MUST_USE enum fm_status state_info(const struct table_state *state, struct fm_table_info *out);
 

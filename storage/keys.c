@@ -126,6 +126,14 @@ struct key key_spans(uint32_t table, uint64_t segment)
     return key;
 }
 
+struct key key_tiles(uint32_t table, uint64_t block)
+{
+    struct key key = key_table(KEYS_SEGMENT_TILES, table);
+
+    put_u64(&key, block);
+    return key;
+}
+
 struct key key_producer(uint32_t table, const uint8_t producer_id[16])
 {
     struct key key = key_prefix(table);
@@ -364,6 +372,39 @@ enum fm_status subtree_decode(struct fm_span bytes, struct fm_hash *out)
     return hash_decode(bytes, out);
 }
 
+void tiles_encode(struct fm_buf *out, const struct tiles *value)
+{
+    size_t from = out->len;
+
+    fm_buf_put_uvarint(out, value->count);
+    for (uint32_t i = 0; i < value->count; i++) {
+        fm_buf_put_u8(out, value->levels[i]);
+        fm_buf_put(out, value->hashes[i].bytes, sizeof value->hashes[i].bytes);
+    }
+    value_seal(out, from);
+}
+
+enum fm_status tiles_decode(struct fm_span bytes, struct tiles *out)
+{
+    struct reader reader = reader_open(bytes);
+    uint32_t leaves = 0;
+
+    out->count = (uint32_t)read_uvarint(&reader, TILES_LEAVES);
+    for (uint32_t i = 0; i < out->count && !reader.failed; i++) {
+        uint8_t level = read_u8(&reader);
+
+        read_bytes(&reader, out->hashes[i].bytes, sizeof out->hashes[i].bytes);
+        /* A subtree begins at a multiple of its leaves. */
+        if (level > TILES_LEVEL || leaves % (1u << level) != 0 ||
+            TILES_LEAVES - leaves < 1u << level)
+            return FM_CORRUPT;
+        out->levels[i] = level;
+        leaves += 1u << level;
+    }
+    out->leaves = leaves;
+    return leaves == 0 ? FM_CORRUPT : reader_end(&reader);
+}
+
 static void what_put(struct commit_what *what, const void *data, size_t len)
 {
     fm_assert(len <= sizeof what->bytes - what->len);
@@ -410,6 +451,15 @@ struct commit_what commit_what_seal(uint32_t table, uint64_t first_sequence, uin
 struct commit_what commit_what_merge(uint32_t table, uint64_t first_sequence, uint32_t rows)
 {
     return what_of_rows(5, table, first_sequence, rows);
+}
+
+struct commit_what commit_what_retain(uint32_t table, uint64_t kept)
+{
+    struct commit_what what = {.len = 1, .bytes = {6}};
+
+    what_put(&what, &table, sizeof table);
+    what_put(&what, &kept, sizeof kept);
+    return what;
 }
 
 struct commit_what commit_what_record(struct fm_span key, struct fm_span value)
@@ -636,6 +686,15 @@ enum fm_status bounds_decode(struct fm_cursor *cursor, struct bounds *out)
 /* Flags of a segment's record. */
 #define SEGMENT_HAS_ORDER 0x01u
 #define SEGMENT_SPANS_OUTSIDE 0x02u
+#define SEGMENT_IS_DROPPED 0x04u /* Alone. */
+
+static uint8_t flags_of(const struct segment_value *value)
+{
+    if (value->is_dropped)
+        return SEGMENT_IS_DROPPED;
+    return (uint8_t)((value->has_order ? SEGMENT_HAS_ORDER : 0) |
+                     (value->spans == NULL ? SEGMENT_SPANS_OUTSIDE : 0));
+}
 
 void segment_value_encode(struct fm_buf *out, const struct segment_value *value)
 {
@@ -645,8 +704,13 @@ void segment_value_encode(struct fm_buf *out, const struct segment_value *value)
     fm_buf_put_u64(out, value->first_sequence);
     fm_buf_put_u32(out, value->rows);
     fm_buf_put_u32(out, value->schema_version);
-    fm_buf_put_u8(out, (uint8_t)((value->has_order ? SEGMENT_HAS_ORDER : 0) |
-                                 (value->spans == NULL ? SEGMENT_SPANS_OUTSIDE : 0)));
+    fm_buf_put_u8(out, flags_of(value));
+    if (value->is_dropped) {
+        fm_buf_put_u64(out, (uint64_t)value->first_recorded_at);
+        fm_buf_put_u64(out, (uint64_t)value->last_recorded_at);
+        value_seal(out, from);
+        return;
+    }
     if (value->spans != NULL) {
         spans_put(out, value->spans, value->span_count);
     } else {
@@ -669,17 +733,23 @@ void segment_value_encode(struct fm_buf *out, const struct segment_value *value)
     value_seal(out, from);
 }
 
+static enum fm_status read_times(struct reader *reader, struct segment_value *out)
+{
+    out->first_recorded_at = (fm_us)read_u64(reader);
+    out->last_recorded_at = (fm_us)read_u64(reader);
+    return reader->failed || out->first_recorded_at > out->last_recorded_at ? FM_CORRUPT : FM_OK;
+}
+
 static enum fm_status read_spans(struct reader *reader, uint8_t flags, struct segment_value *out)
 {
     if (reader->failed)
         return FM_CORRUPT;
     if ((flags & SEGMENT_SPANS_OUTSIDE) == 0)
         return spans_take(&reader->cursor, out->rows, &out->spans, &out->span_count);
-    out->first_recorded_at = (fm_us)read_u64(reader);
-    out->last_recorded_at = (fm_us)read_u64(reader);
+    enum fm_status status = read_times(reader, out);
+
     out->span_count = (uint32_t)read_uvarint(reader, out->rows);
-    return out->span_count == 0 || out->first_recorded_at > out->last_recorded_at ? FM_CORRUPT
-                                                                                  : FM_OK;
+    return status == FM_OK && out->span_count > 0 ? FM_OK : FM_CORRUPT;
 }
 
 static enum fm_status read_fields(struct reader *reader, struct segment_value *out)
@@ -717,12 +787,14 @@ enum fm_status segment_value_decode(struct fm_span bytes, struct segment_value *
     value.rows = read_u32(&reader);
     value.schema_version = read_u32(&reader);
     flags = read_u8(&reader);
-    if (reader.failed || (flags & ~(SEGMENT_HAS_ORDER | SEGMENT_SPANS_OUTSIDE)) != 0 ||
+    value.is_dropped = flags == SEGMENT_IS_DROPPED;
+    if (reader.failed ||
+        (!value.is_dropped && (flags & ~(SEGMENT_HAS_ORDER | SEGMENT_SPANS_OUTSIDE)) != 0) ||
         value.rows == 0 || value.rows > FM_SEGMENT_ROWS || value.first_sequence > INT64_MAX)
         return FM_CORRUPT;
     value.has_order = (flags & SEGMENT_HAS_ORDER) != 0;
-    status = read_spans(&reader, flags, &value);
-    if (status == FM_OK)
+    status = value.is_dropped ? read_times(&reader, &value) : read_spans(&reader, flags, &value);
+    if (status == FM_OK && !value.is_dropped)
         status = read_fields(&reader, &value);
     if (status == FM_OK)
         status = reader_end(&reader);

@@ -28,6 +28,7 @@
 #define KEYS_SEGMENT_WINDOW 3u /* u32 table, u64 window */
 #define KEYS_SEGMENT_TREE 4u   /* u32 table, u8 level, u64 index */
 #define KEYS_SEGMENT_SPANS 5u  /* u32 table, u64 segment */
+#define KEYS_SEGMENT_TILES 6u  /* u32 table, u64 first sequence / TILES_LEAVES */
 
 #define KEYS_INDEX_INLINE_MAX 256u /* Longer primary keys are stored by their hash. */
 #define KEYS_COMMITS_KEPT 256u     /* How far back a slot may be behind the store. */
@@ -54,6 +55,7 @@ struct key key_column(uint32_t table, uint64_t segment, uint32_t field_id);
 struct key key_window(uint32_t table, uint64_t window);
 struct key key_subtree(uint32_t table, uint8_t level, uint64_t index);
 struct key key_spans(uint32_t table, uint64_t segment);
+struct key key_tiles(uint32_t table, uint64_t block);
 struct key key_producer(uint32_t table, const uint8_t producer_id[16]);
 /* `canonical`: the canonical bytes of the key's fields, one after the other. */
 struct key key_index(uint32_t table, struct fm_span canonical);
@@ -93,6 +95,19 @@ FM_MUST_USE enum fm_status commit_decode(struct fm_span bytes, struct fm_hash *o
 void subtree_encode(struct fm_buf *out, const struct fm_hash *hash);
 FM_MUST_USE enum fm_status subtree_decode(struct fm_span bytes, struct fm_hash *out);
 
+/* Of TILES_LEAVES facts that retention dropped, or the first of them: hashes of perfect subtrees
+ * side by side from the first leaf on (dropped.h). */
+#define TILES_LEVEL 8u
+#define TILES_LEAVES (1u << TILES_LEVEL)
+struct tiles {
+    uint32_t count;
+    uint32_t leaves; /* Under all of them. */
+    uint8_t levels[TILES_LEAVES];
+    struct fm_hash hashes[TILES_LEAVES];
+};
+void tiles_encode(struct fm_buf *out, const struct tiles *value);
+FM_MUST_USE enum fm_status tiles_decode(struct fm_span bytes, struct tiles *out);
+
 /* What a commit's digest covers: digest(n + 1) = SHA-256(digest(n) || u64 n + 1 || what). */
 struct commit_what {
     size_t len;
@@ -102,6 +117,8 @@ struct commit_what commit_what_append(uint32_t table, uint64_t size, const struc
 struct commit_what commit_what_define(uint32_t table, uint32_t epoch, const struct fm_hash *schema);
 struct commit_what commit_what_seal(uint32_t table, uint64_t first_sequence, uint32_t rows);
 struct commit_what commit_what_merge(uint32_t table, uint64_t first_sequence, uint32_t rows);
+/* From now on the facts before `kept` are dropped. */
+struct commit_what commit_what_retain(uint32_t table, uint64_t kept);
 struct commit_what commit_what_record(struct fm_span key, struct fm_span value);
 void commit_chain(struct fm_hash *digest, uint64_t number, const struct commit_what *what);
 
@@ -210,6 +227,7 @@ struct segment_value {
     uint64_t first_sequence; /* Also in the key. */
     uint32_t rows;
     uint32_t schema_version;
+    bool is_dropped;            /* By retention: neither spans nor fields, only the times. */
     bool has_order;             /* Rows are not in sequence order, but as order.h tells. */
     uint32_t span_count;        /* >= 1; their rows sum up to `rows`. In sequence order. */
     struct segment_span *spans; /* NULL: they are in a value of their own, and here is only */

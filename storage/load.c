@@ -61,8 +61,14 @@ static enum fm_status load_segment(struct table_state *state, struct fm_span val
     if (status == FM_OK && (segment->first_sequence < end || segment->id >= state->next_segment ||
                             segment->first_sequence + segment->rows > state->tree.size))
         status = FM_CORRUPT;
+    if (status == FM_OK && segment->is_dropped && segment->first_sequence != state->dropped)
+        status = FM_CORRUPT; /* Retention keeps the log's end. */
     if (status == FM_OK)
         status = state_add_segment(state, segment);
+    if (status == FM_OK && segment->is_dropped) {
+        state->dropped_segments++;
+        state->dropped += segment->rows;
+    }
     if (status != FM_OK && segment != NULL) {
         segment_value_deinit(segment);
         free(segment);

@@ -250,7 +250,8 @@ enum fm_status fm_snapshot_get(struct fm_snapshot *snapshot, const char *domain,
                                 &lookup.sequence, err);
     if (status != FM_OK)
         return status;
-    if (superseded_has(found->state->superseded, lookup.sequence))
+    if (lookup.sequence < found->state->dropped ||
+        superseded_has(found->state->superseded, lookup.sequence))
         return FM_NOTFOUND; /* What the index names is not shown by a scan either. */
     status = find_run(&lookup, &run, &row);
     if (status == FM_OK)

@@ -172,7 +172,7 @@ static enum fm_status map_segments(struct mapping *mapping, struct fm_error *err
 
         if (segment->first_sequence >= size)
             break;
-        if (selection_count(segment, &mapping->visible) > 0 &&
+        if (!segment->is_dropped && selection_count(segment, &mapping->visible) > 0 &&
             segment_may_match(segment, mapping->view.schema, mapping->options->predicates)) {
             if (!is_full)
                 status = map_segment(mapping, segment, err);

@@ -30,8 +30,9 @@ static bool add(struct sum *sum, const struct segment_value *segment)
 {
     uint64_t bytes = bytes_of(segment);
 
-    if (atomic_load(&segment->is_large) || sum->rows + segment->rows > FM_SEGMENT_ROWS ||
-        bytes > MERGE_BYTES_MAX || sum->bytes + bytes > MERGE_BYTES_MAX)
+    if (segment->is_dropped || atomic_load(&segment->is_large) ||
+        sum->rows + segment->rows > FM_SEGMENT_ROWS || bytes > MERGE_BYTES_MAX ||
+        sum->bytes + bytes > MERGE_BYTES_MAX)
         return false;
     sum->count++;
     sum->rows += segment->rows;

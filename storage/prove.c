@@ -4,6 +4,7 @@
 #include "storage/reading.h"
 
 #include "core/assert.h"
+#include "storage/dropped.h"
 #include "storage/subtrees.h"
 
 #include <stdlib.h>
@@ -27,6 +28,10 @@ struct prover {
     struct fm_snapshot *snapshot;
     const struct table_state *state;
     struct fm_error *err;
+    bool is_dropped; /* What failed lies below a tile. */
+    bool has_tiles;
+    uint64_t tiles_block;
+    struct tiles tiles; /* Of that block. */
 };
 
 /* ---- Leaves ---------------------------------------------------------------------------------- */
@@ -71,15 +76,18 @@ static enum fm_status node_from_rows(const struct prover *prover, unsigned level
     uint8_t hashes[SUBTREE_LEAVES * FM_HASH_BYTES] = {0};
     uint64_t leaf = index << level;
     uint64_t first = leaf & ~(uint64_t)(SUBTREE_LEAVES - 1);
-    uint64_t count = prover->state->tree.size - first;
+    uint64_t kept = first > prover->state->dropped ? first : prover->state->dropped;
+    uint64_t end = prover->state->tree.size;
     struct fm_tree tree;
 
     fm_assert(level <= SUBTREE_LEVEL_MIN);
-    if (count > SUBTREE_LEAVES)
-        count = SUBTREE_LEAVES;
+    fm_assert(leaf >= kept);
+    if (end - first > SUBTREE_LEAVES)
+        end = first + SUBTREE_LEAVES;
     if (!find_run(prover, first / SUBTREE_LEAVES, hashes)) {
-        enum fm_status status = stored_leaf_hashes(prover->state, prover->snapshot->rocks, first,
-                                                   (uint32_t)count, hashes, prover->err);
+        enum fm_status status =
+            stored_leaf_hashes(prover->state, prover->snapshot->rocks, kept, (uint32_t)(end - kept),
+                               hashes + (kept - first) * FM_HASH_BYTES, prover->err);
 
         if (status != FM_OK)
             return status;
@@ -105,6 +113,27 @@ static bool node_from_state(const struct fm_tree *tree, unsigned level, uint64_t
     return true;
 }
 
+/* FM_NOTFOUND: try the two below it. */
+static enum fm_status node_from_tiles(struct prover *prover, unsigned level, uint64_t index,
+                                      struct fm_hash *out)
+{
+    uint64_t leaf = index << level;
+    uint64_t block = leaf / TILES_LEAVES;
+    enum fm_status status = FM_OK;
+
+    if (!prover->has_tiles || prover->tiles_block != block)
+        status = dropped_tiles(prover->state, prover->snapshot->rocks, block, &prover->tiles,
+                               prover->err);
+    if (status != FM_OK)
+        return status;
+    prover->has_tiles = true;
+    prover->tiles_block = block;
+    status = tiles_node(&prover->tiles, level, (uint32_t)(leaf % TILES_LEAVES), out);
+    if (status == FM_NOTFOUND && leaf + (UINT64_C(1) << level) <= prover->state->dropped)
+        prover->is_dropped = true;
+    return status;
+}
+
 static enum fm_status find_node(void *context, unsigned level, uint64_t index, struct fm_hash *out)
 {
     struct prover *prover = context;
@@ -119,8 +148,15 @@ static enum fm_status find_node(void *context, unsigned level, uint64_t index, s
         status = subtrees_get(prover->state->table, level, index, out, prover->err);
     if (status != FM_NOTFOUND)
         return status;
-    if (level <= SUBTREE_LEVEL_MIN)
+    if (level <= SUBTREE_LEVEL_MIN && index << level >= prover->state->dropped)
         return node_from_rows(prover, level, index, out);
+    if (level <= SUBTREE_LEVEL_MIN) {
+        status = node_from_tiles(prover, level, index, out);
+        if (status == FM_NOTFOUND && prover->is_dropped)
+            return fail_dropped(prover->state, prover->err);
+        if (status != FM_NOTFOUND)
+            return status;
+    }
     status = find_node(context, level - 1, 2 * index, &left);
     if (status == FM_OK)
         status = find_node(context, level - 1, 2 * index + 1, &right);
@@ -232,6 +268,8 @@ enum fm_status fm_snapshot_leaf(struct fm_snapshot *snapshot, const char *domain
         return status;
     if (sequence >= prover.state->tree.size)
         return fail_size(&prover, sequence, prover.state->tree.size);
+    if (sequence < prover.state->dropped)
+        return fail_dropped(prover.state, err);
     return stored_leaf(prover.state, snapshot->rocks, sequence, out, err);
 }
 
@@ -247,6 +285,8 @@ enum fm_status fm_snapshot_inclusion(struct fm_snapshot *snapshot, const char *d
         return status;
     if (sequence >= size || size > prover.state->tree.size)
         return fail_size(&prover, sequence, size);
+    if (sequence < prover.state->dropped)
+        return fail_dropped(prover.state, err);
     status = make_inclusion(&prover, sequence, size, &proof);
     if (status == FM_OK)
         *out = proof;

@@ -447,6 +447,14 @@ enum fm_status rocks_shorten_log(struct rocks *rocks, struct fm_error *err)
     return atomic_load(&rocks->log_bytes) > ROCKS_LOG_BYTES_KEPT ? rocks_flush(rocks, err) : FM_OK;
 }
 
+void rocks_compact(struct rocks *rocks, enum rocks_family family, struct fm_span first,
+                   struct fm_span end)
+{
+    fm_assert(family < ROCKS_FAMILIES);
+    rocksdb_compact_range_cf(rocks->db, rocks->families[family], (const char *)first.data,
+                             first.len, (const char *)end.data, end.len);
+}
+
 /* ---- Statistics ------------------------------------------------------------------------------ */
 
 /* The text has a line "NAME COUNT : n" for each counter; others have a line of another form. */

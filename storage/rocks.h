@@ -120,6 +120,10 @@ FM_MUST_USE enum fm_status rocks_range_bytes(struct rocks *rocks, enum rocks_fam
 FM_MUST_USE enum fm_status rocks_checkpoint(struct rocks *rocks, const char *path,
                                             struct fm_error *err);
 
+/* Rewrite the files with keys in [first, end), so that what was deleted there takes no room. */
+void rocks_compact(struct rocks *rocks, enum rocks_family family, struct fm_span first,
+                   struct fm_span end);
+
 /* Write all memtables to table files, synced. */
 FM_MUST_USE enum fm_status rocks_flush(struct rocks *rocks, struct fm_error *err);
 /* The same where the log has grown: an opening has to replay it. */

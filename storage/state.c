@@ -184,6 +184,15 @@ void state_publish(struct fm_store *store, struct table_state *state)
     state_release(written);
 }
 
+uint64_t state_rows_latest(const struct table_state *state)
+{
+    uint64_t superseded = superseded_count(state->superseded) -
+                          superseded_count_range(state->superseded, 0, state->dropped);
+
+    fm_assert(superseded <= state->tree.size - state->dropped);
+    return state->tree.size - state->dropped - superseded;
+}
+
 void state_to_value(const struct table_state *state, struct state_value *out)
 {
     *out = (struct state_value){
@@ -211,7 +220,7 @@ enum fm_status state_info(const struct table_state *state, struct fm_table_info 
         .recorded_at = state->recorded_at,
         .segment_count = state->segment_count,
         .hot_rows = state->hot_rows,
-        .rows_latest = state->tree.size - superseded_count(state->superseded),
+        .rows_latest = state_rows_latest(state),
     };
     return FM_OK;
 }

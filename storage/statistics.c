@@ -41,10 +41,11 @@ static enum fm_status describe(const struct table_state *state,
     if (status != FM_OK)
         return status;
     statistics->facts = state->tree.size;
-    statistics->rows_latest = state->tree.size - superseded_count(state->superseded);
+    statistics->rows_latest = state_rows_latest(state);
     statistics->hot_rows = state->hot_rows;
     statistics->hot_bytes = state->hot_bytes;
-    statistics->segment_count = state->segment_count;
+    statistics->segment_count = state->segment_count - state->dropped_segments;
+    statistics->dropped_facts = state->dropped;
     statistics->superseded_bytes = superseded_bytes(state->superseded);
     statistics->tree_bytes = subtrees_bytes(state->tree.size);
     statistics->appended_facts = atomic_load(&table->appended_facts);

@@ -81,6 +81,7 @@ struct fm_table_statistics {
     uint32_t column_count; /* By the current schema's positions. */
     struct fm_column_statistics *columns;
     uint64_t facts;            /* Ever appended: the size of the log. */
+    uint64_t dropped_facts;    /* By retention. */
     uint64_t rows_latest;      /* That a plain scan gives. */
     uint64_t hot_rows;         /* Not in a segment yet, */
     uint64_t hot_bytes;        /* as stored. */
@@ -212,6 +213,20 @@ FM_MUST_USE enum fm_status fm_store_seal(struct fm_store *store, const char *dom
 FM_MUST_USE enum fm_status fm_store_merge(struct fm_store *store, const char *domain,
                                           const char *table, uint64_t *rows, struct fm_error *err);
 
+/* ---- Retention ------------------------------------------------------------------------------ */
+
+/* Drop the segments from the log's beginning on all of whose facts were recorded before that time;
+ * `*dropped` facts, also where the call fails later. Hot rows are sealed first if any is as old. A
+ * segment goes as a whole, so younger facts keep older ones beside them for a while. The root,
+ * sizes and sequences stay. What is kept is read as before, and has the same proofs; so have any
+ * two sizes of the log at which an append ended. Open snapshots keep what they had. FM_BUSY:
+ * another thread seals the table, or a large append has it. FM_LIMIT: the disk is too full even for
+ * this. FM_NOTFOUND: no such table. FM_CORRUPT: the facts are not those of their hashes; they are
+ * kept. */
+FM_MUST_USE enum fm_status fm_store_retain(struct fm_store *store, const char *domain,
+                                           const char *table, fm_us recorded_before,
+                                           uint64_t *dropped, struct fm_error *err);
+
 /* ---- Reading -------------------------------------------------------------------------------- */
 
 /* One consistent state of all tables at their last durable size. */
@@ -264,19 +279,21 @@ FM_DEFINE_FREEP(fm_scan_freep, struct fm_scan, fm_scan_free)
 /* ---- Proofs ---------------------------------------------------------------------------------- */
 
 /* Append the leaf of a fact: the bytes that the table's Merkle log hashes (core/leaf.h).
- * FM_INVALID: the snapshot has no such fact. FM_NOTFOUND: no such table. */
+ * FM_INVALID: the snapshot has no such fact. FM_NOTFOUND: no such table, or the fact was dropped by
+ * retention. */
 FM_MUST_USE enum fm_status fm_snapshot_leaf(struct fm_snapshot *snapshot, const char *domain,
                                             const char *table, uint64_t sequence,
                                             struct fm_buf *out, struct fm_error *err);
 /* That the fact is in the log of the first `size` facts. Every proof that is given out was checked
  * against the snapshot's root: FM_CORRUPT when what is stored does not give it. FM_INVALID unless
- * sequence < size <= the snapshot's size. */
+ * sequence < size <= the snapshot's size. FM_NOTFOUND: no such table, or the fact was dropped. */
 FM_MUST_USE enum fm_status fm_snapshot_inclusion(struct fm_snapshot *snapshot, const char *domain,
                                                  const char *table, uint64_t sequence,
                                                  uint64_t size, struct fm_proof *out,
                                                  struct fm_error *err);
 /* That the log of the first `new_size` facts begins with the log of the first `old_size`. The same
- * errors; FM_INVALID unless old_size <= new_size <= the snapshot's size. */
+ * errors; FM_INVALID unless old_size <= new_size <= the snapshot's size. FM_NOTFOUND also where a
+ * size lies within dropped facts and no append ended there. */
 FM_MUST_USE enum fm_status fm_snapshot_consistency(struct fm_snapshot *snapshot, const char *domain,
                                                    const char *table, uint64_t old_size,
                                                    uint64_t new_size, struct fm_proof *out,

@@ -17,6 +17,8 @@ static enum fm_status fail_corrupt(const struct units *units, uint64_t sequence,
 void units_init(struct units *units, const struct table_state *state,
                 const struct rocks_snapshot *snapshot, uint64_t first)
 {
+    if (first < state->dropped)
+        first = state->dropped;
     *units = (struct units){
         .state = state,
         .snapshot = snapshot,

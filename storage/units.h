@@ -35,8 +35,9 @@ struct units {
     struct fm_buf hot_bytes;
 };
 
-/* `units` is zeroed but for state and snapshot, which must stay; the first run is the
- * one with fact `first`, which is where a run of this state or of an earlier one begins. */
+/* Dropped facts are in no run. `units` is zeroed but for state and snapshot, which must stay; the
+ * first run is the one with fact `first`, which is where a run of this state or of an earlier one
+ * begins. */
 void units_init(struct units *units, const struct table_state *state,
                 const struct rocks_snapshot *snapshot, uint64_t first);
 /* FM_NOTFOUND: all `tree.size` facts were seen. */

@@ -128,15 +128,18 @@ static enum fm_status take_table(void *context, const struct fm_check_table *tab
                                  struct fm_error *err)
 {
     struct doctor *doctor = context;
-    char name[2 * FM_NAME_MAX + 2], text[320], root[65];
+    char name[2 * FM_NAME_MAX + 2], text[320], root[65], dropped[48] = "";
 
     (void)err; /* Cannot fail. */
     fm_hex(table->root.bytes, sizeof table->root.bytes, root);
     (void)snprintf(name, sizeof name, "%s.%s", table->domain, table->table); /* Fits. */
+    if (table->dropped > 0)
+        (void)snprintf(dropped, sizeof dropped, ", %" PRIu64 " dropped by retention",
+                       table->dropped); /* Fits. */
     (void)snprintf(text, sizeof text,
-                   "%" PRIu64 " facts (%" PRIu64 " latest), %" PRIu64 " segments, %" PRIu64
+                   "%" PRIu64 " facts (%" PRIu64 " latest%s), %" PRIu64 " segments, %" PRIu64
                    " hot rows, %" PRIu64 " bytes, root %s",
-                   table->size, table->rows_latest, table->segment_count, table->hot_rows,
+                   table->size, table->rows_latest, dropped, table->segment_count, table->hot_rows,
                    table->stored_bytes, root); /* Fits. */
     say(doctor, name, table->is_whole ? "ok" : "damage", text,
         table->is_whole ? NULL : "see above");

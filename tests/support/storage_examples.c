@@ -91,6 +91,28 @@ static void example_segment(struct fm_buf *out, bool is_sealed)
     segment_value_encode(out, &value);
 }
 
+static void example_tiles(struct fm_buf *out)
+{
+    struct tiles tiles = {.count = 3, .leaves = 192 + 32, .levels = {7, 6, 5}};
+
+    for (uint32_t i = 0; i < tiles.count; i++)
+        fill(tiles.hashes[i].bytes, 32, (uint8_t)(0x40 + i));
+    tiles_encode(out, &tiles);
+}
+
+static void example_dropped(struct fm_buf *out)
+{
+    struct segment_value value = {.id = 5,
+                                  .first_sequence = 1000,
+                                  .rows = 3000,
+                                  .schema_version = 3,
+                                  .is_dropped = true,
+                                  .first_recorded_at = 1700000000000000,
+                                  .last_recorded_at = 1700000000000999};
+
+    segment_value_encode(out, &value);
+}
+
 static bool example_spans(struct fm_buf *out)
 {
     FM_AUTO(compressor_freep) struct compressor *compressor = NULL;
@@ -226,6 +248,12 @@ bool storage_example(unsigned number, struct fm_buf *out)
         return true;
     case STORAGE_EXAMPLE_spans:
         return example_spans(out);
+    case STORAGE_EXAMPLE_tiles:
+        example_tiles(out);
+        return true;
+    case STORAGE_EXAMPLE_dropped:
+        example_dropped(out);
+        return true;
     case STORAGE_EXAMPLE_superseded:
         example_superseded(out);
         return true;
@@ -309,6 +337,14 @@ static enum fm_status decode_others(unsigned number, struct fm_span bytes, struc
             subtree_encode(again, &hash);
         return status;
     }
+    if (number == STORAGE_EXAMPLE_tiles) {
+        struct tiles tiles;
+
+        status = tiles_decode(bytes, &tiles);
+        if (status == FM_OK)
+            tiles_encode(again, &tiles);
+        return status;
+    }
     if (number == STORAGE_EXAMPLE_index) {
         struct index_value index;
         uint8_t encoded[16];
@@ -355,6 +391,7 @@ enum fm_status storage_decode(unsigned number, struct fm_span bytes, struct fm_b
         DECODE(hot)
     case STORAGE_EXAMPLE_segment:
     case STORAGE_EXAMPLE_sealed:
+    case STORAGE_EXAMPLE_dropped:
         return decode_segment(bytes, again);
     case STORAGE_EXAMPLE_spans:
         return decode_spans(bytes, again);

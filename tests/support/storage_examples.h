@@ -21,7 +21,9 @@
     X(superseded, 11)                                                                              \
     X(subtree, 12)                                                                                 \
     X(sealed, 13)                                                                                  \
-    X(spans, 14)
+    X(spans, 14)                                                                                   \
+    X(tiles, 15)                                                                                   \
+    X(dropped, 16)
 
 enum storage_example {
 #define X(name, number) STORAGE_EXAMPLE_##name = number,

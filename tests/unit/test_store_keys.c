@@ -88,6 +88,7 @@ static void test_keys(void **state)
     check_key(f, "key-window", key_window(258, 1));
     check_key(f, "key-subtree", key_subtree(258, 12, 700));
     check_key(f, "key-spans", key_spans(258, 5));
+    check_key(f, "key-tiles", key_tiles(258, 700));
     check_key(f, "key-producer", key_producer(258, (const uint8_t *)"0123456789abcdef"));
     check_key(f, "key-index", key_index(258, fm_span_str("\003abc")));
     check_key(f, "key-index-long", key_index(258, fm_span(text, sizeof text)));
@@ -197,6 +198,9 @@ static void test_chain(void **state)
     what = commit_what_merge(1, 1000, 3000);
     commit_chain(&digest, 5, &what);
     vector_check(f->vectors, "chain-merge", fm_span(digest.bytes, 32));
+    what = commit_what_retain(1, 4000);
+    commit_chain(&digest, 6, &what);
+    vector_check(f->vectors, "chain-retain", fm_span(digest.bytes, 32));
     fm_buf_clear(&f->bytes);
     fm_buf_put(&f->bytes, (uint8_t[32]){0}, 32);
     fm_buf_put_u64(&f->bytes, 1);
