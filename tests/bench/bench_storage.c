@@ -3,7 +3,7 @@
  *
  *   bench_storage FLIGHTS.parquet WORK_DIR COMMIT ROWS_LARGE [PART]
  *
- * PART: one of `flights`, `latest`, `writers`, `memory` and `wide`; all, if there is none.
+ * PART: one of `flights`, `latest`, `lookup`, `writers`, `memory` and `wide`; all, if there is none.
  * ROWS_LARGE (a multiple of 3,000,000) is for `memory` and `open`. The program starts itself as a
  * child for what is killed or whose memory is counted:
  *
@@ -27,6 +27,9 @@
 #define SCAN_RUNS 21u
 #define OPEN_RUNS 5u
 #define WRITE_RUNS 3u
+#define LOOKUP_RUNS 7u
+#define LOOKUPS 50000u
+#define LOOKUP_ROW_BYTES 32u /* As long as the row's values. */
 #define WRITE_SECONDS 2.0
 #define WRITERS 64u
 #define WRITER_TABLES 8u
@@ -299,6 +302,137 @@ static void measure_latest(struct bench *bench)
                                   .beside = "the same scan with none superseded",
                                   .beside_value = bench_median(times[0], SCAN_RUNS),
                                   .aim = 1.3};
+    add(bench, &result);
+}
+
+/* ---- key_lookup ------------------------------------------------------------------------------ */
+
+/* The rows of a keyed table in a RocksDB of their own, by their key. */
+struct bare {
+    rocksdb_t *db;
+    rocksdb_options_t *options;
+    rocksdb_readoptions_t *read;
+    rocksdb_writeoptions_t *write;
+};
+
+static void check_rocks(const char *error)
+{
+    if (error != NULL)
+        bench_die("rocksdb: %s", error);
+}
+
+static void bare_open(struct bare *bare, const char *dir)
+{
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+    rocksdb_cache_t *cache = rocksdb_cache_create_lru((size_t)256 << 20); /* As the store's. */
+    char value[LOOKUP_ROW_BYTES] = {0};
+    char *error = NULL;
+
+    bare->options = rocksdb_options_create();
+    rocksdb_options_set_create_if_missing(bare->options, 1);
+    rocksdb_block_based_options_set_block_cache(table, cache);
+    rocksdb_block_based_options_set_filter_policy(table,
+                                                  rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_options_set_block_based_table_factory(bare->options, table);
+    rocksdb_block_based_options_destroy(table);
+    rocksdb_cache_destroy(cache); /* The options keep it. */
+    bare->read = rocksdb_readoptions_create();
+    bare->write = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_disable_WAL(bare->write, 1);
+    bare->db = rocksdb_open(bare->options, dir, &error);
+    check_rocks(error);
+    for (uint64_t id = 1; id <= FLIGHTS_ROWS; id++) {
+        (void)snprintf(value, sizeof value, "%" PRIu64 "SEASFO", id); /* Not all the same. */
+        rocksdb_put(bare->db, bare->write, (const char *)&id, sizeof id, value, sizeof value,
+                    &error);
+        check_rocks(error);
+    }
+    rocksdb_compact_range(bare->db, NULL, 0, NULL, 0);
+}
+
+static void bare_close(struct bare *bare)
+{
+    rocksdb_close(bare->db);
+    rocksdb_readoptions_destroy(bare->read);
+    rocksdb_writeoptions_destroy(bare->write);
+    rocksdb_options_destroy(bare->options);
+}
+
+/* Ids in no order, the same for both. */
+static uint64_t next_id(uint64_t *state)
+{
+    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (*state >> 33) % FLIGHTS_ROWS + 1;
+}
+
+/* us of a lookup. */
+static double time_lookups(struct fm_snapshot *snapshot, uint64_t state)
+{
+    struct fm_buf row = FM_BUF_INIT(0);
+    struct fm_error err = {0};
+    double start = bench_now_ms();
+
+    for (uint32_t i = 0; i < LOOKUPS; i++) {
+        uint64_t id = next_id(&state);
+        fm_buf_clear(&row);
+        if (fm_snapshot_get(snapshot, "bench", "keyed", fm_span(&id, sizeof id), &row, &err) !=
+            FM_OK)
+            bench_die("no row %" PRIu64 ": %s", id, err.text);
+    }
+    fm_buf_free(&row);
+    return (bench_now_ms() - start) * 1e3 / LOOKUPS;
+}
+
+static double time_gets(struct bare *bare, uint64_t state)
+{
+    char *error = NULL;
+    double start = bench_now_ms();
+
+    for (uint32_t i = 0; i < LOOKUPS; i++) {
+        uint64_t id = next_id(&state);
+        size_t len = 0;
+        char *value = rocksdb_get(bare->db, bare->read, (const char *)&id, sizeof id, &len, &error);
+        check_rocks(error);
+        if (len != LOOKUP_ROW_BYTES)
+            bench_die("no row %" PRIu64, id);
+        rocksdb_free(value);
+    }
+    return (bench_now_ms() - start) * 1e3 / LOOKUPS;
+}
+
+static void measure_lookup(struct bench *bench)
+{
+    char dir[PATH_BYTES], plain[PATH_BYTES], all[PATH_BYTES], tenth[PATH_BYTES];
+    double ours[LOOKUP_RUNS], theirs[LOOKUP_RUNS];
+    struct fm_snapshot *snapshot = NULL;
+    struct fm_error err = {0};
+    struct bare bare = {0};
+
+    (void)path_of(bench, all, "keyed.parquet");
+    (void)path_of(bench, tenth, "tenth.parquet");
+    write_keyed(bench, all, tenth);
+    remove_path(path_of(bench, dir, "lookup"));
+    remove_path(path_of(bench, plain, "lookup.rocks"));
+    (void)load_once(bench, dir, bench->keyed, all);
+    bare_open(&bare, plain);
+    struct fm_store *store = bench_store_open(dir);
+    if (fm_snapshot_open(store, &snapshot, &err) != FM_OK)
+        bench_die("snapshot: %s", err.text);
+    for (int run = -2; run < (int)LOOKUP_RUNS; run++) { /* The first ones warm up. */
+        ours[run < 0 ? 0 : run] = time_lookups(snapshot, (uint64_t)(run + 2));
+        theirs[run < 0 ? 0 : run] = time_gets(&bare, (uint64_t)(run + 2));
+    }
+    fm_snapshot_free(snapshot);
+    fm_store_close(store);
+    bare_close(&bare);
+    remove_path(dir);
+    remove_path(plain);
+    struct bench_result result = {.name = "key_lookup",
+                                  .value = bench_median(ours, LOOKUP_RUNS),
+                                  .unit = "us",
+                                  .beside = "bare rocksdb get of such a row",
+                                  .beside_value = bench_median(theirs, LOOKUP_RUNS),
+                                  .aim = 8};
     add(bench, &result);
 }
 
@@ -613,8 +747,8 @@ static const struct part {
     const char *name;
     void (*measure)(struct bench *bench);
 } parts[] = {
-    {"flights", measure_flights},        {"latest", measure_latest}, {"writers", measure_writers},
-    {"memory", measure_memory_and_open}, {"wide", measure_wide},
+    {"flights", measure_flights}, {"latest", measure_latest},          {"lookup", measure_lookup},
+    {"writers", measure_writers}, {"memory", measure_memory_and_open}, {"wide", measure_wide},
 };
 
 /* `only`: the name of one part; NULL: all. */
