@@ -1,15 +1,19 @@
-/* Stored column values of a hostile writer: the first byte chooses the type, the rest is the value.
- * Checksums are put right first, as such a writer would. What opens and decodes is read in full. */
+/* Stored column values of a hostile writer: the first byte chooses the type, or that it is the
+ * order of a segment's rows; the rest is the value. Checksums are put right first, as such a writer
+ * would. What opens and decodes is read in full. */
 #include "storage/segment.h"
 
 #include "core/assert.h"
 #include "storage/column_layout.h"
 #include "storage/crc.h"
+#include "storage/order.h"
 #include "tests/support/storage_examples.h"
 
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define ORDER 8u
 
 static const char *const types[] = {
     "int16",       "timestamp",     "varchar", "double",
@@ -64,6 +68,30 @@ static void decode(struct column *column, uint32_t first, uint32_t count)
     read_rows(&batch, column->type);
 }
 
+/* What decodes is a permutation: it can be turned round. */
+static void read_order(struct fm_span value)
+{
+    struct column_header header;
+    uint32_t *offsets;
+
+    if (value.len < sizeof header)
+        return;
+    memcpy(&header, value.data, sizeof header);
+    if (header.rows == 0 || header.rows > FM_SEGMENT_ROWS)
+        return;
+    offsets = calloc(header.rows, 2 * sizeof *offsets);
+    fm_assert(offsets != NULL);
+    if (order_decode(value, header.rows, offsets) == FM_OK) {
+        uint32_t *places = offsets + header.rows;
+
+        for (uint32_t row = 0; row < header.rows; row++)
+            places[offsets[row]] = row + 1;
+        for (uint32_t i = 0; i < header.rows; i++)
+            fm_assert(places[i] > 0);
+    }
+    free(offsets);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fm_type type = {0};
@@ -76,6 +104,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fm_assert(value != NULL);
     memcpy(value, data + 1, size - 1);
     repair(value, size - 1);
+    if (data[0] == ORDER) {
+        read_order(fm_span(value, size - 1));
+        free(value);
+        return 0;
+    }
     fm_assert(fm_type_parse(fm_span_str(types[data[0] % 8]), &type, NULL) == FM_OK);
     if (column_open(fm_span(value, size - 1), &type, &column) == FM_OK) {
         decode(&column, 0, column.block_count);

@@ -231,6 +231,61 @@ static void test_sealing(void **state)
     assert_true(tries > 20);
 }
 
+static uint64_t segments(struct fixture *f)
+{
+    struct fm_table_info info = {0};
+
+    assert_int_equal(fm_store_table(f->store, "tests", "rows", &info), FM_OK);
+    fm_schema_free(info.schema);
+    return info.segment_count;
+}
+
+/* An empty store, so that what is merged does not grow with each try. */
+static void start_over(struct fixture *f)
+{
+    fm_store_close(FM_TAKE(f->store));
+    store_dir_remove(f->dir);
+    store_dir_make(f->dir);
+    f->count = 0;
+    assert_int_equal(open_store(f), FM_OK);
+    assert_int_equal(fm_store_define(f->store, f->schema, 1, &f->err), FM_OK);
+}
+
+static void test_merging(void **state)
+{
+    struct fixture *f = *state;
+    size_t tries = 0;
+    bool hit = true;
+
+    if (!fail_alloc_available())
+        skip();
+    for (; hit; tries++) {
+        assert_true(tries < ALLOCATIONS_MAX);
+        if (segments(f) < 3)
+            start_over(f);
+        while (segments(f) < 3) {
+            for (int i = 0; i < 6; i++)
+                append_hot(f);
+            assert_int_equal(fm_store_seal(f->store, "tests", "rows", NULL, &f->err), FM_OK);
+        }
+        fail_alloc_ours_after(tries);
+        enum fm_status status = fm_store_merge(f->store, "tests", "rows", NULL, &f->err);
+        hit = fail_alloc_stop();
+        if (status == FM_OK)
+            assert_int_equal(segments(f), 1);
+        else if (status == FM_IO) /* Unknown whether it is stored: the next opening tells. */
+            reopen(f);
+        else if (status != FM_NOMEM)
+            fail_msg("failure %zu: %s: %s", tries, fm_status_text(status), f->err.text);
+        assert_true(status == FM_OK || hit);
+        check_rows(f);
+    }
+    reopen(f);
+    check_rows(f);
+    print_message("%zu failures\n", tries - 1);
+    assert_true(tries > 20);
+}
+
 /* ---- Opening and reading --------------------------------------------------------------------- */
 
 static void fill(struct fixture *f)
@@ -372,8 +427,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_small_append),     TEST(test_large_append), TEST(test_opening), TEST(test_scan),
-        TEST(test_scan_of_the_past), TEST(test_mapping),      TEST(test_sealing),
+        TEST(test_small_append), TEST(test_large_append),     TEST(test_opening),
+        TEST(test_scan),         TEST(test_scan_of_the_past), TEST(test_mapping),
+        TEST(test_sealing),      TEST(test_merging),
     };
 
     /* Nothing is cut off here: memory does for a disk. */

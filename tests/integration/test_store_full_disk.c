@@ -23,11 +23,11 @@
 #define DISK_OPTIONS "size=96m,mode=0700"
 #define LEFT_MAX (4u << 20)
 
-enum stage { SMALL, LARGE, COMMIT, SEAL, CHECKPOINT };
+enum stage { SMALL, LARGE, COMMIT, SEAL, MERGE, CHECKPOINT };
 
 /* The last two append nothing. */
-static const unsigned tried_appends[] = {1u << HISTORY_SMALL, 1u << HISTORY_LARGE,
-                                         1u << HISTORY_LARGE, 0, 0};
+static const unsigned tried_appends[] = {
+    1u << HISTORY_SMALL, 1u << HISTORY_LARGE, 1u << HISTORY_LARGE, 0, 0, 0};
 
 struct fixture {
     char base[STORE_DIR_MAX]; /* On another disk. */
@@ -135,6 +135,7 @@ static enum fm_status operate(struct fm_store *store, enum stage stage, struct f
 {
     struct fm_checkpoint checkpoint;
     struct fm_error err = {0};
+    enum fm_status status;
 
     if (stage != COMMIT)
         fill(filling);
@@ -147,6 +148,9 @@ static enum fm_status operate(struct fm_store *store, enum stage stage, struct f
         return history_append(store, HISTORY_LARGE, fill, filling, &err);
     case SEAL:
         return fm_store_seal(store, "tests", "rows", NULL, &err);
+    case MERGE: /* Of what was there and what is sealed now. */
+        status = fm_store_seal(store, "tests", "rows", NULL, &err);
+        return status == FM_OK ? fm_store_merge(store, "tests", "rows", NULL, &err) : status;
     default:
         return fm_store_checkpoint(store, &checkpoint, &err);
     }
@@ -272,6 +276,11 @@ static void test_sealing(void **state)
     sweep(*state, SEAL);
 }
 
+static void test_merging(void **state)
+{
+    sweep(*state, MERGE);
+}
+
 static void test_checkpoint(void **state)
 {
     sweep(*state, CHECKPOINT);
@@ -284,6 +293,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_large_append, setup, teardown),
         cmocka_unit_test_setup_teardown(test_commit_of_a_large_append, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sealing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_merging, setup, teardown),
         cmocka_unit_test_setup_teardown(test_checkpoint, setup, teardown),
     };
 

@@ -20,7 +20,7 @@
 
 #define CALLS_MAX 2000
 
-enum operation { OPEN, SMALL, LARGE, RECORD, SEAL, CHECKPOINT };
+enum operation { OPEN, SMALL, LARGE, RECORD, SEAL, MERGE, CHECKPOINT };
 
 struct fixture {
     char base[STORE_DIR_MAX];
@@ -56,6 +56,7 @@ static enum fm_status operate(struct fm_store *store, enum operation operation)
 {
     struct fm_checkpoint checkpoint;
     struct fm_error err = {0};
+    enum fm_status status;
 
     switch (operation) {
     case SMALL:
@@ -66,6 +67,9 @@ static enum fm_status operate(struct fm_store *store, enum operation operation)
         return fm_store_put_record(store, fm_span_str("more"), fm_span_str("value"), &err);
     case SEAL:
         return fm_store_seal(store, "tests", "rows", NULL, &err);
+    case MERGE: /* Of what was there and what is sealed now. */
+        status = fm_store_seal(store, "tests", "rows", NULL, &err);
+        return status == FM_OK ? fm_store_merge(store, "tests", "rows", NULL, &err) : status;
     case CHECKPOINT:
         return fm_store_checkpoint(store, &checkpoint, &err);
     default:
@@ -248,6 +252,11 @@ static void test_sealing(void **state)
     sweep_all(*state, SEAL);
 }
 
+static void test_merging(void **state)
+{
+    sweep_all(*state, MERGE);
+}
+
 static void test_checkpoint(void **state)
 {
     struct fixture *f = *state;
@@ -281,6 +290,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_large_append, setup, teardown),
         cmocka_unit_test_setup_teardown(test_record, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sealing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_merging, setup, teardown),
         cmocka_unit_test_setup_teardown(test_checkpoint, setup, teardown),
         cmocka_unit_test_setup_teardown(test_opening, setup, teardown),
     };
