@@ -139,8 +139,10 @@ struct fm_ingest_options {
  * required column, an unknown column or a wrong CSV header is FM_INVALID and lists both. Every
  * later fault (a value that is not of its type, a NULL in a required column) is FM_INVALID with the
  * row number of the file (1 is the first row of data), the column and the value; nothing after it
- * is delivered. Batches have the schema's columns in order. Uses `worker` for nothing else
- * afterwards. */
+ * is delivered. Batches have the schema's columns in order. A file may
+ * also have `_op`, `_event_time` and `_supersedes` (core/history.h): they come behind the schema's
+ * columns, in that order, those that it has. Rows with `_op` or `_supersedes` come in file order,
+ * and one that retracts needs only what names its row. Uses `worker` for nothing else afterwards. */
 FM_MUST_USE enum fm_status fm_ingest_open(struct fm_worker *worker,
                                           const struct fm_ingest_options *options,
                                           struct fm_error *err);

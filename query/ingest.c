@@ -1,6 +1,7 @@
 #include "query/engine_internal.h"
 
 #include "core/assert.h"
+#include "core/history.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,11 +36,15 @@ static enum fm_status own_descriptor(int fd, int *out, struct fm_error *err)
 }
 
 /* Batches must be of the schema's types. */
-static enum fm_status expect_fields(struct fm_worker *worker, const struct fm_schema *schema)
+static enum fm_status expect_fields(struct fm_worker *worker, const struct fm_schema *table,
+                                    uint32_t extras, struct fm_error *err)
 {
     FM_AUTO(fm_columns_deinit) struct fm_columns columns = {0};
-    enum fm_status status = FM_OK;
+    FM_AUTO(fm_schema_freep) struct fm_schema *schema = NULL;
+    enum fm_status status = fm_schema_with_extras(table, extras, &schema, err);
 
+    if (status != FM_OK)
+        return status;
     columns.items = calloc(schema->field_count, sizeof *columns.items);
     if (columns.items == NULL)
         return FM_NOMEM;
@@ -62,8 +67,6 @@ enum fm_status fm_ingest_open(struct fm_worker *worker, const struct fm_ingest_o
         status = check_file(options->fd, err);
     if (status == FM_OK)
         status = own_descriptor(options->fd, &fd, err);
-    if (status == FM_OK)
-        status = expect_fields(worker, options->schema);
     if (status != FM_OK)
         return status;
     fm_schema_encode(&schema, options->schema);
@@ -77,7 +80,12 @@ enum fm_status fm_ingest_open(struct fm_worker *worker, const struct fm_ingest_o
         return status;
     if (worker->control.frame.kind != CHANNEL_DONE || worker->control.payload.len != 8)
         return worker_broken(worker, "an answer", err);
+    if ((worker->control.frame.number & ~FM_EXTRA_ALL) != 0)
+        return worker_broken(worker, "columns that are known", err);
     worker->file_rows = fm_load64(worker->control.payload.data);
+    status = expect_fields(worker, options->schema, worker->control.frame.number, err);
+    if (status != FM_OK)
+        return status;
     worker->rows_max = 0;
     worker->state = WORKER_STREAMING;
     return FM_OK;

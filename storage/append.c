@@ -296,11 +296,33 @@ static enum fm_status take_rows(struct fm_append *append, const struct fm_batch 
     return status;
 }
 
+/* The first batch tells, where the options do not. */
+static enum fm_status find_extras(struct fm_append *append, const struct fm_batch *batch,
+                                  struct fm_error *err)
+{
+    uint32_t extras = append_extras_of(append->schema, batch);
+    enum fm_status status;
+
+    if (append->has_batch || append->options.extras != 0 || extras == 0)
+        return FM_OK;
+    append->options.extras = extras;
+    fm_batch_builder_free(append->builder);
+    append->builder = NULL;
+    free(append->types);
+    append->types = NULL;
+    status = add_extras(append, err);
+    return status == FM_OK ? make_builder(append) : status;
+}
+
 static enum fm_status add_rows(struct fm_append *append, const struct fm_batch *batch,
                                struct fm_error *err)
 {
-    enum fm_status status = append_check_rows(append, batch, err);
+    enum fm_status status = find_extras(append, batch, err);
     uint32_t done = 0;
+
+    append->has_batch = true;
+    if (status == FM_OK)
+        status = append_check_rows(append, batch, err);
 
     while (status == FM_OK && !append->is_duplicate && done < batch->rows) {
         uint32_t have = fm_batch_builder_rows(append->builder);

@@ -45,6 +45,7 @@ struct fm_append {
     struct label_set *labels;     /* By field; NULL when the schema has no enum. */
     struct fm_batch_builder *builder;
     uint64_t rows;
+    bool has_batch; /* Some were given: their columns stay the same. */
     bool failed;
     bool is_duplicate; /* The producer's sequence was committed meanwhile: `first`. */
     struct fm_appended first;
@@ -86,6 +87,8 @@ struct fm_append {
 FM_MUST_USE enum fm_status append_labels_new(const struct fm_schema *schema,
                                              struct label_set **out);
 void append_labels_free(struct label_set *labels, const struct fm_schema *schema);
+/* The extra columns of a batch, by their types, which differ; 0: none, or others. */
+uint32_t append_extras_of(const struct fm_schema *schema, const struct fm_batch *batch);
 FM_MUST_USE enum fm_status append_check_rows(const struct fm_append *append,
                                              const struct fm_batch *batch, struct fm_error *err);
 

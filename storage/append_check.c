@@ -228,6 +228,24 @@ static enum fm_status check_columns(const struct fm_append *append, const struct
     return FM_OK;
 }
 
+uint32_t append_extras_of(const struct fm_schema *schema, const struct fm_batch *batch)
+{
+    uint32_t extras = 0;
+
+    for (uint32_t i = schema->field_count; i < batch->column_count; i++) {
+        uint8_t kind = batch->vectors[i].kind;
+        uint32_t extra = kind == FM_KIND_VARCHAR       ? FM_EXTRA_OP
+                         : kind == FM_KIND_TIMESTAMPTZ ? FM_EXTRA_EVENT_TIME
+                         : kind == FM_KIND_UINT64      ? FM_EXTRA_SUPERSEDES
+                                                       : 0;
+
+        if (extra <= extras) /* None, or not behind those before. */
+            return 0;
+        extras |= extra;
+    }
+    return extras;
+}
+
 enum fm_status append_check_rows(const struct fm_append *append, const struct fm_batch *batch,
                                  struct fm_error *err)
 {

@@ -150,7 +150,8 @@ struct fm_append_options {
     enum fm_durability durability;
     bool has_trace;
     uint8_t trace_id[16];
-    /* FM_EXTRA_* (core/history.h): columns that the batches have behind the schema's fields.
+    /* FM_EXTRA_* (core/history.h): columns that the batches have behind the schema's fields. 0: the
+     * first batch tells by its columns, which all have different types.
      *
      * A keyed table: a retract row takes its key's latest row back and needs no more than the key;
      * a correct row names in `_supersedes` the latest fact of its key, and replaces it. Without a

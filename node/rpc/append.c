@@ -316,8 +316,10 @@ static enum fm_status add_batch(struct pending *pending, struct fm_error *err)
     struct fm_hash leaf;
     struct fm_span bytes = fm_buf_span(&pending->part);
 
-    enum fm_status status =
-        fm_batch_view(bytes, pending->types, pending->schema->field_count, NULL, &batch);
+    /* Columns behind the table's are of a fact's header: the store looks at all types again. */
+    enum fm_status status = fm_batch_view(bytes, NULL, 0, NULL, &batch);
+    if (status == FM_OK && batch.column_count <= pending->schema->field_count)
+        status = fm_batch_view(bytes, pending->types, pending->schema->field_count, NULL, &batch);
     if (status != FM_OK)
         return fm_fail(err, status, "batch %" PRIu64 " is malformed, or not of the table's columns",
                        pending->tree.size);

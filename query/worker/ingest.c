@@ -160,7 +160,7 @@ static void announce(struct ingest *ingest)
 {
     uint8_t rows[8];
     fm_store64(rows, ingest->row_count);
-    worker_send(ingest->worker, CHANNEL_DONE, 0, fm_span(rows, sizeof rows));
+    worker_send(ingest->worker, CHANNEL_DONE, ingest->extras, fm_span(rows, sizeof rows));
 }
 
 static enum fm_status run_statement(struct ingest *ingest, duckdb_prepared_statement statement,

@@ -3,7 +3,7 @@
 #ifndef FM_QUERY_WORKER_INGEST_PLAN_H
 #define FM_QUERY_WORKER_INGEST_PLAN_H
 
-#include "core/schema.h"
+#include "core/history.h"
 #include "query/engine.h"
 #include "query/worker/worker.h"
 
@@ -19,7 +19,8 @@ struct ingest_column { /* Of the file. */
 
 struct ingest {
     struct worker *worker;
-    struct fm_schema *schema;
+    struct fm_schema *schema; /* With the columns of `extras` behind the table's. */
+    uint32_t extras;          /* FM_EXTRA_*: those that the file has. */
     enum fm_format format;
     bool sorted;
     uint64_t row_count; /* 0: not known beforehand. */

@@ -213,9 +213,85 @@ static enum fm_status match_columns(struct ingest *ingest, struct fm_error *err)
         ingest->from[field] = (int32_t)i;
     }
     for (uint32_t i = 0; i < schema->field_count; i++)
-        if (ingest->from[i] < 0 && schema->fields[i].required)
+        if (ingest->from[i] < 0 && schema->fields[i].required &&
+            ((ingest->extras & FM_EXTRA_OP) == 0 || fm_schema_names_row(schema, i)))
             return misfit(ingest, "the file lacks the required column", schema->fields[i].name,
                           err);
+    return FM_OK;
+}
+
+/* Take the columns of a fact's header among the fields. A table's own column of that name wins. */
+static enum fm_status take_extras(struct ingest *ingest, uint32_t extras, struct fm_error *err)
+{
+    struct fm_schema *with = NULL;
+
+    if (extras == 0)
+        return FM_OK;
+    enum fm_status status = fm_schema_with_extras(ingest->schema, extras, &with, err);
+    if (status != FM_OK)
+        return status;
+    fm_schema_free(ingest->schema);
+    ingest->schema = with;
+    ingest->extras = extras;
+    if ((extras & (FM_EXTRA_OP | FM_EXTRA_SUPERSEDES)) != 0)
+        ingest->sorted = false; /* Such rows take effect one after the other. */
+    return FM_OK;
+}
+
+static uint32_t extra_of(const struct ingest *ingest, const char *name)
+{
+    uint32_t ignored;
+
+    if (fm_schema_find(ingest->schema, fm_span_str(name), &ignored) == FM_OK)
+        return 0;
+    return fm_extra_of_name(fm_span_str(name));
+}
+
+/* The same for a quoted key. */
+static uint32_t extra_of_key(const struct ingest *ingest, const char *key)
+{
+    char name[FM_NAME_MAX + 1] = {0};
+
+    memcpy(name, key + 1, strlen(key) - 2);
+    return extra_of(ingest, name);
+}
+
+static uint32_t extras_of_columns(const struct ingest *ingest)
+{
+    uint32_t extras = 0;
+
+    for (uint32_t i = 0; i < ingest->column_count; i++)
+        extras |= extra_of(ingest, ingest->columns[i].name);
+    return extras;
+}
+
+/* NDJSON: which of the keys are anywhere in the text, as a key or else. */
+static enum fm_status extras_of_text(const struct ingest *ingest, int input, uint32_t *out)
+{
+    static const char *const keys[] = {"\"_op\"", "\"_event_time\"", "\"_supersedes\""};
+    enum { OVERLAP = 16 }; /* More than a key. */
+    FM_AUTO(fm_buf_free) struct fm_buf part = FM_BUF_INIT(0);
+    uint8_t *room = fm_buf_extend(&part, OVERLAP + 65536);
+    size_t kept = 0;
+    off_t at = 0;
+
+    if (room == NULL)
+        return fm_buf_status(&part);
+    *out = 0;
+    for (;;) {
+        ssize_t n = pread(input, room + kept, 65536, at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+            if (memmem(room, kept + (size_t)n, keys[i], strlen(keys[i])) != NULL)
+                *out |= extra_of_key(ingest, keys[i]);
+        at += n;
+        size_t have = kept + (size_t)n;
+        kept = have < OVERLAP ? have : OVERLAP;
+        memmove(room, room + have - kept, kept);
+    }
     return FM_OK;
 }
 
@@ -236,12 +312,19 @@ enum fm_status ingest_look(struct ingest *ingest, int input, struct fm_error *er
 {
     enum fm_status status = FM_OK;
 
-    if (ingest->format == FM_FORMAT_NDJSON)
-        return assume_all(ingest);
+    uint32_t extras = 0;
+    if (ingest->format == FM_FORMAT_NDJSON) {
+        status = extras_of_text(ingest, input, &extras);
+        if (status == FM_OK)
+            status = take_extras(ingest, extras, err);
+        return status == FM_OK ? assume_all(ingest) : status;
+    }
     if (ingest->format == FM_FORMAT_CSV)
         status = look_at_csv(ingest, input, err);
     else
         status = look_at_parquet(ingest, err);
+    if (status == FM_OK)
+        status = take_extras(ingest, extras_of_columns(ingest), err);
     return status == FM_OK ? match_columns(ingest, err) : status;
 }
 

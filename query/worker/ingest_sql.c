@@ -201,6 +201,18 @@ static void put_rounding(struct fm_buf *out, const struct ingest *ingest, uint32
         fm_buf_printf(out, " OR c%u <> r%u", i, i);
 }
 
+/* Where a row takes one back, what is required but does not name it may be missing. */
+static bool may_be_left_out(const struct ingest *ingest, uint32_t i)
+{
+    return (ingest->extras & FM_EXTRA_OP) != 0 && !fm_schema_names_row(ingest->schema, i);
+}
+
+/* The operation is the first of the extra columns. */
+static uint32_t operation_field(const struct ingest *ingest)
+{
+    return ingest->schema->field_count - fm_extras_count(ingest->extras);
+}
+
 static void put_fault(struct fm_buf *out, const struct ingest *ingest, uint32_t i)
 {
     const struct fm_field *field = &ingest->schema->fields[i];
@@ -212,6 +224,10 @@ static void put_fault(struct fm_buf *out, const struct ingest *ingest, uint32_t 
         fm_buf_printf(out, " AND r%u <> ''", i); /* NULL is not <> '': no fault. */
     else if (!field->required)
         fm_buf_printf(out, " AND r%u IS NOT NULL", i);
+    else if (may_be_left_out(ingest, i))
+        fm_buf_printf(out, " AND (r%u %s OR c%u IS DISTINCT FROM 'retract')", i,
+                      ingest->format == FM_FORMAT_CSV ? "<> ''" : "IS NOT NULL",
+                      operation_field(ingest));
     fm_buf_put_u8(out, ')');
     put_rounding(out, ingest, i);
     fm_buf_printf(out, " THEN %u", i + 1);

@@ -300,6 +300,83 @@ static void ndjson_faults(void **state)
     expect_fault(f, FM_FORMAT_NDJSON, "PAR1\x01\xff\x02", "");
 }
 
+/* ---- Columns of a fact's header -------------------------------------------------------------- */
+
+/* Columns of the first batch behind the schema's. */
+static struct fm_batch with_extras(struct fixture *f, uint16_t columns)
+{
+    struct fm_batch view;
+
+    assert_int_equal(fm_batch_view(fm_buf_span(&f->first), NULL, 0, NULL, &view), FM_OK);
+    assert_int_equal(view.column_count, columns);
+    return view;
+}
+
+static void assert_op(const struct fm_batch *view, uint32_t column, uint32_t row, const char *text)
+{
+    struct fm_span op = fm_vector_bytes(view, &view->vectors[column], NULL, row);
+
+    assert_false(fm_vector_is_null(view, &view->vectors[column], row));
+    assert_true(fm_span_equal(op, fm_span_str(text)));
+}
+
+/* In any order of the file they come behind the schema's columns, and the rows stay in the file's
+ * order though the table is clustered. */
+static void header_columns_come_last(void **state)
+{
+    static const struct {
+        enum fm_format format;
+        const char *text;
+    } files[] = {
+        {FM_FORMAT_CSV, "_supersedes,id,_op,name,_event_time\n"
+                        ",2,,b,2026-01-01T00:00:00Z\n7,1,retract,,\n8,1,correct,c,\n"},
+        {FM_FORMAT_NDJSON, "{\"id\":2,\"name\":\"b\",\"_event_time\":\"2026-01-01T00:00:00Z\"}\n"
+                           "{\"_op\":\"retract\",\"id\":1,\"_supersedes\":7}\n"
+                           "{\"_op\":\"correct\",\"id\":1,\"name\":\"c\",\"_supersedes\":8}\n"},
+    };
+    struct fixture *f = *state;
+
+    USE(f, {"!^id", "int32"}, {"!name", "varchar"});
+    f->schema->key_count = 1;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        uint64_t fact = 0;
+        int64_t time = 0;
+
+        expect_rows(f, files[i].format, files[i].text, 3);
+        struct fm_batch view = with_extras(f, 5);
+        assert_value(f, 0, 0, "02000000");
+        assert_value(f, 0, 1, "01000000");
+        assert_value(f, 1, 1, "null"); /* Required, but not of what takes back. */
+        assert_true(fm_vector_is_null(&view, &view.vectors[2], 0));
+        assert_op(&view, 2, 1, "retract");
+        assert_op(&view, 2, 2, "correct");
+        fm_vector_fixed(&view, &view.vectors[3], 0, &time);
+        assert_int_equal(time, INT64_C(1767225600000000));
+        assert_true(fm_vector_is_null(&view, &view.vectors[3], 1));
+        fm_vector_fixed(&view, &view.vectors[4], 2, &fact);
+        assert_int_equal(fact, 8);
+    }
+}
+
+static void header_columns_are_checked(void **state)
+{
+    struct fixture *f = *state;
+
+    USE(f, {"!id", "int32"}, {"!name", "varchar"});
+    f->schema->key_count = 1;
+    expect_fault(f, FM_FORMAT_CSV, "id,name,_op\n1,a,\n2,,assert\n",
+                 "row 2, column name: the value is missing");
+    expect_fault(f, FM_FORMAT_CSV, "id,name,_op\n,a,retract\n",
+                 "row 1, column id: the value is missing");
+    expect_fault(f, FM_FORMAT_CSV, "id,name,_event_time\n1,a,yesterday\n",
+                 "row 1, column _event_time: 'yesterday' is not a timestamptz");
+    expect_fault(f, FM_FORMAT_NDJSON, "{\"id\":1,\"name\":\"a\",\"_supersedes\":-1}\n",
+                 "row 1, column _supersedes: '-1' is not an uint64");
+    expect_fault(f, FM_FORMAT_CSV, "id,name,_seq\n1,a,3\n", "unknown column '_seq'");
+    expect_rows(f, FM_FORMAT_CSV, "id,_op\n1,retract\n", 1); /* Nothing but retractions. */
+    (void)with_extras(f, 3);
+}
+
 /* ---- Parquet --------------------------------------------------------------------------------- */
 
 static void use_flights(struct fixture *f)
@@ -418,10 +495,18 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(csv_values),      TEST(csv_headers),    TEST(csv_faults),
-        TEST(csv_long),        TEST(ndjson_values),  TEST(ndjson_faults),
-        TEST(parquet_flights), TEST(parquet_faults), TEST(parquet_larger_than_memory),
+        TEST(csv_values),
+        TEST(csv_headers),
+        TEST(csv_faults),
+        TEST(csv_long),
+        TEST(ndjson_values),
+        TEST(ndjson_faults),
+        TEST(parquet_flights),
+        TEST(parquet_faults),
+        TEST(parquet_larger_than_memory),
         TEST(one_use_only),
+        TEST(header_columns_come_last),
+        TEST(header_columns_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -316,6 +316,11 @@ static void words_and_columns_are_checked(void **state)
     assert_refused(f, fm_append_rows(append, &batch, &f->err), FM_INVALID,
                    "row 1: `delete` in column `_op`; expected assert, retract or correct");
     fm_append_abort(append);
+    options.extras = 0; /* The columns tell. */
+    assert_int_equal(fm_append_begin(f->store, &options, &append, &done, &first, &f->err), FM_OK);
+    assert_refused(f, fm_append_rows(append, &batch, &f->err), FM_INVALID,
+                   "row 1: `delete` in column `_op`; expected assert, retract or correct");
+    fm_append_abort(append);
     options.extras = FM_EXTRA_EVENT_TIME;
     assert_int_equal(fm_append_begin(f->store, &options, &append, &done, &first, &f->err), FM_OK);
     assert_refused(f, fm_append_rows(append, &batch, &f->err), FM_INVALID,
