@@ -215,7 +215,8 @@ static enum fm_status run(struct ingest *ingest, int input, struct fm_error *err
     enum fm_status status = ingest_look(ingest, input, err);
     if (status != FM_OK)
         return status;
-    ingest->sorted = can_sort(ingest, input);
+    ingest->sorted = (ingest->extras & (FM_EXTRA_OP | FM_EXTRA_SUPERSEDES)) == 0 &&
+                     can_sort(ingest, input); /* Operations take effect in the file's order. */
     ingest_put_sql(&sql, ingest);
     status = fm_buf_status(&sql);
     if (status == FM_OK)

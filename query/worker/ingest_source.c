@@ -233,8 +233,6 @@ static enum fm_status take_extras(struct ingest *ingest, uint32_t extras, struct
     fm_schema_free(ingest->schema);
     ingest->schema = with;
     ingest->extras = extras;
-    if ((extras & (FM_EXTRA_OP | FM_EXTRA_SUPERSEDES)) != 0)
-        ingest->sorted = false; /* Such rows take effect one after the other. */
     return FM_OK;
 }
 
