@@ -142,7 +142,8 @@ struct fm_ingest_options {
  * is delivered. Batches have the schema's columns in order. A file may
  * also have `_op`, `_event_time` and `_supersedes` (core/history.h): they come behind the schema's
  * columns, in that order, those that it has. Rows with `_op` or `_supersedes` come in file order,
- * and one that retracts needs only what names its row. Uses `worker` for nothing else afterwards. */
+ * and one that retracts needs only what names its row. Uses `worker` for nothing else
+ * afterwards. */
 FM_MUST_USE enum fm_status fm_ingest_open(struct fm_worker *worker,
                                           const struct fm_ingest_options *options,
                                           struct fm_error *err);
