@@ -3,7 +3,7 @@
  *
  *   bench_storage FLIGHTS.parquet WORK_DIR COMMIT ROWS_LARGE [PART]
  *
- * PART: one of `flights`, `latest`, `lookup`, `writers`, `memory` and `wide`; all, if there is none.
+ * PART: `flights`, `latest`, `lookup`, `writers`, `memory` or `wide`; all, if there is none.
  * ROWS_LARGE (a multiple of 3,000,000) is for `memory` and `open`. The program starts itself as a
  * child for what is killed or whose memory is counted:
  *
