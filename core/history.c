@@ -145,7 +145,6 @@ enum fm_status fm_schema_facts(const struct fm_schema *schema, struct fm_schema 
     memcpy(facts->table + len, FM_FACTS_SUFFIX, strlen(FM_FACTS_SUFFIX) + 1);
     for (uint32_t i = FM_HISTORY_COLUMNS; i < facts->field_count; i++)
         facts->fields[i].required = fm_schema_names_row(facts, i);
-    facts->has_subject = false;
     facts->key_count = 0;
     facts->cluster_count = 0;
     *out = FM_TAKE(facts);

@@ -36,9 +36,12 @@ struct fm_leaf_encoder {
     uint8_t inner_pad[HMAC_BLOCK]; /* The key, as HMAC (RFC 2104) wants it. */
     uint8_t outer_pad[HMAC_BLOCK];
     bool has_commitment;
+    bool has_key;
+    bool is_stored; /* The commitment is a column, the last one in `order`. */
     uint32_t open_count;
     uint32_t closed_count;
-    uint16_t *order; /* Owned: positions of open fields by id, then of classified ones by id. */
+    uint16_t
+        *order; /* Owned: positions of open fields by id, of classified ones, of stored ones. */
     struct leaf_column *columns; /* Owned: in that order. */
     const struct fm_batch *batch;
     struct fm_buf row;
@@ -56,12 +59,20 @@ bool fm_schema_has_commitment(const struct fm_schema *schema)
 
 /* ---- Making -------------------------------------------------------------------------------- */
 
+/* 0 open, 1 classified, 2 in place of classified ones. */
+static int group_of(const struct fm_field *field)
+{
+    if (field->id == FM_FIELD_SEALED || field->id == FM_FIELD_COMMITMENT)
+        return 2;
+    return fm_field_is_classified(field) ? 1 : 0;
+}
+
 static int compare_fields(const void *a, const void *b, void *fields)
 {
     const struct fm_field *x = (struct fm_field *)fields + *(const uint16_t *)a;
     const struct fm_field *y = (struct fm_field *)fields + *(const uint16_t *)b;
-    if (fm_field_is_classified(x) != fm_field_is_classified(y))
-        return fm_field_is_classified(x) ? 1 : -1;
+    if (group_of(x) != group_of(y))
+        return group_of(x) - group_of(y);
     return (x->id > y->id) - (x->id < y->id);
 }
 
@@ -74,10 +85,9 @@ static enum fm_status order_fields(struct fm_leaf_encoder *encoder)
         return FM_NOMEM;
     for (uint32_t i = 0; i < schema->field_count; i++) {
         encoder->order[i] = (uint16_t)i;
-        if (fm_field_is_classified(&schema->fields[i]))
-            encoder->closed_count++;
-        else
-            encoder->open_count++;
+        encoder->closed_count += group_of(&schema->fields[i]) == 1;
+        encoder->open_count += group_of(&schema->fields[i]) == 0;
+        encoder->is_stored = encoder->is_stored || schema->fields[i].id == FM_FIELD_COMMITMENT;
     }
     qsort_r(encoder->order, schema->field_count, sizeof *encoder->order, compare_fields,
             schema->fields);
@@ -103,9 +113,10 @@ enum fm_status fm_leaf_encoder_new(const struct fm_leaf_encoder_options *options
     fm_assert(options->schema->field_count <= FM_COLUMNS_MAX);
     encoder->schema = options->schema;
     encoder->has_commitment = fm_schema_has_commitment(options->schema);
-    if (encoder->has_commitment && options->commitment_key == NULL)
+    if (encoder->has_commitment && options->commitment_key == NULL && !options->schema->has_subject)
         return FM_INVALID;
-    if (encoder->has_commitment)
+    encoder->has_key = options->commitment_key != NULL;
+    if (encoder->has_commitment && encoder->has_key)
         set_key(encoder, options->commitment_key);
     encoder->row = FM_BUF_INIT(FM_BATCH_BYTES_MAX);
     encoder->closed = FM_BUF_INIT(FM_BATCH_BYTES_MAX);
@@ -319,14 +330,34 @@ static void make_salt(const struct fm_leaf_encoder *encoder, uint64_t sequence, 
     sodium_memzero(&inner, sizeof inner);
 }
 
+/* The commitment that was stored with the row. */
+static enum fm_status copy_commitment(struct fm_leaf_encoder *encoder, uint32_t row,
+                                      struct fm_buf *out)
+{
+    const struct leaf_column *column = &encoder->columns[encoder->schema->field_count - 1];
+    struct fm_span stored;
+    if (!column->is_bytes || column_is_null(column, row))
+        return FM_CORRUPT;
+    stored = column_bytes(column, row);
+    if (stored.len != FM_HASH_BYTES)
+        return FM_CORRUPT;
+    fm_buf_put_u8(out, FM_HASH_BYTES);
+    fm_buf_put_span(out, stored);
+    return fm_buf_status(out);
+}
+
 static enum fm_status write_commitment(struct fm_leaf_encoder *encoder, uint64_t sequence,
                                        uint32_t row, struct fm_buf *out)
 {
     struct fm_hash hash, salt;
+    if (encoder->is_stored)
+        return copy_commitment(encoder, row, out);
     if (!encoder->has_commitment) {
         fm_buf_put_u8(out, 0);
         return fm_buf_status(out);
     }
+    if (!encoder->has_key)
+        return FM_INVALID; /* Only classified fields can be asked for. */
     make_salt(encoder, sequence, &salt);
     fm_buf_clear(&encoder->closed);
     fm_buf_put(&encoder->closed, COMMITMENT_LABEL, sizeof COMMITMENT_LABEL); /* With its NUL. */
@@ -347,6 +378,19 @@ static enum fm_status write_body(struct fm_leaf_encoder *encoder, uint64_t seque
 {
     enum fm_status status = write_fields(encoder, 0, encoder->open_count, row, out);
     return status == FM_OK ? write_commitment(encoder, sequence, row, out) : status;
+}
+
+enum fm_status fm_leaf_classified(struct fm_leaf_encoder *encoder, const struct fm_batch *batch,
+                                  const struct fm_dictionary *const *dictionaries, uint32_t first,
+                                  uint32_t count, struct fm_buf *out, size_t *ends)
+{
+    fm_assert(first <= batch->rows && count <= batch->rows - first);
+    enum fm_status status = prepare_columns(encoder, batch, dictionaries);
+    for (uint32_t i = 0; status == FM_OK && i < count; i++) {
+        status = write_fields(encoder, encoder->open_count, encoder->closed_count, first + i, out);
+        ends[i] = out->len;
+    }
+    return status;
 }
 
 enum fm_status fm_leaf_encode(struct fm_leaf_encoder *encoder, const struct fm_fact_header *header,

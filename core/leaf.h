@@ -16,8 +16,12 @@
  *              SHA-256("folkmoot/v1 commitment\0" || salt (32) || the classified fields in the form
  *              of `fields` above)
  *
- * Salt: HMAC-SHA-256(key, u64 sequence, little endian), with the 32-byte key of the table (later:
- * of the subject), known to the owner only. */
+ * Salt: HMAC-SHA-256(key, u64 sequence, little endian), with the 32-byte key of the table, or of
+ * the row's subject where the schema names one (core/subject.h), known to the owner only.
+ *
+ * A *stored* schema has the fields FM_FIELD_SEALED and FM_FIELD_COMMITMENT in place of the
+ * classified ones. Leaves made with it are the same: the first is not in them, the second is the
+ * commitment. */
 #ifndef FM_CORE_LEAF_H
 #define FM_CORE_LEAF_H
 
@@ -59,13 +63,23 @@ struct fm_leaf_encoder;
 
 struct fm_leaf_encoder_options {
     const struct fm_schema *schema; /* Borrowed while the encoder lives. */
-    const uint8_t *commitment_key;  /* 32 bytes, or NULL when the schema needs none; copied. */
+    /* 32 bytes, or NULL when the schema needs none, or names a subject: then the encoder only gives
+     * classified fields. Copied. */
+    const uint8_t *commitment_key;
 };
 
 FM_MUST_USE enum fm_status fm_leaf_encoder_new(const struct fm_leaf_encoder_options *options,
                                                struct fm_leaf_encoder **out);
 void fm_leaf_encoder_free(struct fm_leaf_encoder *encoder);
 FM_DEFINE_FREEP(fm_leaf_encoder_freep, struct fm_leaf_encoder, fm_leaf_encoder_free)
+
+/* Append the classified fields of rows [first, first + count), in the form of `fields`, one after
+ * the other; ends[i] (count of them) is where those of row first + i end in `out`. */
+FM_MUST_USE enum fm_status fm_leaf_classified(struct fm_leaf_encoder *encoder,
+                                              const struct fm_batch *batch,
+                                              const struct fm_dictionary *const *dictionaries,
+                                              uint32_t first, uint32_t count, struct fm_buf *out,
+                                              size_t *ends);
 
 /* The batch's columns are the schema's fields in order; `dictionaries` as in fm_batch_view(). */
 FM_MUST_USE enum fm_status fm_leaf_encode(struct fm_leaf_encoder *encoder,

@@ -65,7 +65,7 @@ static enum fm_status find_table(struct fm_append *append, const char *domain, c
     if (state->schema->version != append->options.schema_version)
         return fm_fail(err, FM_CONFLICT, "%s.%s has schema version %u, the rows have version %u",
                        domain, name, state->schema->version, append->options.schema_version);
-    return FM_OK;
+    return table_schema(append->table, state->schema->version, &append->stored);
 }
 
 static enum fm_status add_extras(struct fm_append *append, struct fm_error *err)
@@ -177,7 +177,7 @@ static enum fm_status make_leaves(struct fm_append *append)
 {
     const struct table_value *value = &append->table->value;
     struct fm_leaf_encoder_options options = {
-        .schema = append->schema,
+        .schema = append->stored,
         .commitment_key = value->has_commitment_key ? value->commitment_key : NULL,
     };
 
@@ -211,6 +211,10 @@ enum fm_status append_fix(struct fm_append *append, struct fm_error *err)
     append->tree = append->base->tree;
     append->next_segment = append->base->next_segment;
     status = make_leaves(append);
+    if (status == FM_OK && append->schema->has_subject)
+        status = subject_writer_new(
+            table, append->schema, append->types + append->schema->field_count,
+            append->column_count - append->schema->field_count, &append->subjects);
     if (status == FM_OK &&
         (schema_is_keyed(append->schema) || (append->options.extras & FM_EXTRA_OP) != 0))
         status = superseded_edit_new(append->base->superseded, &append->superseded);
@@ -242,15 +246,18 @@ static enum fm_status reserve_hashes(struct fm_append *append, uint32_t rows)
 
 struct row_headers append_headers(const struct fm_append *append, const struct fm_batch *batch)
 {
-    fm_assert(append->is_locked);
-    return row_headers(batch, append->schema->field_count, append->options.extras, &append->header);
+    uint32_t extras = append->column_count - append->schema->field_count;
+
+    return row_headers(batch, batch->column_count - extras, append->options.extras,
+                       &append->header);
 }
 
 struct fm_batch append_fields(const struct fm_append *append, const struct fm_batch *batch)
 {
     struct fm_batch fields = *batch; /* Columns come first among the vectors, in order. */
 
-    fields.column_count = (uint16_t)append->schema->field_count;
+    fields.column_count =
+        (uint16_t)(batch->column_count - (append->column_count - append->schema->field_count));
     return fields;
 }
 
@@ -258,6 +265,21 @@ bool append_keeps_order(const struct fm_append *append)
 {
     return append->schema->cluster_count == 0 ||
            (append->options.extras & (FM_EXTRA_OP | FM_EXTRA_SUPERSEDES)) != 0;
+}
+
+enum fm_status append_stored(struct fm_append *append, const struct fm_batch *batch,
+                             struct fm_batch *scratch, const struct fm_batch **out,
+                             struct fm_error *err)
+{
+    enum fm_status status = FM_OK;
+
+    fm_assert(append->is_locked);
+    *out = batch;
+    if (append->subjects == NULL)
+        return FM_OK;
+    status = subject_writer_rows(append->subjects, batch, append->header.sequence, scratch, err);
+    *out = scratch;
+    return status;
 }
 
 enum fm_status append_hash(struct fm_append *append, const struct fm_batch *batch)
@@ -371,6 +393,7 @@ void fm_append_abort(struct fm_append *append)
     append_unlock(append);
     state_release(append->base);
     fm_buf_free(&append->subtrees);
+    subject_writer_free(append->subjects);
     fm_leaf_encoder_free(append->leaves);
     free(append->hashes);
     superseded_edit_free(append->superseded);

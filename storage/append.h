@@ -20,6 +20,7 @@
 #include "storage/segment.h"
 #include "storage/spans.h"
 #include "storage/staged.h"
+#include "storage/subject.h"
 #include "storage/turn.h"
 
 #define APPEND_HELD_MAX 4u              /* Pieces sorted together. */
@@ -39,10 +40,11 @@ struct fm_append {
     struct table *table;
     struct fm_append_options options; /* Texts are not kept: domain and table are NULL. */
     const struct fm_schema *schema;
-    struct fm_schema *input;      /* With the columns of `extras`; NULL: there are none. */
-    uint32_t column_count;        /* Of batches: the schema's fields and extras. */
-    const struct fm_type **types; /* Of the columns. */
-    struct label_set *labels;     /* By field; NULL when the schema has no enum. */
+    const struct fm_schema *stored; /* What rows are stored with: differs for data subjects. */
+    struct fm_schema *input;        /* With the columns of `extras`; NULL: there are none. */
+    uint32_t column_count;          /* Of batches: the schema's fields and extras. */
+    const struct fm_type **types;   /* Of the columns. */
+    struct label_set *labels;       /* By field; NULL when the schema has no enum. */
     struct fm_batch_builder *builder;
     uint64_t rows;
     bool has_batch; /* Some were given: their columns stay the same. */
@@ -52,8 +54,9 @@ struct fm_append {
 
     /* From here on once the table is locked. */
     bool is_locked;
-    struct table_state *base;     /* Perhaps not synced yet. */
-    struct fm_fact_header header; /* Sequence: of the next row. */
+    struct table_state *base;        /* Perhaps not synced yet. */
+    struct fm_fact_header header;    /* Sequence: of the next row. */
+    struct subject_writer *subjects; /* NULL: rows are stored as they come. */
     struct fm_leaf_encoder *leaves;
     uint8_t *hashes;        /* Leaf hashes of one batch, */
     uint32_t hash_capacity; /* of so many rows at most. */
@@ -102,6 +105,7 @@ FM_MUST_USE enum fm_status append_fix(struct fm_append *append, struct fm_error 
 void append_unlock(struct fm_append *append);
 /* Leaf hashes of a batch of rows with the next sequences, into the tree. */
 FM_MUST_USE enum fm_status append_hash(struct fm_append *append, const struct fm_batch *batch);
+/* These take rows as they came or as they are stored. */
 /* The headers of a batch's rows, which have the next sequences. */
 struct row_headers append_headers(const struct fm_append *append, const struct fm_batch *batch);
 /* The batch without the columns of `extras`; it views the same memory. */
@@ -111,6 +115,11 @@ bool append_keeps_order(const struct fm_append *append);
 /* What a batch of rows with the next sequences supersedes; entries of the key index go to `out`. */
 FM_MUST_USE enum fm_status append_supersede(struct fm_append *append, const struct fm_batch *batch,
                                             struct rocks_batch *out, struct fm_error *err);
+/* Rows with the next sequences as they are stored, with the columns of `extras` behind the stored
+ * schema's: `batch` itself, or in `*scratch`. */
+FM_MUST_USE enum fm_status append_stored(struct fm_append *append, const struct fm_batch *batch,
+                                         struct fm_batch *scratch, const struct fm_batch **out,
+                                         struct fm_error *err);
 void piece_deinit(struct piece *piece);
 
 /* append_stage.c. */

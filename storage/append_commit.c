@@ -59,11 +59,19 @@ static enum fm_status put_runs(struct fm_append *append, const struct fm_batch *
     FM_AUTO(fm_batch_builder_freep) struct fm_batch_builder *builder = NULL;
     FM_AUTO(fm_buf_free) struct fm_buf bytes = FM_BUF_INIT(0);
     struct row_headers headers = append_headers(append, rows);
-    uint32_t count = append->schema->field_count;
+    uint32_t count = append->stored->field_count;
+    FM_AUTO(fm_mem_freep)
+    const struct fm_type **types = calloc(count, sizeof(const struct fm_type *));
     struct fm_batch_builder_options options = {
-        .types = append->types, .column_count = count, .encode = true};
-    enum fm_status status = fm_batch_builder_new(&options, &builder);
+        .types = types, .column_count = count, .encode = true};
+    enum fm_status status;
     uint32_t end;
+
+    if (types == NULL)
+        return FM_NOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        types[i] = &append->stored->fields[i].type;
+    status = fm_batch_builder_new(&options, &builder);
 
     for (uint32_t row = 0; status == FM_OK && row < rows->rows; row = end) {
         struct fm_fact_header header;
@@ -84,16 +92,21 @@ static enum fm_status put_runs(struct fm_append *append, const struct fm_batch *
 static enum fm_status put_hot(struct fm_append *append, const struct fm_batch *rows,
                               struct commit *commit, struct fm_error *err)
 {
-    enum fm_status status = append_hash(append, rows);
+    const struct fm_batch *stored = NULL;
+    struct fm_batch scratch;
+    enum fm_status status = append_stored(append, rows, &scratch, &stored, err);
 
+    if (status == FM_OK)
+        status = append_hash(append, stored);
     if (status == FM_OK)
         status = subtrees_put(append->table, &append->subtrees, commit->batch);
     if (status == FM_OK && append->superseded != NULL)
         status = append_supersede(append, rows, commit->batch, err);
     if (status == FM_OK && append->options.extras == 0)
-        status = put_run(append, fm_span(rows->bytes, rows->total_bytes), &append->header, commit);
+        status =
+            put_run(append, fm_span(stored->bytes, stored->total_bytes), &append->header, commit);
     else if (status == FM_OK)
-        status = put_runs(append, rows, commit);
+        status = put_runs(append, stored, commit);
     append->header.sequence += rows->rows;
     commit->next->hot_rows += rows->rows;
     return status;

@@ -81,14 +81,15 @@ static enum fm_status stage_column(struct fm_append *append, const struct fm_bat
                                    struct fm_error *err)
 {
     struct segment_field *field = &segment->fields[column];
-    struct key key = key_column(append->table->id, segment->id, append->schema->fields[column].id);
+    const struct fm_field *described = &append->stored->fields[column];
+    struct key key = key_column(append->table->id, segment->id, described->id);
     enum fm_status status;
 
     fm_buf_clear(value);
-    status = column_encode(append->encoder, batch, column, append->types[column], value, field);
+    status = column_encode(append->encoder, batch, column, &described->type, value, field);
     if (status != FM_OK)
         return status;
-    field->id = append->schema->fields[column].id;
+    field->id = described->id;
     rocks_batch_clear(writes);
     rocks_batch_put(writes, ROCKS_SEGMENTS, key_span(&key), fm_buf_span(value));
     return rocks_write(append->store->rocks, writes, false, err);
@@ -173,14 +174,14 @@ static enum fm_status new_segment(struct fm_append *append, const struct fm_batc
     if (segment == NULL)
         return FM_NOMEM;
     append->segments[append->segment_count++] = segment;
-    segment->fields = calloc(append->schema->field_count, sizeof *segment->fields);
+    segment->fields = calloc(append->stored->field_count, sizeof *segment->fields);
     if (segment->fields == NULL)
         return FM_NOMEM;
     segment->id = append->next_segment++;
     segment->first_sequence = append->header.sequence;
     segment->rows = batch->rows;
     segment->schema_version = append->schema->version;
-    segment->field_count = append->schema->field_count;
+    segment->field_count = append->stored->field_count;
     *out = segment;
     return make_spans(append, batch, segment);
 }
@@ -214,18 +215,21 @@ static enum fm_status stage_spans(struct fm_append *append, struct segment_value
 static enum fm_status stage_segment(struct fm_append *append, const struct fm_batch *batch,
                                     struct fm_error *err)
 {
-    struct hashing hashing = {.append = append, .batch = batch};
+    struct hashing hashing = {.append = append};
+    struct fm_batch scratch;
     struct segment_value *segment = NULL;
     enum fm_status status = store_has_space(append->store, err);
     pthread_t thread;
     bool has_thread;
 
     if (status == FM_OK)
+        status = append_stored(append, batch, &scratch, &hashing.batch, err);
+    if (status == FM_OK)
         status = new_segment(append, batch, &segment);
     if (status != FM_OK)
         return status;
     has_thread = pthread_create(&thread, NULL, hash_thread, &hashing) == 0;
-    status = stage_columns(append, batch, segment, err);
+    status = stage_columns(append, hashing.batch, segment, err);
     if (status == FM_OK)
         status = stage_spans(append, segment, err);
     if (status == FM_OK)

@@ -102,8 +102,25 @@ void view_release(struct store_view *view)
 {
     if (view == NULL || atomic_fetch_sub(&view->references, 1) != 1)
         return;
+    (void)pthread_mutex_lock(&view->store->view_lock); /* Cannot fail. */
+    if (view->link != NULL)
+        *view->link = view->next;
+    if (view->next != NULL)
+        view->next->link = view->link;
+    (void)pthread_mutex_unlock(&view->store->view_lock);
     rocks_snapshot_free(view->rocks);
     free(view);
+}
+
+uint64_t view_oldest(struct fm_store *store)
+{
+    uint64_t oldest = UINT64_MAX;
+
+    (void)pthread_mutex_lock(&store->view_lock); /* Cannot fail. */
+    for (const struct store_view *view = store->views; view != NULL; view = view->next)
+        oldest = view->number < oldest ? view->number : oldest;
+    (void)pthread_mutex_unlock(&store->view_lock);
+    return oldest;
 }
 
 enum fm_status view_new(struct fm_store *store, struct store_view **out)
@@ -113,10 +130,20 @@ enum fm_status view_new(struct fm_store *store, struct store_view **out)
 
     if (view == NULL)
         return FM_NOMEM;
+    view->store = store;
     atomic_init(&view->references, 1);
     status = rocks_snapshot_new(store->rocks, &view->rocks);
-    if (status == FM_OK)
-        *out = FM_TAKE(view);
+    if (status != FM_OK)
+        return status;
+    view->number = store->tip.number;
+    (void)pthread_mutex_lock(&store->view_lock); /* Cannot fail. */
+    view->next = store->views;
+    view->link = &store->views;
+    if (view->next != NULL)
+        view->next->link = &view->next;
+    store->views = view;
+    (void)pthread_mutex_unlock(&store->view_lock);
+    *out = FM_TAKE(view);
     return status;
 }
 

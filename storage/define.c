@@ -49,6 +49,31 @@ static enum fm_status check_fields(const struct fm_schema *old, const struct fm_
     return FM_OK;
 }
 
+/* What is stored encrypted for whom stays so. */
+static enum fm_status check_subject(const struct fm_schema *old, const struct fm_schema *schema,
+                                    struct fm_error *err)
+{
+    if (old->has_subject != schema->has_subject ||
+        (old->has_subject && old->fields[old->subject].id != schema->fields[schema->subject].id))
+        return fm_fail(err, FM_INVALID,
+                       "the field that names the subject of %s.%s cannot change; make a new table",
+                       schema->domain, schema->table);
+    for (uint32_t i = 0; old->has_subject && i < schema->field_count; i++) {
+        const struct fm_field *field = &schema->fields[i];
+        int64_t before = schema_position(old, field->id);
+
+        if (before >= 0 &&
+            fm_field_is_classified(&old->fields[before]) != fm_field_is_classified(field))
+            return fm_fail(err, FM_INVALID,
+                           "field `%s` (id %u) of %s.%s was %s in version %u and is stored so; "
+                           "a field with another classification needs another id",
+                           field->name, field->id, schema->domain, schema->table,
+                           fm_field_is_classified(field) ? "open" : "personal or secret",
+                           old->version);
+    }
+    return FM_OK;
+}
+
 /* Equal bytes are equal schemas: the encoding has one form. */
 static enum fm_status is_same(const struct fm_schema *old, const struct fm_buf *bytes, bool *out)
 {
@@ -75,6 +100,8 @@ static enum fm_status check_version(struct table *table, const struct definition
             status = is_same(table->schemas[i], &definition->bytes, &same);
         else
             status = check_fields(table->schemas[i], schema, err);
+        if (status == FM_OK)
+            status = check_subject(table->schemas[i], schema, err);
         if (status != FM_OK)
             return status;
     }
@@ -143,8 +170,9 @@ static enum fm_status commit_definition(struct definition *definition, uint32_t 
 
 static void give_commitment_key(struct definition *definition)
 {
-    if (definition->value.has_commitment_key || !fm_schema_has_commitment(definition->schema))
-        return;
+    if (definition->value.has_commitment_key || definition->schema->has_subject ||
+        !fm_schema_has_commitment(definition->schema))
+        return; /* Subjects have keys of their own. */
     definition->value.has_commitment_key = true;
     fm_random(definition->value.commitment_key, sizeof definition->value.commitment_key);
 }

@@ -2,6 +2,7 @@
 
 #include "core/assert.h"
 #include "storage/segment.h"
+#include "storage/subject.h"
 #include "storage/units.h"
 
 #include <stdlib.h>
@@ -384,8 +385,9 @@ enum fm_status table_dictionary_get(const struct table_state *state,
 
     fm_assert(position < state->schema->field_count);
     *out = NULL;
-    if (described->type.kind != FM_KIND_VARCHAR && described->type.kind != FM_KIND_ENUM)
-        return FM_OK;
+    if ((described->type.kind != FM_KIND_VARCHAR && described->type.kind != FM_KIND_ENUM) ||
+        subject_seals(state->schema, position))
+        return FM_OK;                              /* Values of data subjects are not kept. */
     (void)pthread_mutex_lock(&dictionaries->lock); /* Cannot fail: a plain, initialised mutex. */
     status = field_of(dictionaries, described->id, &field);
     if (status == FM_OK && !field->has_none && field->covered_size < state->tree.size)

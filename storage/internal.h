@@ -60,7 +60,9 @@ struct table {
     bool is_sealing;       /* One thread makes segments of its rows. */
     uint64_t merge_looked; /* Next segment id of a state that had nothing to merge. */
     uint32_t schema_count;
-    struct fm_schema **schemas;           /* By rising version; the last is the current one. */
+    struct fm_schema **schemas; /* By rising version; the last is the current one. */
+    struct fm_schema **stored;  /* What its rows are stored with; the same one but for tables with a
+                                   data subject (subject.h). */
     atomic_uint_least64_t appended_facts; /* Since the opening, */
     atomic_uint_least64_t appended_bytes; /* of their leaves. */
     struct table_dictionaries *dictionaries;
@@ -87,8 +89,12 @@ struct table_state {
 
 /* RocksDB as it was when a group of commits was synced. */
 struct store_view {
+    struct fm_store *store;
     atomic_uint references;
     struct rocks_snapshot *rocks;
+    uint64_t number;         /* Of the last commit that it has. */
+    struct store_view *next; /* Of all that live, under `view_lock`, like this: */
+    struct store_view **link;
 };
 
 enum commit_fate { COMMIT_WRITTEN, COMMIT_KEPT, COMMIT_LOST };
@@ -138,7 +144,13 @@ struct fm_store {
     struct late_sync late;      /* a thread of the store does (commit_late.c); */
     struct fm_error failure;    /* why a write or sync failed. */
     pthread_mutex_t lock;
-    struct store_view *view;    /* Under lock. */
+    struct store_view *view;          /* Under lock. */
+    pthread_mutex_t view_lock;        /* Taken last. */
+    struct store_view *views;         /* Under view_lock. */
+    pthread_mutex_t subject_lock;     /* Of the keys of data subjects (subject.h). Taken last. */
+    atomic_uint_fast64_t purge_after; /* Commit of the last erasure since the store was opened. */
+    atomic_uint_fast64_t erasures;    /* Since the store was opened: keys that were read before may
+                                      be gone. */
     pthread_cond_t seal_wanted; /* Of the sealing thread (sealer.c), like these, under lock. */
     pthread_t sealer;
     bool has_sealer;
@@ -182,9 +194,13 @@ FM_DEFINE_FREEP(table_freep, struct table, table_free)
 struct table *table_find(struct fm_store *store, const char *domain, const char *name); /* lock. */
 /* Takes over the schema. */
 FM_MUST_USE enum fm_status table_add_schema(struct table *table, struct fm_schema *schema);
-/* FM_CORRUPT: stored rows name a version that is not there. Takes `lock`. */
+/* The schema of stored rows: for a table with a data subject not that of the contract.
+ * FM_CORRUPT: stored rows name a version that is not there. Takes `lock`. */
 FM_MUST_USE enum fm_status table_schema(struct table *table, uint32_t version,
                                         const struct fm_schema **out);
+/* The contract's, for what table_schema() gives. */
+FM_MUST_USE enum fm_status table_contract_schema(struct table *table, uint32_t version,
+                                                 const struct fm_schema **out);
 bool schema_is_keyed(const struct fm_schema *schema);
 /* Position of the field with this id, or -1. */
 int64_t schema_position(const struct fm_schema *schema, uint32_t field_id);
@@ -263,7 +279,10 @@ void late_sync_stop(struct fm_store *store);
 struct store_view *store_view(struct fm_store *store);
 void view_release(struct store_view *view); /* NULL is fine. */
 FM_DEFINE_FREEP(view_releasep, struct store_view, view_release)
+/* Under commit_lock, or before anybody else sees the store. */
 FM_MUST_USE enum fm_status view_new(struct fm_store *store, struct store_view **out);
+/* The commit that the oldest view has. */
+uint64_t view_oldest(struct fm_store *store);
 /* FM_IO when a sync failed before. */
 FM_MUST_USE enum fm_status store_usable(struct fm_store *store, struct fm_error *err);
 /* From now on every write is refused: what is stored is not known any more. */

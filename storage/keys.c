@@ -462,6 +462,14 @@ struct commit_what commit_what_retain(uint32_t table, uint64_t kept)
     return what;
 }
 
+struct commit_what commit_what_erase(const struct fm_hash *id)
+{
+    struct commit_what what = {.len = 1, .bytes = {8}};
+
+    what_put(&what, id->bytes, sizeof id->bytes);
+    return what;
+}
+
 struct commit_what commit_what_record(struct fm_span key, struct fm_span value)
 {
     struct commit_what what = {.len = 1, .bytes = {3}};

@@ -29,6 +29,8 @@
 #define KEYS_SEGMENT_TREE 4u   /* u32 table, u8 level, u64 index */
 #define KEYS_SEGMENT_SPANS 5u  /* u32 table, u64 segment */
 #define KEYS_SEGMENT_TILES 6u  /* u32 table, u64 first sequence / TILES_LEAVES */
+#define KEYS_SUBJECT_RECORD 1u /* In `subjects`: 32 id of the subject (core/subject.h) */
+#define KEYS_SUBJECT_MARK 2u   /* - */
 
 #define KEYS_INDEX_INLINE_MAX 256u /* Longer primary keys are stored by their hash. */
 #define KEYS_COMMITS_KEPT 256u     /* How far back a slot may be behind the store. */
@@ -59,6 +61,8 @@ struct key key_tiles(uint32_t table, uint64_t block);
 struct key key_producer(uint32_t table, const uint8_t producer_id[16]);
 /* `canonical`: the canonical bytes of the key's fields, one after the other. */
 struct key key_index(uint32_t table, struct fm_span canonical);
+struct key key_subject(const struct fm_hash *id);
+struct key key_subject_mark(void);
 struct key key_table_end(uint8_t kind, uint32_t table); /* After all keys of (kind, table). */
 struct key key_prefix(uint32_t table);                  /* First key of a table without a kind. */
 
@@ -120,6 +124,7 @@ struct commit_what commit_what_merge(uint32_t table, uint64_t first_sequence, ui
 /* From now on the facts before `kept` are dropped. */
 struct commit_what commit_what_retain(uint32_t table, uint64_t kept);
 struct commit_what commit_what_record(struct fm_span key, struct fm_span value);
+struct commit_what commit_what_erase(const struct fm_hash *id);
 void commit_chain(struct fm_hash *digest, uint64_t number, const struct commit_what *what);
 
 struct table_value {
@@ -143,6 +148,19 @@ struct state_value {
 };
 void state_encode(struct fm_buf *out, const struct state_value *value);
 FM_MUST_USE enum fm_status state_decode(struct fm_span bytes, struct state_value *out);
+
+/* keys_subject.c: the key of a data subject, or when it was destroyed. */
+enum subject_state { SUBJECT_ACTIVE = 1, SUBJECT_ERASED = 2 };
+struct subject_value {
+    enum subject_state state;
+    uint8_t key[32]; /* Active; a secret. */
+    fm_us erased_at; /* Erased. */
+};
+void subject_encode(struct fm_buf *out, const struct subject_value *value);
+FM_MUST_USE enum fm_status subject_decode(struct fm_span bytes, struct subject_value *out);
+/* While there: files may still have keys that were destroyed. It has no content. */
+void subject_mark_encode(struct fm_buf *out);
+FM_MUST_USE enum fm_status subject_mark_decode(struct fm_span bytes);
 
 /* An append that writes before it commits: what lies beyond is dropped at the next open. */
 struct staged_value {

@@ -1,6 +1,7 @@
 /* Columns of segments, decoded for reading, in the arena where possible. */
 #include "storage/reading.h"
 #include "storage/spans.h"
+#include "storage/subject.h"
 
 #include "core/assert.h"
 
@@ -321,8 +322,8 @@ bool segment_may_match(const struct segment_value *segment, const struct fm_sche
         int64_t position = schema_position(schema, term->field_id);
         struct fm_span none = {0};
 
-        if (position < 0)
-            continue;
+        if (position < 0 || subject_seals(schema, (uint32_t)position))
+            continue; /* Nothing is known. */
         if (fm_field_is_header(term->field_id)) {
             if (!header_may_match(segment, term, &schema->fields[position].type))
                 return false;

@@ -2,6 +2,7 @@
 #include "storage/key_index.h"
 #include "storage/order.h"
 #include "storage/row_cache.h"
+#include "storage/subject.h"
 
 #include "core/assert.h"
 
@@ -12,6 +13,7 @@ struct lookup {
     const struct table_state *state;
     struct fm_span key; /* Canonical. */
     uint64_t sequence;
+    const struct segment_value *segment; /* That holds it; NULL: a hot value. */
     struct fm_error *err;
 };
 
@@ -119,6 +121,7 @@ static enum fm_status find_run(struct lookup *lookup, struct row_run **out, uint
         status = find_row(lookup, &place, row);
     if (status != FM_OK)
         return status == FM_NOTFOUND ? fail_damaged(lookup) : status;
+    lookup->segment = place.segment;
     key.unit = place.segment != NULL ? place.segment->id : place.first_sequence;
     key.block = place.segment != NULL ? *row / FM_BLOCK_ROWS : ROW_RUN_HOT;
     *out = row_cache_find(cache, &key);
@@ -181,9 +184,78 @@ static enum fm_status check_key(const struct lookup *lookup, const struct row_ru
     return status;
 }
 
+static enum fm_status place_column(const struct lookup *lookup, const struct row_run *run,
+                                   uint32_t row, uint32_t field_id, struct subject_column *out)
+{
+    const struct row_column *column = column_of(run, field_id, UINT32_MAX);
+
+    if (column == NULL)
+        return fail_damaged(lookup);
+    *out = (struct subject_column){.batch = column->batch, .column = column->column, .first = row};
+    return FM_OK;
+}
+
+/* The classified fields of a row of a data subject. */
+static enum fm_status open_sealed(const struct lookup *lookup, const struct row_run *run,
+                                  uint32_t row, struct fm_buf *bytes, struct fm_batch *out,
+                                  const struct fm_schema **version)
+{
+    FM_AUTO(subject_reader_freep) struct subject_reader *reader = NULL;
+    const struct fm_schema *schema = lookup->state->schema;
+    struct subject_rows rows = {.count = 1, .sequences = &lookup->sequence};
+    uint32_t number =
+        lookup->segment != NULL ? lookup->segment->schema_version : run->hot.schema->version;
+    enum fm_status status = table_contract_schema(lookup->state->table, number, &rows.schema);
+
+    if (status == FM_OK)
+        status = place_column(lookup, run, row, schema->fields[schema->subject].id, &rows.subject);
+    if (status == FM_OK)
+        status = place_column(lookup, run, row, FM_FIELD_SEALED, &rows.sealed);
+    if (status == FM_OK)
+        status = place_column(lookup, run, row, FM_FIELD_COMMITMENT, &rows.commitment);
+    if (status == FM_OK)
+        status = subject_reader_new(lookup->state->table, 1, &reader);
+    if (status == FM_OK)
+        status = subject_reader_open(reader, &rows, bytes, out, lookup->err);
+    *version = rows.schema;
+    return status;
+}
+
+static enum fm_status put_field(const struct lookup *lookup, const struct row_run *run,
+                                uint32_t row, uint32_t position, struct fm_batch_builder *builder)
+{
+    const struct row_column *column =
+        column_of(run, lookup->state->schema->fields[position].id, position);
+
+    if (column == NULL)
+        return fm_batch_put_null(builder, position);
+    return fm_batch_put_rows(builder, position, column->batch, column->column, NULL, row, 1, NULL);
+}
+
+static enum fm_status put_opened(const struct lookup *lookup, const struct fm_schema *version,
+                                 const struct fm_batch *opened, uint32_t position,
+                                 struct fm_batch_builder *builder)
+{
+    int64_t column = subject_opened_column(version, lookup->state->schema->fields[position].id);
+
+    if (column < 0)
+        return fm_batch_put_null(builder, position);
+    return fm_batch_put_rows(builder, position, opened, (uint32_t)column, NULL, 0, 1, NULL);
+}
+
+static void wipe_opened(struct fm_buf *bytes)
+{
+    if (bytes->data != NULL)
+        explicit_bzero(bytes->data, bytes->cap);
+    fm_buf_free(bytes);
+}
+
 static enum fm_status put_row(const struct lookup *lookup, const struct row_run *run, uint32_t row,
                               struct fm_buf *out)
 {
+    FM_AUTO(wipe_opened) struct fm_buf bytes = FM_BUF_INIT(FM_BATCH_BYTES_MAX);
+    const struct fm_schema *version = NULL;
+    struct fm_batch opened;
     FM_AUTO(fm_batch_builder_freep) struct fm_batch_builder *builder = NULL;
     const struct fm_schema *schema = lookup->state->schema;
     FM_AUTO(fm_mem_freep)
@@ -196,13 +268,11 @@ static enum fm_status put_row(const struct lookup *lookup, const struct row_run 
     for (uint32_t i = 0; i < schema->field_count; i++)
         types[i] = &schema->fields[i].type;
     status = fm_batch_builder_new(&options, &builder);
-    for (uint32_t i = 0; status == FM_OK && i < schema->field_count; i++) {
-        const struct row_column *column = column_of(run, schema->fields[i].id, i);
-
-        status = column == NULL ? fm_batch_put_null(builder, i)
-                                : fm_batch_put_rows(builder, i, column->batch, column->column, NULL,
-                                                    row, 1, NULL);
-    }
+    if (status == FM_OK && schema->has_subject)
+        status = open_sealed(lookup, run, row, &bytes, &opened, &version);
+    for (uint32_t i = 0; status == FM_OK && i < schema->field_count; i++)
+        status = subject_seals(schema, i) ? put_opened(lookup, version, &opened, i, builder)
+                                          : put_field(lookup, run, row, i, builder);
     return status == FM_OK ? fm_batch_builder_finish(builder, lookup->sequence, out) : status;
 }
 

@@ -146,11 +146,15 @@ static enum fm_status map_segment(struct mapping *mapping, const struct segment_
     return FM_OK;
 }
 
-/* Columns of a fact's header are in no segment: a scan makes them. */
-static bool wants_header(const struct mapping *mapping)
+/* Columns of a fact's header are in no segment: a scan makes them. Values of data subjects are
+ * opened for each scan and kept nowhere. */
+static bool wants_scan(const struct mapping *mapping)
 {
-    for (uint32_t i = 0; mapping->view.is_facts && i < mapping->options->field_count; i++) {
-        if (mapping->options->fields[i] < FM_HISTORY_COLUMNS)
+    for (uint32_t i = 0; i < mapping->options->field_count; i++) {
+        uint32_t position = mapping->options->fields[i];
+
+        if ((mapping->view.is_facts && position < FM_HISTORY_COLUMNS) ||
+            subject_seals(mapping->view.schema, position))
             return true;
     }
     return false;
@@ -160,7 +164,7 @@ static enum fm_status map_segments(struct mapping *mapping, struct fm_error *err
 {
     const struct table_state *state = mapping->view.table->state;
     uint64_t size = mapping->visible.size;
-    bool is_full = wants_header(mapping);
+    bool is_full = wants_scan(mapping);
 
     mapping->out.segments = calloc(state->segment_count + 1u, sizeof *mapping->out.segments);
     mapping->skip = calloc(state->segment_count + 1u, sizeof *mapping->skip);

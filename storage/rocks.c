@@ -13,6 +13,7 @@
 #define ROCKS_LOG_BYTES_KEPT (1u << 20)   /* Not worth writing out the memtables. */
 #define ROCKS_BLOB_BYTES_MIN (4u << 10)
 #define ROCKS_BLOOM_BITS 10
+#define ROCKS_COMPACT_FORCE 2 /* BottommostLevelCompaction::kForce. */
 
 /* RocksDB wants its default family opened too. It stays empty. */
 static const char *const family_names[ROCKS_FAMILIES + 1] = {
@@ -98,6 +99,8 @@ static rocksdb_options_t *make_options(struct rocks *rocks, size_t family, bool 
     rocksdb_options_set_keep_log_file_num(options, 2);
     rocksdb_options_set_max_open_files(options, 512);
     rocksdb_options_set_compression(options, rocksdb_lz4_compression);
+    if (family == ROCKS_SUBJECTS) /* Random keys: nothing to gain. */
+        rocksdb_options_set_compression(options, rocksdb_no_compression);
     if (family == ROCKS_KEYS) {
         /* Most keys of an append are new: say so without walking the memtable. */
         rocksdb_options_set_memtable_whole_key_filtering(options, 1);
@@ -113,6 +116,46 @@ static rocksdb_options_t *make_options(struct rocks *rocks, size_t family, bool 
     return options;
 }
 
+static bool has_name(char **names, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(names[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Opened for reading, a family that is not there stays NULL. */
+static enum fm_status open_read_only(struct rocks *rocks, const char *path, struct fm_error *err)
+{
+    FM_AUTO(rocks_error_freep) char *error = NULL;
+    const char *names[ROCKS_FAMILIES + 1];
+    const rocksdb_options_t *options[ROCKS_FAMILIES + 1];
+    rocksdb_column_family_handle_t *families[ROCKS_FAMILIES + 1];
+    size_t place[ROCKS_FAMILIES + 1];
+    size_t there_count = 0;
+    int count = 0;
+    char **there = rocksdb_list_column_families(rocks->options[0], path, &there_count, &error);
+
+    if (error != NULL)
+        return fail(err, error);
+    for (size_t i = 0; i <= ROCKS_FAMILIES; i++) {
+        if (!has_name(there, there_count, family_names[i]))
+            continue;
+        names[count] = family_names[i];
+        options[count] = rocks->options[i];
+        place[count++] = i;
+    }
+    rocksdb_list_column_families_destroy(there, there_count);
+    rocks->db = rocksdb_open_for_read_only_column_families(rocks->options[0], path, count, names,
+                                                           options, families, 0, &error);
+    if (error != NULL)
+        return fail(err, error);
+    for (int i = 0; i < count; i++)
+        rocks->families[place[i]] = families[i];
+    return FM_OK;
+}
+
 static enum fm_status open_db(struct rocks *rocks, const struct rocks_options *options,
                               struct fm_error *err)
 {
@@ -121,13 +164,9 @@ static enum fm_status open_db(struct rocks *rocks, const struct rocks_options *o
         (const rocksdb_options_t *const *)rocks->options;
 
     if (options->read_only)
-        rocks->db = rocksdb_open_for_read_only_column_families(
-            rocks->options[0], options->path, ROCKS_FAMILIES + 1, family_names, family_options,
-            rocks->families, 0, &error);
-    else
-        rocks->db =
-            rocksdb_open_column_families(rocks->options[0], options->path, ROCKS_FAMILIES + 1,
-                                         family_names, family_options, rocks->families, &error);
+        return open_read_only(rocks, options->path, err);
+    rocks->db = rocksdb_open_column_families(rocks->options[0], options->path, ROCKS_FAMILIES + 1,
+                                             family_names, family_options, rocks->families, &error);
     return error != NULL ? fail(err, error) : FM_OK;
 }
 
@@ -171,8 +210,10 @@ void rocks_close(struct rocks *rocks)
 {
     if (rocks == NULL)
         return;
-    for (size_t i = 0; rocks->db != NULL && i <= ROCKS_FAMILIES; i++)
-        rocksdb_column_family_handle_destroy(rocks->families[i]);
+    for (size_t i = 0; rocks->db != NULL && i <= ROCKS_FAMILIES; i++) {
+        if (rocks->families[i] != NULL)
+            rocksdb_column_family_handle_destroy(rocks->families[i]);
+    }
     if (rocks->db != NULL)
         rocksdb_close(rocks->db);
     for (size_t i = 0; i <= ROCKS_FAMILIES; i++) {
@@ -199,6 +240,8 @@ static rocksdb_pinnableslice_t *get_pinned(struct rocks *rocks,
     rocksdb_pinnableslice_t *slice;
 
     fm_assert(family < ROCKS_FAMILIES);
+    if (rocks->families[family] == NULL)
+        return NULL;
     if (snapshot != NULL) {
         read = rocksdb_readoptions_create();
         rocksdb_readoptions_set_verify_checksums(read, 1);
@@ -359,6 +402,10 @@ enum fm_status rocks_iterator_new(struct rocks *rocks, const struct rocks_snapsh
     fm_assert(family < ROCKS_FAMILIES);
     if (iterator == NULL)
         return FM_NOMEM;
+    if (rocks->families[family] == NULL) { /* Empty. */
+        *out = FM_TAKE(iterator);
+        return FM_OK;
+    }
     iterator->read = rocksdb_readoptions_create();
     rocksdb_readoptions_set_verify_checksums(iterator->read, 1);
     if (snapshot != NULL)
@@ -381,6 +428,8 @@ enum fm_status rocks_iterator_new(struct rocks *rocks, const struct rocks_snapsh
 enum fm_status rocks_iterator_next(struct rocks_iterator *iterator, struct fm_span *key,
                                    struct fm_span *value, struct fm_error *err)
 {
+    if (iterator->iterator == NULL)
+        return FM_NOTFOUND;
     if (iterator->started && rocksdb_iter_valid(iterator->iterator))
         rocksdb_iter_next(iterator->iterator);
     iterator->started = true;
@@ -407,6 +456,8 @@ enum fm_status rocks_last_key(struct rocks *rocks, const struct rocks_snapshot *
 
     if (status != FM_OK)
         return status;
+    if (iterator->iterator == NULL)
+        return FM_NOTFOUND;
     rocksdb_iter_seek_for_prev(iterator->iterator, (const char *)last.data, last.len);
     status = rocks_iterator_next(iterator, &found, &value, err);
     if (status != FM_OK)
@@ -455,6 +506,52 @@ void rocks_compact(struct rocks *rocks, enum rocks_family family, struct fm_span
                              first.len, (const char *)end.data, end.len);
 }
 
+/* Numbers of the family's table files: the highest, or how many are up to `*number`. */
+static size_t count_files(struct rocks *rocks, enum rocks_family family, uint64_t *number)
+{
+    const rocksdb_livefiles_t *files = rocksdb_livefiles(rocks->db);
+    int count = files == NULL ? 0 : rocksdb_livefiles_count(files);
+    bool want_highest = *number == 0;
+    size_t found = 0;
+
+    for (int i = 0; i < count; i++) {
+        const char *name = rocksdb_livefiles_name(files, i);
+        uint64_t at;
+
+        if (strcmp(rocksdb_livefiles_column_family_name(files, i), family_names[family]) != 0)
+            continue;
+        at = strtoull(name[0] == '/' ? name + 1 : name, NULL, 10);
+        if (want_highest && at > *number)
+            *number = at;
+        found += !want_highest && at <= *number;
+    }
+    if (files != NULL)
+        rocksdb_livefiles_destroy(files);
+    return found;
+}
+
+enum fm_status rocks_purge(struct rocks *rocks, enum rocks_family family, struct fm_error *err)
+{
+    enum fm_status status = rocks_flush(rocks, err); /* All families: they share the log. */
+    rocksdb_compactoptions_t *options;
+    uint64_t highest = 0;
+
+    fm_assert(family < ROCKS_FAMILIES);
+    if (status != FM_OK)
+        return status;
+    (void)count_files(rocks, family, &highest);
+    options = rocksdb_compactoptions_create();
+    rocksdb_compactoptions_set_exclusive_manual_compaction(options, 1);
+    rocksdb_compactoptions_set_bottommost_level_compaction(options, ROCKS_COMPACT_FORCE);
+    rocksdb_compact_range_cf_opt(rocks->db, rocks->families[family], options, NULL, 0, NULL, 0);
+    rocksdb_compactoptions_destroy(options);
+    /* It tells nothing of a failure. */
+    if (highest > 0 && count_files(rocks, family, &highest) > 0)
+        return fm_fail(err, FM_IO, "RocksDB: the family `%s` was not compacted",
+                       family_names[family]);
+    return FM_OK;
+}
+
 /* ---- Statistics ------------------------------------------------------------------------------ */
 
 /* The text has a line "NAME COUNT : n" for each counter; others have a line of another form. */
@@ -500,8 +597,9 @@ uint64_t rocks_file_bytes(struct rocks *rocks)
     for (size_t i = 0; i < 2 * (ROCKS_FAMILIES + 1); i++) {
         uint64_t one = 0;
 
-        if (rocksdb_property_int_cf(rocks->db, rocks->families[i / 2], properties[i % 2], &one) ==
-            0)
+        if (rocks->families[i / 2] != NULL &&
+            rocksdb_property_int_cf(rocks->db, rocks->families[i / 2], properties[i % 2], &one) ==
+                0)
             bytes += one;
     }
     return bytes;

@@ -9,14 +9,16 @@
 
 #include "core/bytes.h"
 
-/* X(NAME, name in RocksDB). Never renamed: the name is part of the format. */
+/* X(NAME, name in RocksDB). Never renamed: the name is part of the format. A family that an earlier
+ * version did not know is made by an opening for writing, and empty when read only. */
 #define ROCKS_FAMILY_MAP(X)                                                                        \
     X(META, "meta")                                                                                \
     X(HOT, "hot")                                                                                  \
     X(SEGMENTS, "segments")                                                                        \
     X(KEYS, "keys")                                                                                \
     X(PRODUCERS, "producers")                                                                      \
-    X(RECORDS, "records")
+    X(RECORDS, "records")                                                                          \
+    X(SUBJECTS, "subjects")
 
 enum rocks_family {
 #define X(name, text) ROCKS_##name,
@@ -123,6 +125,11 @@ FM_MUST_USE enum fm_status rocks_checkpoint(struct rocks *rocks, const char *pat
 /* Rewrite the files with keys in [first, end), so that what was deleted there takes no room. */
 void rocks_compact(struct rocks *rocks, enum rocks_family family, struct fm_span first,
                    struct fm_span end);
+
+/* Rewrite the family's files without values that were overwritten or deleted, and drop the logs
+ * that had them. What a snapshot still sees stays. */
+FM_MUST_USE enum fm_status rocks_purge(struct rocks *rocks, enum rocks_family family,
+                                       struct fm_error *err);
 
 /* Write all memtables to table files, synced. */
 FM_MUST_USE enum fm_status rocks_flush(struct rocks *rocks, struct fm_error *err);

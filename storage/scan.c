@@ -8,8 +8,8 @@
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
-static enum fm_status add_column(struct fm_scan *scan, uint32_t position, uint32_t *out,
-                                 struct fm_error *err)
+enum fm_status scan_add_column(struct fm_scan *scan, uint32_t position, uint32_t *out,
+                               struct fm_error *err)
 {
     struct scan_column *column;
 
@@ -24,6 +24,7 @@ static enum fm_status add_column(struct fm_scan *scan, uint32_t position, uint32
     column->position = position;
     column->field = &scan->view.schema->fields[position];
     column->is_header = scan->view.is_facts && position < FM_HISTORY_COLUMNS;
+    column->is_sealed = subject_seals(scan->view.schema, position);
     return view_dictionary(scan->snapshot, &scan->view, position, &column->dictionary, err);
 }
 
@@ -37,14 +38,14 @@ static enum fm_status add_columns(struct fm_scan *scan, const struct fm_scan_opt
     if (options->field_count == 0 || options->field_count > FM_COLUMNS_MAX)
         return fm_fail(err, FM_INVALID, "a scan has 1 to %u columns", FM_COLUMNS_MAX);
     scan->outputs = calloc(options->field_count, sizeof *scan->outputs);
-    scan->columns =
-        calloc((size_t)options->field_count + scan->predicates.count, sizeof *scan->columns);
+    scan->columns = calloc((size_t)options->field_count + scan->predicates.count + 3,
+                           sizeof *scan->columns); /* 3: to open sealed ones. */
     if (scan->outputs == NULL || scan->columns == NULL)
         return FM_NOMEM;
     for (uint32_t i = 0; status == FM_OK && i < options->field_count; i++) {
         if (options->fields[i] >= schema->field_count)
             return fm_fail(err, FM_INVALID, "the table has no column %u", options->fields[i]);
-        status = add_column(scan, options->fields[i], &scan->outputs[i], err);
+        status = scan_add_column(scan, options->fields[i], &scan->outputs[i], err);
         scan->output_count = i + 1;
     }
     for (uint32_t i = 0; status == FM_OK && i < scan->predicates.count; i++) {
@@ -53,9 +54,9 @@ static enum fm_status add_columns(struct fm_scan *scan, const struct fm_scan_opt
         if (position < 0)
             return fm_fail(err, FM_INVALID, "a predicate names field %u, which the table has not",
                            scan->predicates.terms[i].field_id);
-        status = add_column(scan, (uint32_t)position, &ignored, err);
+        status = scan_add_column(scan, (uint32_t)position, &ignored, err);
     }
-    return status;
+    return status == FM_OK ? scan_sealed_add(scan, err) : status;
 }
 
 static enum fm_status make_builder(struct fm_scan *scan)
@@ -131,6 +132,7 @@ void fm_scan_free(struct fm_scan *scan)
         scan_leave_unit(scan);
     units_deinit(&scan->units);
     fm_batch_builder_free(scan->builder);
+    scan_sealed_free(scan->sealed);
     visible_deinit(&scan->visible);
     fm_predicate_list_deinit(&scan->predicates);
     state_release(scan->state);
@@ -163,7 +165,7 @@ static bool can_slice(const struct fm_scan *scan)
     for (uint32_t i = 0; i < scan->output_count; i++) {
         const struct scan_column *column = &scan->columns[scan->outputs[i]];
 
-        if (column->is_absent || column->is_header || column->first != 0 ||
+        if (column->is_absent || column->is_header || column->is_sealed || column->first != 0 ||
             !slice_possible(&column->batch->vectors[column->column]))
             return false;
     }

@@ -3,16 +3,19 @@
  * A scan goes through the table's units (units.h). Of a segment, zone maps first rule out blocks;
  * the columns of what is left are taken from the arena, or decoded: whole and into the arena when
  * at least half of the blocks are wanted, else block by block. Runs of blocks of which every row is
- * wanted are copied (slice.h), other rows go one by one through a builder. */
+ * wanted are copied (slice.h), other rows go one by one through a builder. Sealed columns are
+ * opened block by block (scan_sealed.c), and never kept. */
 #ifndef FM_STORAGE_SCAN_H
 #define FM_STORAGE_SCAN_H
 
 #include "storage/order.h"
+#include "storage/subject.h"
 #include "storage/unit_headers.h"
 
 struct scan_column {
-    uint32_t position; /* In the view's schema. */
+    uint32_t position; /* In the view's schema; SCAN_STORED: a field of the stored schema only. */
     bool is_header;    /* Of the facts' headers: made by the block (scan_header.c). */
+    bool is_sealed;    /* Stored in `_sealed`, and opened from there. */
     const struct fm_field *field;
     const struct table_dictionary *dictionary; /* Owned by the snapshot; may be NULL. */
     /* Of the unit at hand: */
@@ -24,6 +27,22 @@ struct scan_column {
     const struct fm_batch *batch; /* Where its rows are, */
     uint32_t column;              /* in this column, */
     uint32_t first;               /* beginning with this row of the unit. */
+};
+
+#define SCAN_STORED UINT32_MAX
+
+/* Classified columns of one block, opened. */
+struct scan_sealed {
+    struct subject_reader *reader; /* NULL: no sealed column is asked for. */
+    uint32_t subject;              /* Indexes in the scan's columns of what is needed to open. */
+    uint32_t sealed;
+    uint32_t commitment;
+    const struct fm_schema *schema; /* The contract's, of the unit at hand. */
+    uint32_t first;                 /* Rows of the unit that are open: */
+    uint32_t rows;                  /* none when 0. */
+    struct fm_buf bytes;            /* A secret. */
+    struct fm_batch batch;
+    uint64_t sequences[FM_BLOCK_ROWS];
 };
 
 struct fm_scan {
@@ -41,6 +60,7 @@ struct fm_scan {
     const bool *skip; /* By segment: is read elsewhere. Borrowed; NULL: none. */
     bool *own_skip;
     struct fm_batch_builder *builder;
+    struct scan_sealed *sealed; /* NULL: no sealed column is asked for. */
     struct units units;
     bool ended;
     enum fm_status failure; /* FM_OK: none yet. */
@@ -80,5 +100,19 @@ FM_MUST_USE enum fm_status scan_load(struct fm_scan *scan, uint32_t row, struct 
 /* Bits of the wanted rows among [row, row + count), count <= FM_BLOCK_ROWS. */
 FM_MUST_USE enum fm_status scan_select(struct fm_scan *scan, uint32_t row, uint32_t count,
                                        uint64_t selection[SCAN_WORDS], struct fm_error *err);
+
+/* scan_sealed.c */
+/* Add what is needed when a sealed column is among those that are there. */
+FM_MUST_USE enum fm_status scan_sealed_add(struct fm_scan *scan, struct fm_error *err);
+void scan_sealed_free(struct scan_sealed *sealed); /* NULL is fine. */
+/* At the beginning of a unit: which of its columns are there. */
+FM_MUST_USE enum fm_status scan_sealed_unit(struct fm_scan *scan);
+/* Open the block of `row`, of which the other columns are loaded. */
+FM_MUST_USE enum fm_status scan_sealed_load(struct fm_scan *scan, uint32_t row,
+                                            struct fm_error *err);
+
+/* scan.c: the column of a position of the view's schema, added where it is not there yet. */
+FM_MUST_USE enum fm_status scan_add_column(struct fm_scan *scan, uint32_t position, uint32_t *out,
+                                           struct fm_error *err);
 
 #endif

@@ -25,6 +25,8 @@ void scan_leave_unit(struct fm_scan *scan)
         column->is_absent = column->is_opened = column->is_loaded = false;
         column->batch = NULL;
     }
+    if (scan->sealed != NULL)
+        scan->sealed->rows = 0;
     hot_rows_deinit(&scan->hot);
     unit_headers_close(&scan->headers);
     unit_order_close(&scan->order);
@@ -55,8 +57,8 @@ static enum fm_status rule_out_blocks(struct fm_scan *scan, const struct fm_pred
     enum fm_status status;
 
     fm_assert(column != NULL);
-    if (column->is_absent || column->is_header)
-        return FM_OK; /* The whole segment was looked at already. */
+    if (column->is_absent || column->is_header || column->is_sealed)
+        return FM_OK; /* The whole segment was looked at already, or nothing is known. */
     status = open_stored(scan, column, err);
     for (uint32_t b = 0; status == FM_OK && b < column->stored.column.block_count; b++) {
         struct bounds bounds;
@@ -90,6 +92,8 @@ static enum fm_status open_segment(struct fm_scan *scan, struct fm_error *err)
         scan->columns[i].is_absent =
             !scan->columns[i].is_header &&
             segment_find_field(segment, scan->columns[i].field->id) == NULL;
+    if (scan->sealed != NULL)
+        status = scan_sealed_unit(scan);
     for (uint32_t i = 0; status == FM_OK && scan->blocks != 0 && i < scan->predicates.count; i++)
         status = rule_out_blocks(scan, &scan->predicates.terms[i], err);
     scan->load_whole = 2 * (uint32_t)__builtin_popcountll(scan->blocks) >= blocks;
@@ -112,6 +116,8 @@ static enum fm_status open_hot(struct fm_scan *scan, struct fm_error *err)
         column->column = position < 0 ? 0 : (uint32_t)position;
         column->first = 0;
     }
+    if (status == FM_OK && scan->sealed != NULL)
+        status = scan_sealed_unit(scan);
     return status;
 }
 
@@ -216,7 +222,8 @@ enum fm_status scan_load(struct fm_scan *scan, uint32_t row, struct fm_error *er
     for (uint32_t i = 0; status == FM_OK && i < scan->column_count; i++) {
         struct scan_column *column = &scan->columns[i];
 
-        if ((scan->unit.segment == NULL && !column->is_header) || column->is_absent)
+        if ((scan->unit.segment == NULL && !column->is_header) || column->is_absent ||
+            column->is_sealed)
             continue;
         if (column->is_loaded && row >= column->first &&
             row - column->first < column->loaded.batch.rows)
@@ -224,6 +231,8 @@ enum fm_status scan_load(struct fm_scan *scan, uint32_t row, struct fm_error *er
         status = column->is_header ? scan_load_header(scan, column, row / FM_BLOCK_ROWS, err)
                                    : load_one(scan, column, row / FM_BLOCK_ROWS, err);
     }
+    if (status == FM_OK && scan->sealed != NULL)
+        status = scan_sealed_load(scan, row, err);
     return status;
 }
 
@@ -301,7 +310,8 @@ enum fm_status scan_select(struct fm_scan *scan, uint32_t row, uint32_t count,
             continue;
         if (column->is_absent && absent_fails)
             select_none(selection);
-        else if (!column->is_absent && (scan->unit.segment != NULL || column->is_header))
+        else if (!column->is_absent &&
+                 (scan->unit.segment != NULL || column->is_header || column->is_sealed))
             status = select_by(scan, column, row, count, selection);
     }
     if (status == FM_OK && scan->unit.segment == NULL && scan->predicates.count > 0)

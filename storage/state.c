@@ -1,5 +1,6 @@
 #include "storage/dictionary.h"
 #include "storage/internal.h"
+#include "storage/subject.h"
 
 #include "core/assert.h"
 
@@ -256,9 +257,13 @@ void table_free(struct table *table)
         fm_assert(atomic_load(&table->state->references) ==
                   1); /* No snapshot outlives the store. */
     state_release(table->state);
-    for (uint32_t i = 0; i < table->schema_count; i++)
+    for (uint32_t i = 0; i < table->schema_count; i++) {
+        if (table->stored[i] != table->schemas[i])
+            fm_schema_free(table->stored[i]);
         fm_schema_free(table->schemas[i]);
+    }
     free(table->schemas);
+    free(table->stored);
     table_dictionaries_free(table->dictionaries);
     explicit_bzero(&table->value, sizeof table->value); /* The commitment key. */
     free(table);
@@ -275,33 +280,60 @@ struct table *table_find(struct fm_store *store, const char *domain, const char 
     return NULL;
 }
 
+static bool grow_list(struct fm_schema ***list, uint32_t count)
+{
+    struct fm_schema **grown = realloc(*list, (count + 1) * sizeof(struct fm_schema *));
+
+    if (grown != NULL)
+        *list = grown;
+    return grown != NULL;
+}
+
 enum fm_status table_add_schema(struct table *table, struct fm_schema *schema)
 {
-    struct fm_schema **schemas =
-        realloc(table->schemas, (table->schema_count + 1) * sizeof(struct fm_schema *));
+    uint32_t count = table->schema_count;
+    struct fm_schema *stored = schema;
+    enum fm_status status = FM_OK;
 
-    if (schemas == NULL)
+    if (!grow_list(&table->schemas, count) || !grow_list(&table->stored, count))
         return FM_NOMEM;
-    if (table->schema_count > 0)
-        fm_assert(schemas[table->schema_count - 1]->version < schema->version);
-    table->schemas = schemas;
-    table->schemas[table->schema_count++] = schema;
+    if (count > 0)
+        fm_assert(table->schemas[count - 1]->version < schema->version);
+    if (schema->has_subject)
+        status = subject_stored_schema(schema, &stored);
+    if (status != FM_OK)
+        return status;
+    table->schemas[count] = schema;
+    table->stored[count] = stored;
+    table->schema_count++;
     return FM_OK;
 }
 
-enum fm_status table_schema(struct table *table, uint32_t version, const struct fm_schema **out)
+static enum fm_status find_schema(struct table *table, struct fm_schema *const *const *list,
+                                  uint32_t version, const struct fm_schema **out)
 {
     enum fm_status status = FM_CORRUPT;
 
     (void)pthread_mutex_lock(&table->store->lock); /* Cannot fail. */
     for (uint32_t i = table->schema_count; status != FM_OK && i-- > 0;) {
-        if (table->schemas[i]->version == version) {
-            *out = table->schemas[i];
+        if ((*list)[i]->version == version) {
+            *out = (*list)[i];
             status = FM_OK;
         }
     }
     (void)pthread_mutex_unlock(&table->store->lock);
     return status;
+}
+
+enum fm_status table_schema(struct table *table, uint32_t version, const struct fm_schema **out)
+{
+    return find_schema(table, (struct fm_schema *const *const *)&table->stored, version, out);
+}
+
+enum fm_status table_contract_schema(struct table *table, uint32_t version,
+                                     const struct fm_schema **out)
+{
+    return find_schema(table, (struct fm_schema *const *const *)&table->schemas, version, out);
 }
 
 bool schema_is_keyed(const struct fm_schema *schema)

@@ -4,6 +4,7 @@
 #include "storage/checkpoint.h"
 #include "storage/folder.h"
 #include "storage/row_cache.h"
+#include "storage/subject.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -277,10 +278,21 @@ static enum fm_status init_locks(struct fm_store *store)
     (void)pthread_condattr_destroy(&attributes);
     if (pthread_mutex_init(&store->lock, NULL) != 0 ||
         pthread_mutex_init(&store->commit_lock, NULL) != 0 ||
-        pthread_mutex_init(&store->define_lock, NULL) != 0)
+        pthread_mutex_init(&store->define_lock, NULL) != 0 ||
+        pthread_mutex_init(&store->view_lock, NULL) != 0 ||
+        pthread_mutex_init(&store->subject_lock, NULL) != 0)
         return FM_NOMEM;
     store->has_locks = true;
     return FM_OK;
+}
+
+/* A purge that fails, for want of space or so, stays due. */
+static void purge_if_due(struct fm_store *store)
+{
+    bool done = false;
+
+    if (subjects_purge(store, &done, NULL) != FM_OK)
+        fm_assert(!done);
 }
 
 enum fm_status fm_store_open(const struct fm_store_options *options, struct fm_store **out,
@@ -323,6 +335,8 @@ enum fm_status fm_store_open(const struct fm_store_options *options, struct fm_s
         status = store_load(store, err);
     if (status == FM_OK)
         status = renew_promise(store, &promised, err);
+    if (status == FM_OK && !store->read_only)
+        purge_if_due(store);
     if (status == FM_OK)
         status = view_new(store, &store->view);
     if (status == FM_OK && options->seal_in_background)
@@ -356,6 +370,8 @@ void fm_store_close(struct fm_store *store)
         (void)pthread_mutex_destroy(&store->lock); /* Nobody holds them any more. */
         (void)pthread_mutex_destroy(&store->commit_lock);
         (void)pthread_mutex_destroy(&store->define_lock);
+        (void)pthread_mutex_destroy(&store->view_lock);
+        (void)pthread_mutex_destroy(&store->subject_lock);
         (void)pthread_cond_destroy(&store->commit_done);
         (void)pthread_cond_destroy(&store->group_full);
         (void)pthread_cond_destroy(&store->seal_wanted);

@@ -228,6 +228,27 @@ FM_MUST_USE enum fm_status fm_store_retain(struct fm_store *store, const char *d
                                            const char *table, fm_us recorded_before,
                                            uint64_t *dropped, struct fm_error *err);
 
+/* ---- Data subjects --------------------------------------------------------------------------- */
+
+struct fm_erased {
+    bool was_erased;      /* By an earlier call. */
+    uint32_t table_count; /* Tables of the domain that name subjects. */
+    bool is_gone;         /* From the files too; else readers of the past keep them for now. */
+};
+
+/* Destroy the key of a data subject in a domain, named by its text (core/subject.h). From then on
+ * its personal and secret values are NULL for every reader, also of a snapshot that was opened
+ * before, and facts of it are refused; facts, roots and proofs stay. The key's bytes leave the
+ * folder with the last snapshot from before: is_gone, or fm_store_purge_subjects() later, or the
+ * next opening. FM_NOTFOUND: nobody of that name had a fact here. FM_BUSY: an append to a table of
+ * the domain is under way. */
+FM_MUST_USE enum fm_status fm_store_erase_subject(struct fm_store *store, const char *domain,
+                                                  struct fm_span subject, struct fm_erased *out,
+                                                  struct fm_error *err);
+/* Remove destroyed keys from files where that is still due; `*done`: nothing is due any more. */
+FM_MUST_USE enum fm_status fm_store_purge_subjects(struct fm_store *store, bool *done,
+                                                   struct fm_error *err);
+
 /* ---- Reading -------------------------------------------------------------------------------- */
 
 /* One consistent state of all tables at their last durable size. */

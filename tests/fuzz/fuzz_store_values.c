@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size < 1)
         return 0;
-    kind = data[0] % 15;
+    kind = data[0] % 20;
     fm_buf_put(&value, data + 1, size - 1);
     if (is_sealed(kind))
         value_seal(&value, 0);

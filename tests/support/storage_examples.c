@@ -212,6 +212,19 @@ static void example_ids(unsigned number, struct fm_buf *out)
     }
 }
 
+static void example_subject(unsigned number, struct fm_buf *out)
+{
+    struct subject_value value = {.state = SUBJECT_ACTIVE};
+
+    fill(value.key, sizeof value.key, 0xe0);
+    if (number == STORAGE_EXAMPLE_erased)
+        value = (struct subject_value){.state = SUBJECT_ERASED, .erased_at = 1700000000000000};
+    if (number == STORAGE_EXAMPLE_mark)
+        subject_mark_encode(out);
+    else
+        subject_encode(out, &value);
+}
+
 bool storage_example(unsigned number, struct fm_buf *out)
 {
     struct index_value index = {.sequence = 1234, .previous = INDEX_NONE};
@@ -253,6 +266,11 @@ bool storage_example(unsigned number, struct fm_buf *out)
         return true;
     case STORAGE_EXAMPLE_dropped:
         example_dropped(out);
+        return true;
+    case STORAGE_EXAMPLE_subject:
+    case STORAGE_EXAMPLE_erased:
+    case STORAGE_EXAMPLE_mark:
+        example_subject(number, out);
         return true;
     case STORAGE_EXAMPLE_superseded:
         example_superseded(out);
@@ -345,6 +363,12 @@ static enum fm_status decode_others(unsigned number, struct fm_span bytes, struc
             tiles_encode(again, &tiles);
         return status;
     }
+    if (number == STORAGE_EXAMPLE_mark) {
+        status = subject_mark_decode(bytes);
+        if (status == FM_OK)
+            subject_mark_encode(again);
+        return status;
+    }
     if (number == STORAGE_EXAMPLE_index) {
         struct index_value index;
         uint8_t encoded[16];
@@ -389,6 +413,9 @@ enum fm_status storage_decode(unsigned number, struct fm_span bytes, struct fm_b
         DECODE(producer)
     case STORAGE_EXAMPLE_hot:
         DECODE(hot)
+    case STORAGE_EXAMPLE_subject:
+    case STORAGE_EXAMPLE_erased:
+        DECODE(subject)
     case STORAGE_EXAMPLE_segment:
     case STORAGE_EXAMPLE_sealed:
     case STORAGE_EXAMPLE_dropped:

@@ -23,7 +23,10 @@
     X(sealed, 13)                                                                                  \
     X(spans, 14)                                                                                   \
     X(tiles, 15)                                                                                   \
-    X(dropped, 16)
+    X(dropped, 16)                                                                                 \
+    X(subject, 17)                                                                                 \
+    X(erased, 18)                                                                                  \
+    X(mark, 19)
 
 enum storage_example {
 #define X(name, number) STORAGE_EXAMPLE_##name = number,

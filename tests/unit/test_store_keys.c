@@ -90,6 +90,8 @@ static void test_keys(void **state)
     check_key(f, "key-spans", key_spans(258, 5));
     check_key(f, "key-tiles", key_tiles(258, 700));
     check_key(f, "key-producer", key_producer(258, (const uint8_t *)"0123456789abcdef"));
+    check_key(f, "key-subject", key_subject(&(struct fm_hash){{1, 2, 3}}));
+    check_key(f, "key-subject-mark", key_subject_mark());
     check_key(f, "key-index", key_index(258, fm_span_str("\003abc")));
     check_key(f, "key-index-long", key_index(258, fm_span(text, sizeof text)));
     struct key key = key_hot(258, 1000);
@@ -201,6 +203,9 @@ static void test_chain(void **state)
     what = commit_what_retain(1, 4000);
     commit_chain(&digest, 6, &what);
     vector_check(f->vectors, "chain-retain", fm_span(digest.bytes, 32));
+    what = commit_what_erase(&root);
+    commit_chain(&digest, 7, &what);
+    vector_check(f->vectors, "chain-erase", fm_span(digest.bytes, 32));
     fm_buf_clear(&f->bytes);
     fm_buf_put(&f->bytes, (uint8_t[32]){0}, 32);
     fm_buf_put_u64(&f->bytes, 1);
