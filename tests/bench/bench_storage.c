@@ -500,7 +500,7 @@ static double run_writers(struct writers *writers)
 
 static double store_rate(struct bench *bench, uint32_t table_count)
 {
-    char dir[PATH_BYTES], name[16];
+    char dir[PATH_BYTES], name[24];
     struct writers writers = {.bench = bench, .table_count = table_count};
 
     remove_path(path_of(bench, dir, "writers"));
