@@ -116,6 +116,7 @@ static enum fm_status take_mapping(struct table *table, uint32_t field_count)
             .rows = segment->rows,
             .columns = cells,
             .selection = segment->has_selection ? &cells[field_count] : NULL,
+            .left_out = segment->left_out,
         };
     }
     return FM_OK;

@@ -162,6 +162,7 @@ struct channel_slot {
     uint32_t *segment_rows;
     bool *segment_selected; /* By segment: not all rows of it are the table's, but those */
     struct channel_column_at *segment_selections; /* of these bits, one word for 64 rows. */
+    uint64_t *segment_left_out;                   /* Bit b: block b is not read. */
     struct channel_column_at *segment_columns;    /* segment_count * supplied_count. */
 };
 

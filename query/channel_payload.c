@@ -168,6 +168,7 @@ enum fm_status channel_slot_encode(struct fm_buf *out, const struct channel_slot
     fm_buf_put_u32(out, slot->segment_count);
     for (uint32_t i = 0; i < slot->segment_count; i++) {
         fm_buf_put_u32(out, slot->segment_rows[i]);
+        fm_buf_put_u64(out, slot->segment_left_out[i]);
         fm_buf_put_u8(out, slot->segment_selected[i] ? 1 : 0);
         if (slot->segment_selected[i]) {
             fm_buf_put_u32(out, slot->segment_selections[i].arena);
@@ -238,14 +239,21 @@ static enum fm_status take_place(struct fm_cursor *in, const struct channel_slot
     return all < bytes || out->offset > all - bytes ? FM_MALFORMED : FM_OK;
 }
 
+static uint32_t blocks_of(uint32_t rows)
+{
+    return (rows + FM_BLOCK_ROWS - 1) / FM_BLOCK_ROWS;
+}
+
 static enum fm_status take_segment(struct fm_cursor *in, struct channel_slot *slot, uint32_t i)
 {
     uint8_t selected = 0;
     enum fm_status status = FM_OK;
 
     if (fm_take_u32(in, &slot->segment_rows[i]) != FM_OK ||
-        slot->segment_rows[i] > FM_SEGMENT_ROWS || fm_take_u8(in, &selected) != FM_OK ||
-        selected > 1)
+        slot->segment_rows[i] > FM_SEGMENT_ROWS ||
+        fm_take_u64(in, &slot->segment_left_out[i]) != FM_OK ||
+        slot->segment_left_out[i] >> blocks_of(slot->segment_rows[i]) != 0 ||
+        fm_take_u8(in, &selected) != FM_OK || selected > 1)
         return FM_MALFORMED;
     slot->segment_selected[i] = selected == 1;
     if (slot->segment_selected[i])
@@ -259,7 +267,7 @@ static enum fm_status take_segment(struct fm_cursor *in, struct channel_slot *sl
 
 static enum fm_status take_segments(struct fm_cursor *in, struct channel_slot *slot)
 {
-    size_t item = 5 + (size_t)slot->supplied_count * 12;
+    size_t item = 13 + (size_t)slot->supplied_count * 12;
 
     if (take_count(in, CHANNEL_SEGMENTS_MAX, item, &slot->segment_count) != FM_OK)
         return FM_MALFORMED;
@@ -267,9 +275,11 @@ static enum fm_status take_segments(struct fm_cursor *in, struct channel_slot *s
     slot->segment_rows = calloc(slot->segment_count + 1u, sizeof *slot->segment_rows);
     slot->segment_selected = calloc(slot->segment_count + 1u, sizeof *slot->segment_selected);
     slot->segment_selections = calloc(slot->segment_count + 1u, sizeof *slot->segment_selections);
+    slot->segment_left_out = calloc(slot->segment_count + 1u, sizeof *slot->segment_left_out);
     slot->segment_columns = calloc(cells + 1, sizeof *slot->segment_columns);
     if (slot->segment_rows == NULL || slot->segment_selected == NULL ||
-        slot->segment_selections == NULL || slot->segment_columns == NULL)
+        slot->segment_selections == NULL || slot->segment_left_out == NULL ||
+        slot->segment_columns == NULL)
         return FM_NOMEM;
     enum fm_status status = FM_OK;
     for (uint32_t i = 0; i < slot->segment_count && status == FM_OK; i++)
@@ -309,6 +319,7 @@ void channel_slot_deinit(struct channel_slot *slot)
     free(slot->segment_rows);
     free(slot->segment_selected);
     free(slot->segment_selections);
+    free(slot->segment_left_out);
     free(slot->segment_columns);
     *slot = (struct channel_slot){0};
 }

@@ -68,6 +68,8 @@ struct fm_mapped_segment {
     const struct fm_mapped_column *columns;   /* One per supplied column, in their order. */
     const struct fm_mapped_column *selection; /* u64 words, bit i of word w: row 64 w + i is one of
                                                  the table's. NULL: all are. */
+    uint64_t
+        left_out; /* Bit b: block b, of FM_BLOCK_ROWS rows, is not read: no row of it matters. */
 };
 
 /* Memory files that the worker maps read-only: nothing is copied. The descriptors are

@@ -39,6 +39,7 @@ static void fill_slot(struct channel_slot *out, const struct fm_slot *slot)
         const struct fm_mapped_column *selection = slot->segments[i].selection;
 
         out->segment_rows[i] = slot->segments[i].rows;
+        out->segment_left_out[i] = slot->segments[i].left_out;
         out->segment_selected[i] = selection != NULL;
         if (selection != NULL)
             out->segment_selections[i] =
@@ -59,6 +60,7 @@ static enum fm_status put_slot(struct fm_buf *out, const struct fm_slot *slot, s
     FM_AUTO(fm_mem_freep) struct channel_column_at *columns = NULL;
     FM_AUTO(fm_mem_freep) bool *selected = NULL;
     FM_AUTO(fm_mem_freep) struct channel_column_at *selections = NULL;
+    FM_AUTO(fm_mem_freep) uint64_t *left_out = NULL;
 
     enum fm_status status = check_slot(slot, err);
     if (status != FM_OK)
@@ -69,7 +71,9 @@ static enum fm_status put_slot(struct fm_buf *out, const struct fm_slot *slot, s
     columns = calloc(cells + 1, sizeof *columns);
     selected = calloc(slot->segment_count + 1u, sizeof *selected);
     selections = calloc(slot->segment_count + 1u, sizeof *selections);
-    if (arenas == NULL || rows == NULL || columns == NULL || selected == NULL || selections == NULL)
+    left_out = calloc(slot->segment_count + 1u, sizeof *left_out);
+    if (arenas == NULL || rows == NULL || columns == NULL || selected == NULL ||
+        selections == NULL || left_out == NULL)
         return FM_NOMEM;
     struct channel_slot made = {.columns = *slot->columns,
                                 .rows = slot->rows,
@@ -82,6 +86,7 @@ static enum fm_status put_slot(struct fm_buf *out, const struct fm_slot *slot, s
                                 .segment_rows = rows,
                                 .segment_selected = selected,
                                 .segment_selections = selections,
+                                .segment_left_out = left_out,
                                 .segment_columns = columns};
     fill_slot(&made, slot);
     return channel_slot_encode(out, &made);

@@ -17,9 +17,10 @@ struct arena_key {
     uint32_t field_id; /* ARENA_SELECTION: which rows of the segment count. */
     uint64_t segment;
     uint64_t generation; /* Of the dictionary that codes refer to; 0: none. A selection: stamps, */
-    uint64_t more[2];    /* these too. */
+    uint64_t more[2];    /* these too. A field: 0, or ARENA_BOUNDS for those of its blocks. */
 };
-#define ARENA_SELECTION UINT32_MAX   /* No fields have these ids. */
+#define ARENA_SELECTION UINT32_MAX /* No fields have these ids. */
+#define ARENA_BOUNDS 1u
 #define ARENA_ORDER (UINT32_MAX - 1) /* Of rows (order.h); generation: which way. */
 
 /* A column in the arena; its file stays while the pin is held. */

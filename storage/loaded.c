@@ -313,6 +313,16 @@ static bool header_may_match(const struct segment_value *segment, const struct f
     return fm_predicate_may_match(term, type, fm_span(min, 8), fm_span(max, 8), segment->rows, 0);
 }
 
+bool bounds_may_match(const struct fm_predicate *term, const struct fm_type *type,
+                      const struct bounds *bounds, uint32_t rows, uint32_t null_count)
+{
+    bool known = bounds->min_len > 0;
+
+    return fm_predicate_may_match(
+        term, type, known ? fm_span(bounds->min, bounds->min_len) : (struct fm_span){0},
+        known ? fm_span(bounds->max, bounds->max_len) : (struct fm_span){0}, rows, null_count);
+}
+
 bool segment_may_match(const struct segment_value *segment, const struct fm_schema *schema,
                        const struct fm_predicate_list *predicates)
 {
@@ -320,7 +330,6 @@ bool segment_may_match(const struct segment_value *segment, const struct fm_sche
         const struct fm_predicate *term = &predicates->terms[i];
         const struct segment_field *field = segment_find_field(segment, term->field_id);
         int64_t position = schema_position(schema, term->field_id);
-        struct fm_span none = {0};
 
         if (position < 0 || subject_seals(schema, (uint32_t)position))
             continue; /* Nothing is known. */
@@ -334,13 +343,8 @@ bool segment_may_match(const struct segment_value *segment, const struct fm_sche
                 return false;
             continue;
         }
-        if (!fm_predicate_may_match(
-                term, &schema->fields[position].type,
-                field->bounds.min_len > 0 ? fm_span(field->bounds.min, field->bounds.min_len)
-                                          : none,
-                field->bounds.min_len > 0 ? fm_span(field->bounds.max, field->bounds.max_len)
-                                          : none,
-                segment->rows, field->null_count))
+        if (!bounds_may_match(term, &schema->fields[position].type, &field->bounds, segment->rows,
+                              field->null_count))
             return false;
     }
     return true;

@@ -1,4 +1,5 @@
 /* Decoded columns of whole segments, handed out by descriptor and offset. */
+#include "storage/blocks.h"
 #include "storage/scan.h"
 #include "storage/selection.h"
 
@@ -125,12 +126,12 @@ static enum fm_status map_selection(struct mapping *mapping, const struct segmen
 
 /* FM_LIMIT: no room in the arena; what was pinned for this segment stays pinned until the end. */
 static enum fm_status map_segment(struct mapping *mapping, const struct segment_value *segment,
-                                  struct fm_error *err)
+                                  uint64_t left_out, struct fm_error *err)
 {
     struct fm_store_mapped_segment *out = &mapping->out.segments[mapping->out.segment_count];
     enum fm_status status;
 
-    *out = (struct fm_store_mapped_segment){.rows = segment->rows};
+    *out = (struct fm_store_mapped_segment){.rows = segment->rows, .left_out = left_out};
     out->columns = calloc(mapping->options->field_count, sizeof *out->columns);
     if (out->columns == NULL)
         return FM_NOMEM;
@@ -160,6 +161,22 @@ static bool wants_scan(const struct mapping *mapping)
     return false;
 }
 
+/* Does the query need any of it? `*left_out`: not these blocks. */
+static enum fm_status rule_out(struct mapping *mapping, const struct segment_value *segment,
+                               bool *is_wanted, uint64_t *left_out, struct fm_error *err)
+{
+    enum fm_status status;
+
+    *is_wanted = !segment->is_dropped && selection_count(segment, &mapping->visible) > 0 &&
+                 segment_may_match(segment, mapping->view.schema, mapping->options->predicates);
+    if (!*is_wanted)
+        return FM_OK;
+    status = blocks_ruled_out(mapping->view.table->state, mapping->snapshot->rocks, segment,
+                              mapping->view.schema, mapping->options->predicates, left_out, err);
+    *is_wanted = status != FM_OK || *left_out != blocks_all(segment->rows);
+    return status;
+}
+
 static enum fm_status map_segments(struct mapping *mapping, struct fm_error *err)
 {
     const struct table_state *state = mapping->view.table->state;
@@ -172,14 +189,16 @@ static enum fm_status map_segments(struct mapping *mapping, struct fm_error *err
         return FM_NOMEM;
     for (uint32_t i = 0; i < state->segment_count; i++) {
         const struct segment_value *segment = state->segments->items[i];
+        uint64_t left_out = 0;
+        bool is_wanted = true;
         enum fm_status status = FM_OK;
 
         if (segment->first_sequence >= size)
             break;
-        if (!segment->is_dropped && selection_count(segment, &mapping->visible) > 0 &&
-            segment_may_match(segment, mapping->view.schema, mapping->options->predicates)) {
+        status = rule_out(mapping, segment, &is_wanted, &left_out, err);
+        if (status == FM_OK && is_wanted) {
             if (!is_full)
-                status = map_segment(mapping, segment, err);
+                status = map_segment(mapping, segment, left_out, err);
             is_full = is_full || status == FM_LIMIT;
             if (is_full)
                 continue; /* Left to the scan of the rest. */

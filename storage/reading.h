@@ -141,6 +141,9 @@ FM_MUST_USE enum fm_status visible_at(struct fm_snapshot *snapshot, const struct
                                       struct fm_error *err);
 void visible_deinit(struct visible *visible); /* Zeroed is fine. */
 
+/* May any of so many rows within the bounds satisfy the term? */
+bool bounds_may_match(const struct fm_predicate *term, const struct fm_type *type,
+                      const struct bounds *bounds, uint32_t rows, uint32_t null_count);
 /* May any row of the segment satisfy all terms, by its record? */
 bool segment_may_match(const struct segment_value *segment, const struct fm_schema *schema,
                        const struct fm_predicate_list *predicates);

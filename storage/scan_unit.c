@@ -62,18 +62,13 @@ static enum fm_status rule_out_blocks(struct fm_scan *scan, const struct fm_pred
     status = open_stored(scan, column, err);
     for (uint32_t b = 0; status == FM_OK && b < column->stored.column.block_count; b++) {
         struct bounds bounds;
-        bool known;
 
         if (((scan->blocks >> b) & 1) == 0)
             continue;
         status = column_block_bounds(&column->stored.column, b, &bounds);
-        known = status == FM_OK && bounds.min_len > 0;
-        if (status == FM_OK &&
-            !fm_predicate_may_match(term, &column->field->type,
-                                    fm_span(bounds.min, known ? bounds.min_len : 0),
-                                    fm_span(bounds.max, known ? bounds.max_len : 0),
-                                    column_block_rows(&column->stored.column, b),
-                                    column->stored.column.blocks[b].null_count))
+        if (status == FM_OK && !bounds_may_match(term, &column->field->type, &bounds,
+                                                 column_block_rows(&column->stored.column, b),
+                                                 column->stored.column.blocks[b].null_count))
             scan->blocks &= ~(UINT64_C(1) << b);
     }
     return status;

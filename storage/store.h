@@ -335,6 +335,8 @@ struct fm_store_mapped_segment {
     bool has_selection;                     /* Else all rows are shown. */
     struct fm_store_mapped_column
         selection; /* u64 words, bit i of word w: row 64 w + i is shown. */
+    uint64_t
+        left_out; /* Bit b: no row of block b (FM_BLOCK_ROWS each) can match. Not all of them. */
 };
 
 struct fm_store_mapping {
@@ -348,8 +350,8 @@ struct fm_store_mapping {
     void *pins;           /* Keeps arena space from being reused. */
 };
 
-/* Uses options->fields and options->predicates (whole segments are left out by zone maps; rows are
- * not filtered one by one). Errors as of fm_scan_open(). */
+/* Uses options->fields and options->predicates (segments and blocks are left out by zone maps; rows
+ * are not filtered one by one). Errors as of fm_scan_open(). */
 FM_MUST_USE enum fm_status fm_snapshot_map(struct fm_snapshot *snapshot,
                                            const struct fm_scan_options *options,
                                            struct fm_store_mapping *out, struct fm_error *err);

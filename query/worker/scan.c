@@ -10,6 +10,8 @@
  * 30,720 rows: 15 blocks of a full segment. */
 #define PARTS 4u
 #define PART_ROWS (FM_SEGMENT_ROWS / PARTS)
+_Static_assert(PART_ROWS % FM_BLOCK_ROWS == 0, "a part is whole blocks");
+_Static_assert(FM_SEGMENT_ROWS / FM_BLOCK_ROWS <= 64, "one bit a block");
 #define THREADS_MAX 64u
 
 struct scan_column {
@@ -35,7 +37,8 @@ struct scan_local {
     uint32_t row;
     uint32_t row_end;
     bool is_mapped;
-    const uint8_t *selection;  /* Of the mapped segment; NULL: all rows are the table's. */
+    uint64_t left_out;         /* Bit b: block b of the mapped segment is not read. */
+    const uint8_t *selection;  /* Of it; NULL: all rows are the table's. */
     struct pulled pulled;      /* Of a source: the bytes of batches[0]. */
     struct fm_batch batches[]; /* Mapped: one per column. */
 };
@@ -193,6 +196,7 @@ static enum fm_status open_part(struct scan_local *local, uint32_t task)
     local->row = first;
     local->row_end = first + (left < PART_ROWS ? left : PART_ROWS);
     local->is_mapped = true;
+    local->left_out = def->segment_left_out[segment];
     const struct channel_column_at *selection = &def->segment_selections[segment];
     local->selection = def->segment_selected[segment]
                            ? state->slot->arenas[selection->arena] + selection->offset
@@ -235,6 +239,7 @@ static enum fm_status next_batch(struct scan_local *local, struct fm_error *err)
             return fm_fail(err, FM_CORRUPT, "a batch of the wrong form was supplied");
         local->row_end = local->batches[0].rows;
         local->is_mapped = false;
+        local->left_out = 0;
         local->selection = NULL;
         if (local->row_end > 0)
             return FM_OK;
@@ -275,7 +280,7 @@ static uint32_t select_rows(const struct scan_local *local, duckdb_data_chunk ch
     return choice.count;
 }
 
-/* Move to the next block of which any row is the table's: rows [row, row + count).
+/* Move to the next block that is read and of which any row is the table's: rows [row, row + count).
  * FM_NOTFOUND: there is none. */
 static enum fm_status next_block(struct scan_local *local, uint32_t *count, struct fm_error *err)
 {
@@ -291,7 +296,10 @@ static enum fm_status next_block(struct scan_local *local, uint32_t *count, stru
         }
         uint32_t left = local->row_end - local->row;
         *count = left < FM_BLOCK_ROWS ? left : FM_BLOCK_ROWS;
-        if (local->selection == NULL || fm_bits_count(local->selection, local->row, *count) > 0)
+        bool is_read =
+            local->left_out == 0 || (local->left_out >> (local->row / FM_BLOCK_ROWS) & 1) == 0;
+        if (is_read &&
+            (local->selection == NULL || fm_bits_count(local->selection, local->row, *count) > 0))
             return FM_OK;
         local->row += *count;
     }

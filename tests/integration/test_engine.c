@@ -432,6 +432,42 @@ static void select_shown(struct table *t, struct fm_mapped_column *selections)
     fm_buf_align(&t->arena, 8);
 }
 
+/* Blocks that are left out are not read, beside a selection or without one. */
+static void left_out_blocks_are_not_read(void **state)
+{
+    static const uint64_t left_out[4] = {0, 1, UINT64_C(0x2aaaaaaa), (UINT64_C(1) << 30) - 1};
+    struct fixture *f = *state;
+    struct table t;
+    struct fm_mapped_column selections[4];
+    const uint64_t rows = 4 * SEGMENT_ROWS + 12345;
+
+    table_init(&t, rows);
+    fill_arena(&t, rows);
+    select_shown(&t, selections);
+    map_table(&t);
+    lend(f);
+    for (int round = 0; round < 2; round++) {
+        uint64_t count = 0, sum = 0;
+
+        for (uint32_t s = 0; s < 4; s++) {
+            t.segments[s].left_out = left_out[s];
+            t.segments[s].selection = round == 0 ? NULL : &selections[s];
+        }
+        for (uint64_t i = 0; i < rows; i++) {
+            uint32_t s = (uint32_t)(i / SEGMENT_ROWS), at = (uint32_t)(i % SEGMENT_ROWS);
+            if (s < 4 && ((left_out[s] >> (at / FM_BLOCK_ROWS) & 1) != 0 ||
+                          (round == 1 && !is_shown(s, s, at))))
+                continue;
+            count++;
+            sum += i;
+        }
+        assert_ok(f, fm_worker_set_slots(f->worker, &t.slot, 1, &f->err));
+        assert_int_equal(run_int(f, "SELECT count(*) FROM fm_scan(0)"), count);
+        assert_int_equal(run_int(f, "SELECT sum(id)::BIGINT FROM fm_scan(0)"), sum);
+    }
+    table_deinit(&t);
+}
+
 /* Rows that a selection leaves out are not there, whatever else is asked. */
 static void selected_rows_are_read(void **state)
 {
@@ -653,6 +689,7 @@ int main(void)
         TEST(plans_over_slots),
         TEST(mapped_rows_are_read),
         TEST(selected_rows_are_read),
+        TEST(left_out_blocks_are_not_read),
         TEST(streamed_rows_are_read),
         TEST(a_streamed_slot_is_read_once),
         TEST(mapped_and_streamed_rows_together),

@@ -278,7 +278,8 @@ static void set_slot(struct bench_query *query, const struct fm_columns *columns
         segments[i] =
             (struct fm_mapped_segment){.rows = mapping->segments[i].rows,
                                        .columns = cells + (size_t)i * plan->field_count,
-                                       .selection = select_rows(mapping, i, &selections[i])};
+                                       .selection = select_rows(mapping, i, &selections[i]),
+                                       .left_out = mapping->segments[i].left_out};
     struct fm_slot slot = {.columns = columns,
                            .rows = plan->rows,
                            .supplied_count = plan->field_count,

@@ -62,6 +62,7 @@ static void fill_slot(struct channel_slot *slot, struct fm_column columns[2])
     static uint32_t rows[] = {10, 20};
     static bool selected[] = {false, true};
     static struct channel_column_at selections[] = {{0, 0}, {1, 99992}}; /* 20 rows: one word. */
+    static uint64_t left_out[] = {0, 1};                                 /* 20 rows: one block. */
     static struct channel_column_at cells[] = {{0, 0}, {1, 8}, {1, 4096}, {0, 64}};
 
     memset(columns, 0, 2 * sizeof *columns);
@@ -82,6 +83,7 @@ static void fill_slot(struct channel_slot *slot, struct fm_column columns[2])
                                   .segment_rows = rows,
                                   .segment_selected = selected,
                                   .segment_selections = selections,
+                                  .segment_left_out = left_out,
                                   .segment_columns = cells};
 }
 
@@ -104,6 +106,8 @@ static void slots_come_back(void **state)
         fm_span_equal(fm_dictionary_at(&out.columns.items[1].dictionary, 1), fm_span_str("bc")));
     assert_int_equal(out.supplied[0], 1);
     assert_int_equal(out.segment_columns[2].offset, 4096);
+    assert_int_equal(out.segment_left_out[0], 0);
+    assert_int_equal(out.segment_left_out[1], 1);
     assert_false(out.segment_selected[0]);
     assert_true(out.segment_selected[1]);
     assert_int_equal(out.segment_selections[1].arena, 1);
@@ -157,6 +161,10 @@ static void slots_are_checked(void **state)
     slot.segment_selections = selections; /* No room for a word. */
     expect_bad_slot(&slot);
     selections[1] = (struct channel_column_at){2, 0}; /* Arena 2 of 2. */
+    expect_bad_slot(&slot);
+    fill_slot(&slot, columns);
+    uint64_t left_out[] = {0, 2}; /* Block 1 of 1. */
+    slot.segment_left_out = left_out;
     expect_bad_slot(&slot);
     fill_slot(&slot, columns);
     columns[0].dictionary = columns[1].dictionary; /* Of an integer. */

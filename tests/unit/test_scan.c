@@ -183,9 +183,11 @@ static void read_mapping(struct fm_snapshot *snapshot, const struct fm_store_map
         size_t before = out->count;
 
         for (uint32_t row = 0; row < segment->rows; row++)
-            if (!segment->has_selection || fm_bits_get(shown, row))
+            if ((segment->left_out >> (row / FM_BLOCK_ROWS) & 1) == 0 &&
+                (!segment->has_selection || fm_bits_get(shown, row)))
                 rows_decode(views, zeros, dictionaries, row, &out->rows[out->count++]);
-        assert_true(out->count > before); /* Else there was no reason to map it. */
+        if (segment->left_out == 0)
+            assert_true(out->count > before); /* Else there was no reason to map it. */
         if (segment->has_selection)
             assert_true(out->count - before < segment->rows);
     }
@@ -204,13 +206,18 @@ static int compare_rows(const void *left, const void *right)
     return a->value != b->value ? (a->value < b->value ? -1 : 1) : strcmp(a->name, b->name);
 }
 
-/* Mapped segments and the rest together, as of `at`, are what a scan gives. */
+/* Mapped segments and the rest together, as of `at`, are what a scan gives, of the rows that match;
+ * how many more there are depends on where segments and blocks end. */
 static void check_mapped(struct fixture *f, struct fm_snapshot *snapshot, size_t size,
-                         const struct fm_at *at)
+                         const struct fm_at *at, const struct fm_predicate_list *predicates)
 {
     static const uint32_t fields[] = {0, 1, 2, 3, 4};
-    struct fm_scan_options options = {
-        .domain = "tests", .table = "rows", .field_count = 5, .fields = fields, .at = *at};
+    struct fm_scan_options options = {.domain = "tests",
+                                      .table = "rows",
+                                      .field_count = 5,
+                                      .fields = fields,
+                                      .at = *at,
+                                      .predicates = predicates};
     struct fm_store_mapping mapping;
     struct row_list mapped, expected;
 
@@ -223,7 +230,12 @@ static void check_mapped(struct fixture *f, struct fm_snapshot *snapshot, size_t
             mapped.rows[mapped.count++] = f->read.rows[i];
         row_list_free(&f->read);
     }
-    expect(f, size, NULL, 0, &expected);
+    expect(f, size, predicates, 0, &expected);
+    size_t matching = 0;
+    for (size_t i = 0; i < mapped.count; i++)
+        if (row_matches(&mapped.rows[i], predicates))
+            mapped.rows[matching++] = mapped.rows[i];
+    mapped.count = matching;
     assert_int_equal(mapped.count, expected.count);
     qsort(mapped.rows, expected.count, sizeof *mapped.rows, compare_rows);
     qsort(expected.rows, expected.count, sizeof *mapped.rows, compare_rows);
@@ -263,7 +275,7 @@ static void check_randomly(struct fixture *f, struct fm_snapshot *snapshot, size
         }
         check(f, snapshot, then, &options);
         if (i % 2 == 0)
-            check_mapped(f, snapshot, then, &options.at);
+            check_mapped(f, snapshot, then, &options.at, i % 4 == 0 ? &predicates : NULL);
         fm_predicate_list_deinit(&predicates);
     }
 }
@@ -572,7 +584,7 @@ static void test_mapping_and_rest(void **state)
         offset = mapping.segments[0].columns[0].offset;
         selection = mapping.segments[0].selection.offset;
         fm_store_mapping_deinit(&mapping);
-        check_mapped(f, snapshot, f->model.count, &options.at);
+        check_mapped(f, snapshot, f->model.count, &options.at, NULL);
     }
     fm_snapshot_free(snapshot);
 }
@@ -603,7 +615,7 @@ static void test_selection_follows_the_table(void **state)
         for (size_t before = 0; before < step; before++) /* All rows are in one window. */
             assert_int_not_equal(offsets[step], offsets[before]);
         fm_store_mapping_deinit(&mapping);
-        check_mapped(f, snapshot, f->model.count, &options.at);
+        check_mapped(f, snapshot, f->model.count, &options.at, NULL);
         fm_snapshot_free(snapshot);
     }
 }
@@ -643,6 +655,77 @@ static void test_mapping_without_rest(void **state)
     fm_buf_free(&value);
 }
 
+/* Of wanted segments only blocks that may match are read; the second time by kept bounds. */
+static void test_mapping_of_blocks(void **state)
+{
+    struct fixture *f = *state;
+    static const uint32_t fields[] = {0};
+    static const struct {
+        enum fm_operator op;
+        int64_t value;
+        uint64_t left_out;
+    } cases[] = {{FM_OP_LT, 2048, 0xe}, {FM_OP_LT, 2049, 0xc}, {FM_OP_GE, 2048, 0x1},
+                 {FM_OP_EQ, 5000, 0xb}, {FM_OP_GE, 6144, 0x7}, {FM_OP_GE, 0, 0}};
+    struct fm_snapshot *snapshot = NULL;
+
+    append_made(f, 7000);
+    assert_int_equal(fm_snapshot_open(f->store, &snapshot, &f->err), FM_OK);
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof cases[0]; i++) {
+        size_t c = i % (sizeof cases / sizeof cases[0]);
+        struct fm_buf value = FM_BUF_INIT(0);
+        struct fm_predicate term = {
+            .field_id = 1, .op = cases[c].op, .value_count = 1, .values = &value};
+        struct fm_predicate_list predicates = {.count = 1, .terms = &term};
+        struct fm_scan_options options = {.domain = "tests",
+                                          .table = "rows",
+                                          .field_count = 1,
+                                          .fields = fields,
+                                          .predicates = &predicates};
+        struct fm_store_mapping mapping;
+
+        fm_buf_put_u64(&value, (uint64_t)cases[c].value);
+        assert_int_equal(fm_snapshot_map(snapshot, &options, &mapping, &f->err), FM_OK);
+        assert_null(mapping.rest);
+        assert_int_equal(mapping.segment_count, 1);
+        assert_int_equal(mapping.segments[0].left_out, cases[c].left_out);
+        check_mapped(f, snapshot, f->model.count, &options.at, &predicates);
+        fm_store_mapping_deinit(&mapping);
+        fm_buf_free(&value);
+    }
+    fm_snapshot_free(snapshot);
+}
+
+/* Two terms that no block satisfies together, though the segment might: it is not mapped. */
+static void test_mapping_of_no_block(void **state)
+{
+    struct fixture *f = *state;
+    static const uint32_t fields[] = {0};
+    struct fm_buf low = FM_BUF_INIT(0), high = FM_BUF_INIT(0);
+    struct fm_predicate terms[] = {
+        {.field_id = 1, .op = FM_OP_LT, .value_count = 1, .values = &low},
+        {.field_id = 1, .op = FM_OP_GE, .value_count = 1, .values = &high}};
+    struct fm_predicate_list predicates = {.count = 2, .terms = terms};
+    struct fm_scan_options options = {.domain = "tests",
+                                      .table = "rows",
+                                      .field_count = 1,
+                                      .fields = fields,
+                                      .predicates = &predicates};
+    struct fm_store_mapping mapping;
+    struct fm_snapshot *snapshot = NULL;
+
+    append_made(f, 7000);
+    fm_buf_put_u64(&low, 2000);
+    fm_buf_put_u64(&high, 5000);
+    assert_int_equal(fm_snapshot_open(f->store, &snapshot, &f->err), FM_OK);
+    assert_int_equal(fm_snapshot_map(snapshot, &options, &mapping, &f->err), FM_OK);
+    assert_null(mapping.rest);
+    assert_int_equal(mapping.segment_count, 0);
+    fm_store_mapping_deinit(&mapping);
+    fm_snapshot_free(snapshot);
+    fm_buf_free(&low);
+    fm_buf_free(&high);
+}
+
 /* Keys within one append, in one of several pieces, and over appends: the last one counts. */
 static void test_latest_of_each_key(void **state)
 {
@@ -677,6 +760,8 @@ int main(void)
         TEST(test_dictionaries),
         TEST_KEYED(test_mapping_and_rest),
         TEST(test_mapping_without_rest),
+        TEST(test_mapping_of_blocks),
+        TEST(test_mapping_of_no_block),
         TEST_KEYED(test_selection_follows_the_table),
         TEST_KEYED(test_latest_of_each_key),
     };
