@@ -220,6 +220,9 @@ static enum fm_status check_head(const struct fm_schema *schema, struct fm_error
         return fm_fail(err, FM_INVALID, "the table's name is not a valid one");
     if (schema->version == 0)
         return fm_fail(err, FM_INVALID, "schema versions begin with 1");
+    if (schema->retention_days > FM_RETENTION_DAYS_MAX)
+        return fm_fail(err, FM_INVALID, "facts are kept for at most %u days, or for ever",
+                       FM_RETENTION_DAYS_MAX);
     if (schema->field_count == 0 || schema->field_count > FM_COLUMNS_MAX)
         return fm_fail(err, FM_INVALID, "a table has 1 to %u fields", FM_COLUMNS_MAX);
     return check_text(schema->description, schema->table, err);

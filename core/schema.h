@@ -48,7 +48,8 @@ struct fm_schema {
     uint16_t cluster[FM_KEY_FIELDS_MAX]; /* Clustering key: positions in `fields`. */
     bool has_subject;                    /* Classified fields are encrypted for whom */
     uint16_t subject;                    /* this field (its position) names. */
-    char *description;                   /* Owned, may be NULL. */
+    uint32_t retention_days; /* Facts may go this long after they were recorded; 0: never. */
+    char *description;       /* Owned, may be NULL. */
 };
 
 /* The domain's name is [a-z][a-z0-9_]{0,62} and not reserved (design.md section 2). */
@@ -62,8 +63,8 @@ bool fm_field_is_classified(const struct fm_field *field);
 /* Check all rules of the structs above (names, unique ids and names, no system ids; key fields
  * exist, are required, are not nested and not floating; clustering fields exist and are not
  * nested). The subject is a required varchar, uuid or integer and open; with it some field is
- * classified, but none of the primary or the clustering key. FM_INVALID says which field and
- * why. */
+ * classified, but none of the primary or the clustering key. Facts are kept for at most
+ * FM_RETENTION_DAYS_MAX days, or for ever. FM_INVALID says which field and why. */
 FM_MUST_USE enum fm_status fm_schema_check(const struct fm_schema *schema, struct fm_error *err);
 
 /* One strict msgpack document (docs/wire.md, "Schema"). Decoding checks everything that

@@ -1,6 +1,7 @@
 /* A schema as one strict msgpack document (docs/wire.md, "Schema"):
  *   0 format version (1)   1 domain   2 table   3 schema version   4 fields   5 key: positions
  *   6 cluster: positions   7 description (absent: none)   32 subject: position (absent: none)
+ *   33 retention: days from 1 (absent: facts are kept for ever)
  * and per field:
  *   0 id   1 name   2 type (bin, fm_type_encode)   3 required   4 classification
  *   5 description (absent: none) */
@@ -13,6 +14,7 @@
 #define SCHEMA_FORMAT 1u
 #define SCHEMA_KEYS 0xffu /* 0..7 */
 #define SUBJECT_KEY 32u
+#define RETENTION_KEY 33u
 #define FIELD_KEYS 0x3fu /* 0..5 */
 
 static void encode_type(struct fm_buf *out, const struct fm_type *type)
@@ -48,7 +50,8 @@ static void encode_positions(struct fm_buf *out, unsigned key, const uint16_t *p
 
 void fm_schema_encode(struct fm_buf *out, const struct fm_schema *schema)
 {
-    fm_pack_map(out, 7u + (schema->description != NULL) + schema->has_subject);
+    fm_pack_map(out, 7u + (schema->description != NULL) + schema->has_subject +
+                         (schema->retention_days != 0));
     fm_pack_key_uint(out, 0, SCHEMA_FORMAT);
     fm_pack_key_str(out, 1, schema->domain);
     fm_pack_key_str(out, 2, schema->table);
@@ -63,6 +66,8 @@ void fm_schema_encode(struct fm_buf *out, const struct fm_schema *schema)
         fm_pack_key_str(out, 7, schema->description);
     if (schema->has_subject)
         fm_pack_key_uint(out, SUBJECT_KEY, schema->subject);
+    if (schema->retention_days != 0)
+        fm_pack_key_uint(out, RETENTION_KEY, schema->retention_days);
 }
 
 void fm_schema_hash(const struct fm_schema *schema, uint8_t out[32])
@@ -164,6 +169,15 @@ static enum fm_status decode_subject(const struct fm_value *value, struct fm_sch
     return status;
 }
 
+/* None is written by leaving it away, so that a schema has one form. */
+static enum fm_status decode_retention(const struct fm_value *value, struct fm_schema *out)
+{
+    if (value == NULL)
+        return FM_OK;
+    enum fm_status status = fm_value_u32(value, FM_RETENTION_DAYS_MAX, &out->retention_days);
+    return status == FM_OK && out->retention_days == 0 ? FM_MALFORMED : status;
+}
+
 static enum fm_status decode_schema(const struct fm_value *map, struct fm_schema *out)
 {
     uint32_t format;
@@ -188,6 +202,8 @@ static enum fm_status decode_schema(const struct fm_value *map, struct fm_schema
         status = decode_description(fm_map_get(map, 7), &out->description);
     if (status == FM_OK)
         status = decode_subject(fm_map_get(map, SUBJECT_KEY), out);
+    if (status == FM_OK)
+        status = decode_retention(fm_map_get(map, RETENTION_KEY), out);
     return status;
 }
 

@@ -124,6 +124,8 @@ static enum fm_status add_tables(const struct fm_contract_reader *reader,
     const struct fm_yaml_node *object = list->first;
     for (; status == FM_OK && object != NULL; object = object->next)
         status = add_table(reader, object, existing, existing_count, out);
+    if (status == FM_OK)
+        status = fm_contract_check_retention(reader, out);
     for (uint32_t i = 0; status == FM_OK && i < existing_count; i++)
         if (find_table((const struct fm_schema *const *)out->tables, out->table_count,
                        existing[i]->table) == NULL)

@@ -141,6 +141,28 @@ static enum fm_status compare_fields(const struct fm_contract_reader *reader,
     return FM_OK;
 }
 
+/* Facts that were promised for longer are lost to who reads them. */
+static void compare_retention(const struct fm_schema *now, const struct fm_schema *then,
+                              struct fm_compiled_contract *contract)
+{
+    char text[32] = "ever";
+    bool is_shorter = now->retention_days != 0 &&
+                      (then->retention_days == 0 || now->retention_days < then->retention_days);
+
+    if (now->retention_days == then->retention_days)
+        return;
+    if (then->retention_days != 0)
+        (void)snprintf(text, sizeof text, "%u day%s", then->retention_days,
+                       then->retention_days == 1 ? "" : "s");
+    if (now->retention_days == 0)
+        say(contract, false, "%s.%s: facts are kept for ever, not for %s (compatible)", now->domain,
+            now->table, text);
+    else
+        say(contract, is_shorter, "%s.%s: facts are kept for %u day%s, not for %s (%s)",
+            now->domain, now->table, now->retention_days, now->retention_days == 1 ? "" : "s", text,
+            is_shorter ? "breaking: older ones are dropped" : "compatible");
+}
+
 /* Whether both keys name the same field ids in the same order. */
 static bool keys_equal(const struct fm_schema *a, const uint16_t *a_key, uint32_t a_count,
                        const struct fm_schema *b, const uint16_t *b_key, uint32_t b_count)
@@ -181,6 +203,9 @@ enum fm_status fm_contract_compare(const struct fm_contract_reader *reader,
         contract->changes[i] = FM_TABLE_NEW;
         say(contract, false, "%s.%s: new table, %u column%s (compatible)", schema->domain,
             schema->table, schema->field_count, schema->field_count == 1 ? "" : "s");
+        if (schema->retention_days != 0)
+            say(contract, false, "%s.%s: facts are kept for %u day%s (compatible)", schema->domain,
+                schema->table, schema->retention_days, schema->retention_days == 1 ? "" : "s");
         return FM_OK;
     }
     schema->version = earlier->version;
@@ -213,6 +238,7 @@ enum fm_status fm_contract_compare(const struct fm_contract_reader *reader,
     if (!text_equal(schema->description, earlier->description))
         say(contract, false, "%s.%s: another description (compatible)", schema->domain,
             schema->table);
+    compare_retention(schema, earlier, contract);
     if (contract->line_count == lines)
         say(contract, false, "%s.%s: columns in another order (compatible)", schema->domain,
             schema->table);

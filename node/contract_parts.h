@@ -46,6 +46,13 @@ FM_MUST_USE enum fm_status fm_contract_table(const struct fm_contract_reader *re
                                              const struct fm_schema *earlier,
                                              struct fm_schema **out);
 
+/* contract_retention.c: the retention in `slaProperties` of the table, 0 when there is none. */
+FM_MUST_USE enum fm_status fm_contract_retention(const struct fm_contract_reader *reader,
+                                                 const char *table, uint32_t *days);
+/* Every retention is of a table that is in the contract. */
+FM_MUST_USE enum fm_status fm_contract_check_retention(const struct fm_contract_reader *reader,
+                                                       const struct fm_compiled_contract *contract);
+
 /* contract_diff.c: sets change, schema version and lines of table `i`. */
 FM_MUST_USE enum fm_status fm_contract_compare(const struct fm_contract_reader *reader,
                                                const struct fm_yaml_node *object,

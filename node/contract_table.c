@@ -332,6 +332,9 @@ enum fm_status fm_contract_table(const struct fm_contract_reader *reader,
     if (status != FM_OK)
         return status;
     assign_ids(schema, earlier);
+    status = fm_contract_retention(reader, schema->table, &schema->retention_days);
+    if (status != FM_OK)
+        return status;
     status = fm_schema_check(schema, &inner);
     if (status == FM_INVALID || status == FM_LIMIT)
         return fm_yaml_fail(reader->err, reader->yaml, object, "table '%s': %s", schema->table,

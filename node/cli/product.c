@@ -228,15 +228,20 @@ static void print_field(struct fm_output *output, const struct fm_schema *schema
         fm_output_text(output, NULL);
     fm_output_text(output, class_text(field->classification));
     fm_output_text(output, field->description);
+    if (schema->retention_days != 0)
+        fm_output_printf(output, "%u", schema->retention_days);
+    else
+        fm_output_text(output, NULL);
 }
 
 static enum fm_status print_show(const struct fm_product_show *show, enum fm_output_format format,
                                  struct fm_error *err)
 {
     static const struct fm_output_column columns[] = {
-        {"table", false},  {"schema", true},          {"column", false},
-        {"type", false},   {"required", false},       {"key", true},
-        {"cluster", true}, {"classification", false}, {"description", false},
+        {"table", false},         {"schema", true},          {"column", false},
+        {"type", false},          {"required", false},       {"key", true},
+        {"cluster", true},        {"classification", false}, {"description", false},
+        {"retention_days", true},
     };
     FM_AUTO(fm_output_freep) struct fm_output *output = NULL;
 

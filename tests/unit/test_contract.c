@@ -231,6 +231,32 @@ static const struct mistake mistakes[] = {
     {"logicalType: date", "logicalType: array", ":18:9:", "needs 'items'"},
     {"logicalType: date", "logicalType: array\n        items: {logicalType: date, required: true}",
      ":20:", "whole columns"},
+    {"team: {name: sales}", "slaProperties: [{property: retention, value: 0, unit: d}]",
+     ":8:46:", "a whole number from 1 to 36600"},
+    {"team: {name: sales}", "slaProperties: [{property: retention, value: 101, unit: y}]",
+     ":8:46:", "a whole number from 1 to 100"},
+    {"team: {name: sales}", "slaProperties: [{property: retention, value: 1181, unit: m}]",
+     ":8:46:", "a whole number from 1 to 1180"},
+    {"team: {name: sales}", "slaProperties: [{property: retention, value: 1.5, unit: y}]",
+     ":8:46:", "a whole number"},
+    {"team: {name: sales}", "slaProperties: [{property: retention, unit: y}]",
+     ":8:17:", "a whole number"},
+    {"team: {name: sales}", "slaProperties: [{property: retention, value: 1, unit: h}]",
+     ":8:55:", "must be d, m (months of 31 days) or y (years of 366 days)"},
+    {"team: {name: sales}", "slaProperties: [{property: retention, value: 1}]", ":8:17:", "unit"},
+    {"team: {name: sales}",
+     "slaProperties: [{property: retention, value: 1, unit: d, element: none}]",
+     ":8:67:", "'none', which is no table of this contract"},
+    {"team: {name: sales}",
+     "slaProperties: [{property: retention, value: 1, unit: d, element: orders.day}]",
+     ":8:67:", "name the table and no column"},
+    {"team: {name: sales}",
+     "slaProperties: [{property: retention, value: 1, unit: d, element: [orders]}]",
+     ":8:67:", "must be the name of a table"},
+    {"team: {name: sales}",
+     "slaProperties: [{property: retention, value: 1, unit: d}, {property: retention, value: 2, "
+     "unit: d, element: orders}]",
+     ":8:59:", "a second retention of table 'orders'"},
     {"team: {name: sales}", "team: [sales", ":", "not YAML"},
     {"team: {name: sales}", "team: &a x\nmore: *a", ":9:7:", "aliases"},
     {"team: {name: sales}", "name: again", ":8:1:", "a second time"},
@@ -314,6 +340,96 @@ static void the_subject_stays(void **state)
         }
         assert_int_equal(compile(f, fm_span_str(first), &f->second), FM_CONFLICT);
         assert_non_null(strstr(f->err.text, changes[i].says));
+    }
+}
+
+/* Of each table, in days of 86,400 seconds: months and years count as the longest there are. */
+static void retention_is_compiled(void **state)
+{
+    static const struct {
+        const char *sla;
+        uint32_t days;
+    } cases[] = {
+        {"[{property: retention, value: 1, unit: d}]", 1},
+        {"[{property: retention, value: 7, unit: days}]", 7},
+        {"[{property: retention, value: 2, unit: m}]", 62},
+        {"[{property: latency, value: 4, unit: d}, {property: retention, value: 3, unit: y}]",
+         1098},
+        {"[{property: retention, value: 100, unit: y}]", 36600},
+        {"[{property: retention, value: 36600, unit: d, element: orders}]", 36600},
+        {"[{property: retention, value: 5, unit: d, element: null}]", 5},
+        {"[{property: latency, value: 5, unit: d}]", 0},
+        {"no list, so none of ours", 0},
+    };
+    struct fixture *f = *state;
+    char team[256];
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        (void)snprintf(team, sizeof team, "slaProperties: %s", cases[i].sla);
+        fm_compiled_contract_deinit(&f->first);
+        if (compile(f, edited(f, "team: {name: sales}", team), &f->first) != FM_OK)
+            fail_msg("%s: %s", cases[i].sla, f->err.text);
+        assert_int_equal(f->first.tables[0]->retention_days, cases[i].days);
+    }
+    assert_false(has_line(&f->first, "facts are kept"));
+}
+
+/* An element names one table of several; the default one stands for all that name none. */
+static void retention_may_be_of_one_table(void **state)
+{
+    static const char other[] = "        classification: pii\n"
+                                "  - name: other\n"
+                                "    properties: [{name: x, logicalType: date}]\n"
+                                "slaDefaultElement: other\n"
+                                "slaProperties:\n"
+                                "  - {property: retention, value: 9, unit: d, element: 'orders'}\n"
+                                "  - {property: retention, value: 1, unit: y}\n";
+    struct fixture *f = *state;
+
+    assert_int_equal(compile(f, edited(f, "        classification: pii\n", other), &f->first),
+                     FM_OK);
+    assert_int_equal(f->first.tables[0]->retention_days, 9);
+    assert_int_equal(f->first.tables[1]->retention_days, 366);
+    assert_true(has_line(&f->first, "shop.orders: facts are kept for 9 days (compatible)"));
+    assert_true(has_line(&f->first, "shop.other: facts are kept for 366 days (compatible)"));
+}
+
+static void changes_of_the_retention_are_told(void **state)
+{
+    static const struct {
+        const char *then, *now;
+        const char *says; /* NULL: nothing changed. */
+        uint32_t breaking;
+    } changes[] = {
+        {"a: b", "slaProperties: [{property: retention, value: 2, unit: d}]",
+         "shop.orders: facts are kept for 2 days, not for ever (breaking: older ones are dropped)",
+         1},
+        {"slaProperties: [{property: retention, value: 2, unit: d}]",
+         "slaProperties: [{property: retention, value: 1, unit: d}]",
+         "kept for 1 day, not for 2 days (breaking", 1},
+        {"slaProperties: [{property: retention, value: 1, unit: m}]",
+         "slaProperties: [{property: retention, value: 32, unit: d}]",
+         "kept for 32 days, not for 31 days (compatible)", 0},
+        {"slaProperties: [{property: retention, value: 1, unit: y}]", "a: b",
+         "kept for ever, not for 366 days (compatible)", 0},
+        {"slaProperties: [{property: retention, value: 1, unit: y}]",
+         "slaProperties: [{property: retention, value: 366, unit: d}]", NULL, 0},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        fm_compiled_contract_deinit(&f->first);
+        fm_compiled_contract_deinit(&f->second);
+        assert_int_equal(compile(f, edited(f, "team: {name: sales}", changes[i].then), &f->first),
+                         FM_OK);
+        assert_int_equal(compile(f, edited(f, "team: {name: sales}", changes[i].now), &f->second),
+                         FM_OK);
+        assert_int_equal(f->second.changes[0],
+                         changes[i].says == NULL ? FM_TABLE_UNCHANGED : FM_TABLE_CHANGED);
+        assert_int_equal(f->second.breaking_count, changes[i].breaking);
+        if (changes[i].says != NULL && !has_line(&f->second, changes[i].says))
+            fail_msg("no line: %s", changes[i].says);
+        assert_int_equal(f->second.line_count, changes[i].says != NULL);
     }
 }
 
@@ -451,6 +567,9 @@ int main(void)
         TEST(mistakes_are_named_with_their_place),
         TEST(a_column_names_the_subject),
         TEST(the_subject_stays),
+        TEST(retention_is_compiled),
+        TEST(retention_may_be_of_one_table),
+        TEST(changes_of_the_retention_are_told),
         TEST(other_keys_are_left_alone),
         TEST(same_contract_changes_nothing),
         TEST(ids_follow_names_and_new_columns_get_new_ones),

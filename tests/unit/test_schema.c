@@ -247,6 +247,15 @@ static void rules_of_the_subject_hold(void **state)
     assert_invalid(s, "no field is personal or secret: nothing could be erased");
 }
 
+static void retention_is_bounded(void **state)
+{
+    struct fm_schema *s = ((struct fixture *)*state)->schema;
+    s->retention_days = FM_RETENTION_DAYS_MAX;
+    assert_int_equal(fm_schema_check(s, NULL), FM_OK);
+    s->retention_days++;
+    assert_invalid(s, "kept for at most 36600 days");
+}
+
 static void types_are_bounded_together(void **state)
 {
     struct fm_schema *s = ((struct fixture *)*state)->schema;
@@ -332,10 +341,12 @@ static void documents_read_back(void **state)
     struct fm_schema *again = NULL, *copy = NULL;
     f->schema->has_subject = true;
     f->schema->subject = 1;
+    f->schema->retention_days = 366;
     fm_schema_encode(&bytes, f->schema);
     assert_int_equal(fm_schema_decode(fm_buf_span(&bytes), &again, NULL), FM_OK);
     assert_true(again->has_subject);
     assert_int_equal(again->subject, 1);
+    assert_int_equal(again->retention_days, 366);
     assert_same(f->schema, again);
     assert_string_equal(again->fields[1].description, "where it leaves");
     assert_null(again->fields[0].description);
@@ -367,6 +378,11 @@ static void bytes_are_those_of_the_vectors(void **state)
     fm_buf_clear(&bytes);
     fm_schema_encode(&bytes, f->schema);
     vector_check(file, "departures-of-subjects", fm_buf_span(&bytes));
+    f->schema->has_subject = false;
+    f->schema->retention_days = 366;
+    fm_buf_clear(&bytes);
+    fm_schema_encode(&bytes, f->schema);
+    vector_check(file, "departures-of-a-year", fm_buf_span(&bytes));
     fm_buf_free(&bytes);
     vector_file_free(file);
 }
@@ -393,6 +409,34 @@ static void cut_documents_are_refused(void **state)
     fm_buf_free(&bytes);
 }
 
+/* No days are not written, and days beyond the bound are not read. */
+static void decode_retentions(struct fm_schema *schema)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+        enum fm_status status;
+    } values[] = {
+        {"\x00", 1, FM_MALFORMED},
+        {"\x01", 1, FM_OK},
+        {"\xcd\x8e\xf8", 3, FM_OK},
+        {"\xcd\x8e\xf9", 3, FM_MALFORMED},
+        {"\xa1"
+         "1",
+         2, FM_MALFORMED},
+    };
+    struct fm_buf bytes = {0}, changed = {0};
+    schema->retention_days = 5;
+    fm_schema_encode(&bytes, schema);
+    assert_int_equal(map_key(fm_buf_span(&bytes), 8), 33);
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        map_replace(fm_buf_span(&bytes), 8, fm_span(values[i].bytes, values[i].len), &changed);
+        assert_int_equal(decode(fm_buf_span(&changed)), values[i].status);
+    }
+    fm_buf_free(&changed);
+    fm_buf_free(&bytes);
+}
+
 /* Each key missing, replaced by what it cannot be, and keys that nobody knows. */
 static void changed_documents_are_refused(void **state)
 {
@@ -413,8 +457,11 @@ static void changed_documents_are_refused(void **state)
     assert_int_equal(decode(fm_buf_span(&changed)), FM_MALFORMED);
     map_add(map, 32, &changed); /* The subject, as nil. */
     assert_int_equal(decode(fm_buf_span(&changed)), FM_MALFORMED);
-    map_add(map, 33, &changed);
+    map_add(map, 33, &changed); /* The retention, as nil. */
+    assert_int_equal(decode(fm_buf_span(&changed)), FM_MALFORMED);
+    map_add(map, 34, &changed);
     assert_int_equal(decode(fm_buf_span(&changed)), FM_OK);
+    decode_retentions(f->schema);
     map_replace(map, 0, fm_span("\x02", 1), &changed);
     assert_int_equal(decode(fm_buf_span(&changed)), FM_UNSUPPORTED);
     map_replace(map, 3, fm_span("\x00", 1), &changed);
@@ -509,6 +556,7 @@ int main(void)
         TEST(rules_of_fields_hold),
         TEST(rules_of_keys_hold),
         TEST(rules_of_the_subject_hold),
+        TEST(retention_is_bounded),
         TEST(types_are_bounded_together),
         cmocka_unit_test(size_is_bounded),
         TEST(fields_are_found_by_name),
