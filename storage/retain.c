@@ -474,8 +474,14 @@ static enum fm_status seal_old(struct fm_store *store, const char *domain, const
     return status == FM_LIMIT ? FM_OK : status; /* Dropping segments makes room. */
 }
 
+static bool is_stopped(const atomic_bool *stop)
+{
+    return stop != NULL && atomic_load(stop);
+}
+
 enum fm_status fm_store_retain(struct fm_store *store, const char *domain, const char *table,
-                               fm_us recorded_before, uint64_t *dropped, struct fm_error *err)
+                               fm_us recorded_before, const atomic_bool *stop, uint64_t *dropped,
+                               struct fm_error *err)
 {
     FM_AUTO(fm_mem_freep) struct retain *retain = calloc(1, sizeof *retain);
     enum fm_status status = store_usable(store, err);
@@ -490,14 +496,16 @@ enum fm_status fm_store_retain(struct fm_store *store, const char *domain, const
     if (status != FM_OK)
         return status;
     retain->before = recorded_before;
-    while (status == FM_OK)
+    while (status == FM_OK && !is_stopped(stop))
         status = drop_segment(retain, err);
     if (status == FM_NOTFOUND)
         status = FM_OK;
     *dropped = retain->dropped;
-    if (status == FM_OK && retain->dropped > 0 && schema_is_keyed(retain->table->schemas[0]))
+    if (status == FM_OK && retain->dropped > 0 && !is_stopped(stop) &&
+        schema_is_keyed(retain->table->schemas[0]))
         status = clean_index(retain, err);
-    if (retain->dropped > 0) { /* The bytes go when RocksDB forgets the keys. */
+    if (retain->dropped > 0 &&
+        !is_stopped(stop)) { /* The bytes go when RocksDB forgets the keys. */
         struct key from = key_column(retain->table->id, retain->first_segment, 0);
         struct key to = key_column(retain->table->id, retain->last_segment + 1, 0);
 

@@ -23,6 +23,8 @@
 #include "core/proof.h"
 #include "core/records.h"
 
+#include <stdatomic.h>
+
 struct fm_store;
 struct fm_append;
 struct fm_snapshot;
@@ -217,7 +219,9 @@ FM_MUST_USE enum fm_status fm_store_merge(struct fm_store *store, const char *do
 /* ---- Retention ------------------------------------------------------------------------------ */
 
 /* Drop the segments from the log's beginning on all of whose facts were recorded before that time;
- * `*dropped` facts, also where the call fails later. Hot rows are sealed first if any is as old. A
+ * `*dropped` facts, also where the call fails later. Hot rows are sealed first if any is as old. As
+ * soon as `*stop` is true (NULL: never) no further segment goes; what a stopped call leaves to tidy
+ * up, the next one that drops something does. A
  * segment goes as a whole, so younger facts keep older ones beside them for a while. The root,
  * sizes and sequences stay. What is kept is read as before, and has the same proofs; so have any
  * two sizes of the log at which an append ended. Open snapshots keep what they had. FM_BUSY:
@@ -226,7 +230,8 @@ FM_MUST_USE enum fm_status fm_store_merge(struct fm_store *store, const char *do
  * kept. */
 FM_MUST_USE enum fm_status fm_store_retain(struct fm_store *store, const char *domain,
                                            const char *table, fm_us recorded_before,
-                                           uint64_t *dropped, struct fm_error *err);
+                                           const atomic_bool *stop, uint64_t *dropped,
+                                           struct fm_error *err);
 
 /* ---- Data subjects --------------------------------------------------------------------------- */
 

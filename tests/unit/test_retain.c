@@ -138,7 +138,7 @@ static void retain(struct fixture *f, fm_us before)
 
     for (uint32_t i = 0; i < f->appends && f->times[i] < before; i++)
         allowed = f->heads[i].size > allowed ? f->heads[i].size : allowed;
-    if (fm_store_retain(f->store, "tests", "rows", before, &dropped, &f->err) != FM_OK)
+    if (fm_store_retain(f->store, "tests", "rows", before, NULL, &dropped, &f->err) != FM_OK)
         fail_msg("retain: %s", f->err.text);
     f->dropped += dropped;
     assert_in_range(f->dropped, 0, allowed);
@@ -433,11 +433,12 @@ static void what_does_not_hold_together_stays(void **state)
     fm_store_close(f->store);
     proof_spoil_kept(f->dir, 8, 3, true);
     f->store = store_open_good(f->dir);
-    assert_int_equal(fm_store_retain(f->store, "tests", "rows", INT64_MAX, &dropped, &f->err),
+    assert_int_equal(fm_store_retain(f->store, "tests", "rows", INT64_MAX, NULL, &dropped, &f->err),
                      FM_CORRUPT);
     assert_int_equal(dropped, 0);
     check_info(f);
-    assert_int_equal(fm_store_retain(f->store, "tests", "none", 0, &dropped, &f->err), FM_NOTFOUND);
+    assert_int_equal(fm_store_retain(f->store, "tests", "none", 0, NULL, &dropped, &f->err),
+                     FM_NOTFOUND);
 }
 
 int main(void)
