@@ -55,6 +55,51 @@ enum fm_status fm_checkpoint_info_decode(struct fm_span bytes, struct fm_checkpo
     return reader.status;
 }
 
+void fm_erase_ask_encode(struct fm_buf *out, const struct fm_erase_ask *ask)
+{
+    fm_pack_map(out, 2);
+    fm_pack_key_str(out, 0, ask->domain);
+    fm_pack_uint(out, 1);
+    fm_pack_str_span(out, ask->subject);
+}
+
+enum fm_status fm_erase_ask_decode(struct fm_span bytes, struct fm_erase_ask *out)
+{
+    FM_AUTO(fm_doc_freep) struct fm_doc *doc = NULL;
+
+    enum fm_status status = fm_doc_parse(bytes, &doc);
+    if (status != FM_OK)
+        return status;
+    struct fm_reader reader = fm_reader(fm_doc_root(doc), FM_KEYS(2));
+    fm_read_domain(&reader, 0, out->domain);
+    fm_read_str(&reader, 1, FM_SUBJECT_BYTES_MAX, &out->subject);
+    return reader.status;
+}
+
+void fm_erase_reply_encode(struct fm_buf *out, const struct fm_erase_reply *reply)
+{
+    fm_pack_map(out, 3);
+    fm_pack_uint(out, 0);
+    fm_pack_bool(out, reply->was_erased);
+    fm_pack_key_uint(out, 1, reply->table_count);
+    fm_pack_uint(out, 2);
+    fm_pack_bool(out, reply->is_gone);
+}
+
+enum fm_status fm_erase_reply_decode(struct fm_span bytes, struct fm_erase_reply *out)
+{
+    FM_AUTO(fm_doc_freep) struct fm_doc *doc = NULL;
+
+    enum fm_status status = fm_doc_parse(bytes, &doc);
+    if (status != FM_OK)
+        return status;
+    struct fm_reader reader = fm_reader(fm_doc_root(doc), FM_KEYS(3));
+    fm_read_bool(&reader, 0, &out->was_erased);
+    fm_read_u32(&reader, 1, UINT32_MAX, &out->table_count);
+    fm_read_bool(&reader, 2, &out->is_gone);
+    return reader.status;
+}
+
 void fm_product_plan_encode(struct fm_buf *out, const struct fm_product_plan *plan)
 {
     fm_pack_map(out, 6);

@@ -10,6 +10,8 @@
  *     (bin)}
  *   CHECKPOINT_MAKE   request {}; reply {0 commit number, 1 its digest (bin 32)}
  *   CHECKPOINT_DROP   request {}; reply empty
+ *   ERASE_SUBJECT  request {0 domain, 1 text that names the subject (str)}; reply {0 was erased
+ *     before (bool), 1 tables that name subjects, 2 gone from the files too (bool)}
  *   MEMBERS        request {}; reply: array of {0 node id, 1 name, 2 state, 3 address, 4 array of
  *     domains, 5 incarnation, 6 ms in this state, 7 round trip in ms, -1: not measured}
  * Ownership: decoded structs borrow spans from the bytes they were decoded from; lists own their
@@ -104,6 +106,23 @@ struct fm_checkpoint_info {
 void fm_checkpoint_info_encode(struct fm_buf *out, const struct fm_checkpoint_info *info);
 FM_MUST_USE enum fm_status fm_checkpoint_info_decode(struct fm_span bytes,
                                                      struct fm_checkpoint_info *out);
+
+struct fm_erase_ask {
+    char domain[FM_NAME_MAX + 1];
+    struct fm_span subject; /* At most FM_SUBJECT_BYTES_MAX. */
+};
+
+void fm_erase_ask_encode(struct fm_buf *out, const struct fm_erase_ask *ask);
+FM_MUST_USE enum fm_status fm_erase_ask_decode(struct fm_span bytes, struct fm_erase_ask *out);
+
+struct fm_erase_reply {
+    bool was_erased; /* By an earlier call. */
+    uint32_t table_count;
+    bool is_gone; /* The key's bytes, from the node's files. */
+};
+
+void fm_erase_reply_encode(struct fm_buf *out, const struct fm_erase_reply *reply);
+FM_MUST_USE enum fm_status fm_erase_reply_decode(struct fm_span bytes, struct fm_erase_reply *out);
 
 /* X(NAME, number on the wire, text) */
 #define FM_MEMBER_STATE_MAP(X)                                                                     \

@@ -19,6 +19,7 @@
 #define FM_TYPE_NODES_MAX 4096u /* All types of one schema, children counted. */
 #define FM_ENUM_VALUES_MAX 65536u
 #define FM_VALUE_BYTES_MAX (16u << 20)     /* One varchar, blob or nested value. */
+#define FM_SUBJECT_BYTES_MAX 4096u         /* What names a data subject: fits one message. */
 #define FM_CONTRACT_BYTES_MAX (128u << 10) /* With its schemas it must fit one message. */
 #define FM_RETENTION_DAYS_MAX 36600u       /* 100 years of 366 days. */
 #define FM_DESCRIPTION_MAX 4096u

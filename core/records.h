@@ -39,7 +39,8 @@ struct fm_request_id {
     X(PRODUCT_PLAN, 18, 1, 1)                                                                      \
     X(CHECKPOINT_MAKE, 19, 1, 1)                                                                   \
     X(CHECKPOINT_DROP, 20, 1, 1)                                                                   \
-    X(PRODUCT_STATISTICS, 21, 1, 1)
+    X(PRODUCT_STATISTICS, 21, 1, 1)                                                                \
+    X(ERASE_SUBJECT, 22, 1, 1)
 
 enum fm_method {
 #define X(name, number, version, is_signed) FM_METHOD_##name = number,

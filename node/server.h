@@ -100,6 +100,14 @@ enum fm_status fm_rpc_checkpoint_make(struct fm_server *server, const struct fm_
 enum fm_status fm_rpc_checkpoint_drop(struct fm_server *server, const struct fm_caller *caller,
                                       struct fm_span body, struct fm_buf *reply,
                                       struct fm_error *err);
+enum fm_status fm_rpc_erase_subject(struct fm_server *server, const struct fm_caller *caller,
+                                    struct fm_span body, struct fm_buf *reply,
+                                    struct fm_error *err);
+
+/* FM_OK where this node owns the domain; else FM_INVALID, naming the node that does and what is to
+ * be done there, or FM_NOTFOUND, with `what` not being there, when no node is known to. */
+FM_MUST_USE enum fm_status fm_server_owns(struct fm_server *server, const char *domain,
+                                          const char *verb, const char *what, struct fm_error *err);
 
 /* Appends begun and not yet committed: bounded, dropped after FM_CURSOR_LEASE_MS without rows. */
 FM_MUST_USE enum fm_status fm_append_table_new(struct fm_append_table **out);

@@ -78,6 +78,7 @@ static const struct {
     [FM_METHOD_PRODUCT_STATISTICS] = {fm_rpc_product_statistics, true, false},
     [FM_METHOD_CHECKPOINT_MAKE] = {fm_rpc_checkpoint_make, true, false},
     [FM_METHOD_CHECKPOINT_DROP] = {fm_rpc_checkpoint_drop, true, false},
+    [FM_METHOD_ERASE_SUBJECT] = {fm_rpc_erase_subject, true, false},
 };
 
 static enum fm_status check_request(struct fm_server *server, struct fm_caller *caller,

@@ -96,10 +96,7 @@ static enum fm_status look_at_key(const struct erasing *erasing, bool *is_erased
         explicit_bzero(bytes.data, bytes.cap);
     explicit_bzero(&value, sizeof value);
     if (status == FM_NOTFOUND)
-        return fm_fail(err, status, "the domain %s has no facts of the subject `%.*s`",
-                       erasing->domain,
-                       (int)(erasing->subject.len < 64 ? erasing->subject.len : 64),
-                       (const char *)erasing->subject.data);
+        return fm_fail(err, status, "the domain %s has no facts of this subject", erasing->domain);
     return status == FM_CORRUPT ? fm_fail(err, status, "the stored key of the subject is damaged")
                                 : status;
 }

@@ -133,6 +133,11 @@ static enum fm_status seal_row(struct subject_writer *writer, const struct fm_ba
                        writer->schema->fields[position].name);
     status = fm_subject_text(&writer->schema->fields[position].type, batch,
                              &batch->vectors[position], NULL, row, &writer->text);
+    if (status == FM_OK && writer->text.len > FM_SUBJECT_BYTES_MAX)
+        return fm_fail(err, FM_INVALID,
+                       "column `%s` names a subject with %zu bytes; at most %u can be erased again",
+                       writer->schema->fields[position].name, writer->text.len,
+                       FM_SUBJECT_BYTES_MAX);
     if (status == FM_OK)
         status = subject_keys_make(writer->keys, fm_buf_span(&writer->text), &keys, err);
     if (status == FM_REFUSED)

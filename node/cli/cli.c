@@ -20,9 +20,10 @@ static void print_help(FILE *out)
         (void)fprintf(out, "  %-18s %s\n", name, verbs[i]->summary);
     }
     (void)fprintf(out, "\n"
-                       "FOLKMOOT_NODE names the node to ask (host:port), FOLKMOOT_IDENTITY the "
-                       "folder of\nyour keys. folkmoot VERB --help says more. Example:\n"
-                       "  folkmoot query \"select count(*) from flights.delays\"\n");
+                       "FOLKMOOT_NODE: node to ask (host:port); FOLKMOOT_IDENTITY: folder of "
+                       "your keys.\n"
+                       "VERB --help says more. Example: folkmoot query \"select * from "
+                       "flights.delays\"\n");
 }
 
 /* `verbs` that begin with this word and have a second one. */

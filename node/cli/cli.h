@@ -35,6 +35,7 @@ struct fm_cli_verb {
     X(product_list)                                                                                \
     X(product_show)                                                                                \
     X(append)                                                                                      \
+    X(erase)                                                                                       \
     X(query)                                                                                       \
     X(verify)                                                                                      \
     X(members)                                                                                     \

@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 
 #define APPENDS_MAX 64u
 
@@ -162,7 +163,7 @@ static enum fm_status may_append(struct fm_server *server, const struct fm_calle
                                  const char *domain, const char *table, struct fm_error *err)
 {
     const struct fm_principal_cert *principal = &caller->principal;
-    struct fm_node_id owner;
+    char what[2 * FM_NAME_MAX + 16];
 
     if (!fm_principal_has_role(principal, FM_ROLE_OWNER, domain) &&
         !fm_principal_has_role(principal, FM_ROLE_APPENDER, domain))
@@ -170,18 +171,8 @@ static enum fm_status may_append(struct fm_server *server, const struct fm_calle
                        "%s may not append to %s.%s: the certificate needs the role owner:%s or "
                        "appender:%s",
                        principal->name, domain, table, domain, domain);
-    if (fm_node_cert_domain(&server->identity->node, domain) != NULL)
-        return FM_OK;
-    if (fm_registry_owner(server->registry, domain, &owner) != FM_OK)
-        return fm_fail(err, FM_NOTFOUND, "table %s.%s does not exist or is not visible to you",
-                       domain, table);
-    struct fm_node_cert cert;
-    char address[280] = "unknown";
-    bool known = fm_registry_cert(server->registry, &owner, &cert, NULL) == FM_OK &&
-                 fm_membership_address(server->membership, &owner, address, NULL) == FM_OK;
-    return fm_fail(err, FM_INVALID,
-                   "this node does not own domain %s: append at its node %s, address %s", domain,
-                   known ? cert.name : "(unknown)", address);
+    (void)snprintf(what, sizeof what, "table %s.%s", domain, table); /* Fits. */
+    return fm_server_owns(server, domain, "append", what, err);
 }
 
 static struct pending *pending_new(const struct fm_caller *caller,
@@ -495,6 +486,12 @@ static enum fm_status reply_committed(struct fm_server *server, const struct com
     return status == FM_OK ? fm_buf_status(reply) : status;
 }
 
+/* Such reasons quote values, perhaps of somebody who was erased: for the appender, not the log. */
+static bool is_about_rows(enum fm_status status)
+{
+    return status == FM_OK || status == FM_INVALID || status == FM_REFUSED || status == FM_CONFLICT;
+}
+
 enum fm_status fm_rpc_append_commit(struct fm_server *server, const struct fm_caller *caller,
                                     struct fm_span body, struct fm_buf *reply, struct fm_error *err)
 {
@@ -512,7 +509,7 @@ enum fm_status fm_rpc_append_commit(struct fm_server *server, const struct fm_ca
         fm_log(&server->log, status == FM_OK ? FM_LOG_INFO : FM_LOG_WARN, "append", "domain",
                commit.pending[i]->domain, "table", commit.pending[i]->table, "principal",
                caller->principal.name, "status", fm_status_text(status), "reason",
-               status == FM_OK ? "" : err->text, NULL);
+               is_about_rows(status) ? "" : err->text, NULL);
     return status;
 }
 

@@ -277,7 +277,7 @@ static void nodes_have_no_methods_of_principals(void **state)
         FM_METHOD_PRODUCT_LIST,       FM_METHOD_PRODUCT_SHOW,
         FM_METHOD_PRODUCT_PLAN,       FM_METHOD_MEMBERS,
         FM_METHOD_CHECKPOINT_MAKE,    FM_METHOD_CHECKPOINT_DROP,
-        FM_METHOD_PRODUCT_STATISTICS,
+        FM_METHOD_PRODUCT_STATISTICS, FM_METHOD_ERASE_SUBJECT,
     };
     struct live_world *w = *state;
     struct raw_identity identity = live_as_mole(w, FM_NOISE_IKPSK2);

@@ -91,6 +91,22 @@ static void statistics(struct fm_span bytes, struct fm_buf *out)
     fm_statistics_report_deinit(&value);
 }
 
+static void erase(struct fm_span bytes, struct fm_buf *out)
+{
+    struct fm_erase_ask value = {0};
+
+    if (fm_erase_ask_decode(bytes, &value) == FM_OK)
+        fm_erase_ask_encode(out, &value);
+}
+
+static void erased(struct fm_span bytes, struct fm_buf *out)
+{
+    struct fm_erase_reply value;
+
+    if (fm_erase_reply_decode(bytes, &value) == FM_OK)
+        fm_erase_reply_encode(out, &value);
+}
+
 /* Keys from 32 up are ignored, so only a form without them comes back the same; the first key that
  * matters is the number of pairs. */
 static bool has_ignored_keys(struct fm_span bytes, struct fm_span again)
@@ -101,7 +117,8 @@ static bool has_ignored_keys(struct fm_span bytes, struct fm_span again)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const forms[])(struct fm_span, struct fm_buf *) = {
-        plan, list, ask, show, members, contract, invite, request, checkpoint, statistics,
+        plan,   list,    ask,        show,       members, contract,
+        invite, request, checkpoint, statistics, erase,   erased,
     };
     FM_AUTO(fm_buf_free) struct fm_buf out = FM_BUF_INIT(0);
 

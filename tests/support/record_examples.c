@@ -1,5 +1,6 @@
 #include "tests/support/record_examples.h"
 
+#include "client/catalog.h"
 #include "client/statistics.h"
 
 #define FILL(field, value) memset(&(field), value, sizeof(field))
@@ -455,6 +456,31 @@ static enum fm_status take_statistics(struct fm_span bytes)
     return status;
 }
 
+static void put_erase_ask(struct fm_buf *out)
+{
+    fm_erase_ask_encode(
+        out, &(struct fm_erase_ask){.domain = "shop", .subject = fm_span_str("customer-17")});
+}
+
+static enum fm_status take_erase_ask(struct fm_span bytes)
+{
+    struct fm_erase_ask ask;
+
+    return fm_erase_ask_decode(bytes, &ask);
+}
+
+static void put_erase_reply(struct fm_buf *out)
+{
+    fm_erase_reply_encode(out, &(struct fm_erase_reply){.table_count = 300, .is_gone = true});
+}
+
+static enum fm_status take_erase_reply(struct fm_span bytes)
+{
+    struct fm_erase_reply reply;
+
+    return fm_erase_reply_decode(bytes, &reply);
+}
+
 const struct record_example record_examples[] = {
     {"request", put_request, take_request, 0},
     {"query-body", put_query_body, take_query_body, 0},
@@ -479,6 +505,8 @@ const struct record_example record_examples[] = {
     {"append-acks", put_append_acks, take_append_acks, 0},
     {"append-ack", put_append_ack, take_append_ack, 0},
     {"statistics", put_statistics, take_statistics, 0},
+    {"erase", put_erase_ask, take_erase_ask, 0},
+    {"erase-reply", put_erase_reply, take_erase_reply, 0},
 };
 
 const size_t record_example_count = sizeof record_examples / sizeof record_examples[0];

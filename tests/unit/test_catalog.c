@@ -75,6 +75,39 @@ static void checkpoint_comes_back(void **state)
         assert_int_not_equal(fm_checkpoint_info_decode(fm_span(f->bytes.data, len), &back), FM_OK);
 }
 
+static void erasure_comes_back(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_erase_ask ask = {.domain = "shop", .subject = fm_span_str("customer 17")}, back;
+    struct fm_erase_reply reply = {.was_erased = true, .table_count = 3}, reply_back;
+    char *large = calloc(1, FM_SUBJECT_BYTES_MAX + 1);
+
+    assert_non_null(large);
+    fm_erase_reply_encode(&f->bytes, &reply);
+    assert_int_equal(fm_erase_reply_decode(fm_buf_span(&f->bytes), &reply_back), FM_OK);
+    assert_true(reply_back.was_erased && reply_back.table_count == 3 && !reply_back.is_gone);
+    fm_buf_clear(&f->bytes);
+    fm_erase_ask_encode(&f->bytes, &ask);
+    assert_int_equal(fm_erase_ask_decode(fm_buf_span(&f->bytes), &back), FM_OK);
+    assert_string_equal(back.domain, "shop");
+    assert_true(fm_span_equal(back.subject, ask.subject));
+    for (size_t len = 0; len < f->bytes.len; len++)
+        assert_int_not_equal(fm_erase_ask_decode(fm_span(f->bytes.data, len), &back), FM_OK);
+    for (uint32_t extra = 0; extra < 2; extra++) { /* The longest one, and one byte more. */
+        memset(large, 'x', FM_SUBJECT_BYTES_MAX + 1);
+        ask.subject = fm_span(large, FM_SUBJECT_BYTES_MAX + extra);
+        fm_buf_clear(&f->bytes);
+        fm_erase_ask_encode(&f->bytes, &ask);
+        assert_int_equal(fm_erase_ask_decode(fm_buf_span(&f->bytes), &back) == FM_OK, extra == 0);
+    }
+    memcpy(ask.domain, "No Domain", 10);
+    ask.subject = fm_span_str("");
+    fm_buf_clear(&f->bytes);
+    fm_erase_ask_encode(&f->bytes, &ask);
+    assert_int_equal(fm_erase_ask_decode(fm_buf_span(&f->bytes), &back), FM_MALFORMED);
+    free(large);
+}
+
 static void list_comes_back(void **state)
 {
     struct fixture *f = *state;
@@ -215,6 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(plan_comes_back),
         TEST(checkpoint_comes_back),
+        TEST(erasure_comes_back),
         TEST(list_comes_back),
         TEST(show_comes_back),
         TEST(members_come_back),
