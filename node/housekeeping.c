@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define ROUND_S 3600
-#define RETRY_S 60
+#define PAUSE_S 60
+#define ROUND_PAUSES 60 /* From one round to the next: an hour. */
 #define DAY_US (INT64_C(86400) * 1000000)
 
 struct fm_housekeeping {
@@ -130,16 +130,34 @@ static void wait_for(struct fm_housekeeping *housekeeping, time_t seconds)
     fm_assert(pthread_mutex_unlock(&housekeeping->lock) == 0);
 }
 
+/* Destroyed keys that readers kept in the files when they were destroyed. */
+static void purge_subjects(struct fm_store *store, const struct fm_log *log)
+{
+    struct fm_error err = {0};
+    bool done;
+    enum fm_status status = fm_store_purge_subjects(store, &done, &err);
+
+    if (status != FM_OK)
+        fm_log(log, FM_LOG_WARN, "removing destroyed keys from the files failed", "error",
+               err.text[0] != '\0' ? err.text : fm_status_text(status), NULL);
+}
+
 static void *run(void *argument)
 {
     struct fm_housekeeping *housekeeping = argument;
+    uint32_t pauses = 0; /* Until the next round. */
 
     while (!atomic_load(&housekeeping->stop)) {
-        struct fm_housekeeping_done done;
+        if (pauses == 0) {
+            struct fm_housekeeping_done done;
 
-        fm_housekeeping_round(housekeeping->store, housekeeping->log, fm_now_us(),
-                              &housekeeping->stop, &done);
-        wait_for(housekeeping, done.failed != 0 ? RETRY_S : ROUND_S);
+            fm_housekeeping_round(housekeeping->store, housekeeping->log, fm_now_us(),
+                                  &housekeeping->stop, &done);
+            pauses = done.failed != 0 ? 1 : ROUND_PAUSES;
+        }
+        purge_subjects(housekeeping->store, housekeeping->log);
+        wait_for(housekeeping, PAUSE_S);
+        pauses--;
     }
     return NULL;
 }
