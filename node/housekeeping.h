@@ -1,6 +1,6 @@
 /* What a node does by itself from time to time: it drops facts that are older than the retention of
- * their table (docs/contracts.md, "Retention"), at its start and then hourly. Each minute it removes
- * destroyed keys of data subjects from the store's files where that is still due.
+ * their table (docs/contracts.md, "Retention"), at its start and then hourly. Each minute it
+ * removes destroyed keys of data subjects from the store's files where that is still due.
  * Threads: one of its own; start and stop by the same thread. What fails is logged and tried again
  * a minute later; it never ends the node. */
 #ifndef FM_NODE_HOUSEKEEPING_H
