@@ -137,16 +137,16 @@ static enum fm_status open_read_only(struct rocks *rocks, const char *path, stru
     int count = 0;
     char **there = rocksdb_list_column_families(rocks->options[0], path, &there_count, &error);
 
-    if (error != NULL)
-        return fail(err, error);
-    for (size_t i = 0; i <= ROCKS_FAMILIES; i++) {
+    for (size_t i = 0; error == NULL && i <= ROCKS_FAMILIES; i++) {
         if (!has_name(there, there_count, family_names[i]))
             continue;
         names[count] = family_names[i];
         options[count] = rocks->options[i];
         place[count++] = i;
     }
-    rocksdb_list_column_families_destroy(there, there_count);
+    rocksdb_list_column_families_destroy(there, there_count); /* There is one after a failure. */
+    if (error != NULL)
+        return fail(err, error);
     rocks->db = rocksdb_open_for_read_only_column_families(rocks->options[0], path, count, names,
                                                            options, families, 0, &error);
     if (error != NULL)
