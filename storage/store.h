@@ -1,6 +1,6 @@
 /* The fact store of one node: append-only logs of facts in RocksDB, one per table, each with a
  * Merkle tree; columnar segments for large appends; snapshots and scans. docs/storage.md describes
- * every byte; storage/keys.c owns the layouts.
+ * every byte; storage/keys.h owns the layouts.
  *
  * Durability: an acknowledged append has been synced, unless it asked for FM_DURABLE_MEMORY, in the
  * store's log and in the outside slots (slots.h): two checksummed records beside the RocksDB folder
