@@ -194,7 +194,25 @@ static void test_one_refusal_refuses_all(void **state)
     assert_sizes(f, 4, 1);
 }
 
-/* Told when the append begins, and exact when it ends. */
+/* Both began with the right version; the one that ends later has lost. */
+static void test_expected_versions_at_the_end(void **state)
+{
+    struct fixture *f = *state;
+    const struct fm_append_options expected = {.has_expected = true};
+    const struct fm_append_options any = {0};
+    struct fm_append *first = with_rows(f, 0, &expected, 0, 7);
+    struct fm_append *second = with_rows(f, 0, &expected, 7, 5);
+    struct fm_appended out;
+
+    assert_int_equal(fm_append_commit(first, &out, &f->err), FM_OK);
+    assert_int_equal(fm_append_commit(second, &out, &f->err), FM_CONFLICT);
+    assert_string_equal(f->err.text, "tests.t0 has 7 facts, not the 0 expected");
+    second = with_rows(f, 0, &any, 7, 5);
+    assert_int_equal(fm_append_commit(second, &out, &f->err), FM_OK);
+    assert_int_equal(out.first_sequence, 7);
+}
+
+/* Told when the append begins. */
 static void test_expected_versions(void **state)
 {
     struct fixture *f = *state;
@@ -500,6 +518,7 @@ int main(void)
         TEST(test_groups_that_are_none),
         TEST(test_one_refusal_refuses_all),
         TEST(test_expected_versions),
+        TEST(test_expected_versions_at_the_end),
         TEST(test_repeats_of_a_group),
         TEST(test_snapshots_have_whole_groups),
         TEST(test_answers_before_the_sync),
