@@ -193,7 +193,7 @@ enum fm_status fm_table_run_open(const struct fm_table_run_options *options,
     enum fm_status status =
         fm_worker_lend(options->server->engine, options->deadline, &run->worker, err);
     if (status == FM_OK)
-        status = fm_plan_make(run->worker, options->sql, &catalog, &run->plan, err);
+        status = fm_plan_make(run->worker, options->sql, &catalog, NULL, &run->plan, err);
     if (status == FM_OK)
         status = open_tables(run, err);
     if (status != FM_OK)

@@ -56,7 +56,7 @@
     X(SLOTS, 34, "host to worker: number of slots; u32 arenas in all, the slots; ARENA frames")    \
     X(ARENA, 35, "host to worker, descriptor")                                                     \
     X(PLAN, 36, "host to worker: SQL")                                                             \
-    X(RUN, 37, "host to worker: SQL; number bit 0: single thread")                                 \
+    X(RUN, 37, "host to worker: SQL; number is CHANNEL_RUN_* flags")                               \
     X(RELEASE, 38, "host to worker: number is a RESULT slot to use again")                         \
     X(INGEST, 39, "host to worker: number is the format, payload the schema; descriptor")          \
     X(PULL, 48, "worker to host: number is the fm_scan slot, payload u32 mask of SCAN slots free") \
@@ -67,6 +67,11 @@ enum channel_kind {
 #define X(name, number, who) CHANNEL_##name = number,
     CHANNEL_KIND_MAP(X)
 #undef X
+};
+
+enum channel_run_flag {
+    CHANNEL_RUN_SINGLE_THREAD = 1,
+    CHANNEL_RUN_DESCRIBE = 2, /* Nothing but the columns. */
 };
 
 /* The shared memory of a worker: a page of words, then the slots. */

@@ -112,6 +112,10 @@ FM_MUST_USE enum fm_status fm_worker_set_slots(struct fm_worker *worker,
 FM_MUST_USE enum fm_status fm_worker_plan(struct fm_worker *worker, struct fm_span sql,
                                           struct fm_buf *plan, struct fm_error *err);
 
+/* The result columns of `sql` over the slots, without running it. The caller frees them. */
+FM_MUST_USE enum fm_status fm_worker_describe(struct fm_worker *worker, struct fm_span sql,
+                                              struct fm_columns *columns, struct fm_error *err);
+
 struct fm_run_options {
     bool single_thread; /* For plans that only stream (research: faster with one). */
     uint64_t rows_max;  /* Stop with FM_LIMIT past this; 0: none. */

@@ -14,11 +14,37 @@
 /* A statement whose tables the engine would read twice is planned again with them shared. */
 #define ROUNDS_MAX 3u
 
+const char *fm_plan_rule_text(enum fm_plan_rule rule)
+{
+    switch (rule) {
+#define X(name, number, word)                                                                      \
+    case FM_RULE_##name:                                                                           \
+        return word;
+        FM_PLAN_RULE_MAP(X)
+#undef X
+    }
+    return "unknown";
+}
+
+bool fm_plan_rule_of(struct fm_span word, enum fm_plan_rule *out)
+{
+#define X(name, number, text)                                                                      \
+    if (fm_span_equal(word, fm_span_str(text))) {                                                  \
+        *out = FM_RULE_##name;                                                                     \
+        return true;                                                                               \
+    }
+    FM_PLAN_RULE_MAP(X)
+#undef X
+    return false;
+}
+
 static void deinit_table(struct fm_plan_table *table)
 {
     fm_schema_free(table->schema);
     free(table->fields);
     free(table->enum_fields);
+    free(table->refs);
+    fm_buf_free(&table->sql);
     fm_predicate_list_deinit(&table->predicates);
 }
 
@@ -67,6 +93,7 @@ static enum fm_status resolve(const struct fm_catalog *catalog, const struct tre
         (void)snprintf(to->domain, sizeof to->domain, "%s", from->domain); /* Of equal size. */
         (void)snprintf(to->table, sizeof to->table, "%s", from->name);
         to->at = from->at;
+        to->rule = FM_RULE_SCAN;
         plan->table_count = i + 1;
         enum fm_status status = catalog->resolve(catalog->context, to->domain, to->table,
                                                  &to->schema, &to->owner, &to->rows);
@@ -81,8 +108,10 @@ static enum fm_status resolve(const struct fm_catalog *catalog, const struct tre
     return FM_OK;
 }
 
-static enum fm_plan_kind kind_of(const struct fm_plan *plan)
+static enum fm_plan_kind kind_of(const struct fm_plan *plan, uint64_t rules_off)
 {
+    if ((rules_off >> FM_RULE_SHIP & 1u) != 0)
+        return FM_PLAN_MERGE;
     for (uint32_t i = 1; i < plan->table_count; i++) {
         if (memcmp(&plan->tables[i].owner, &plan->tables[0].owner, sizeof plan->tables[0].owner) !=
             0)
@@ -258,16 +287,17 @@ static enum fm_status plan_tree(struct fm_worker *worker, struct tree *tree, str
 }
 
 static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
-                           const struct fm_catalog *catalog, struct tree *tree,
-                           struct fm_plan *plan, struct fm_error *err)
+                           const struct fm_catalog *catalog, const struct fm_plan_options *options,
+                           struct tree *tree, struct fm_plan *plan, struct fm_error *err)
 {
+    uint64_t rules_off = options != NULL ? options->rules_off : 0;
     enum fm_status status = read_tree(worker, sql, tree, err);
 
     if (status == FM_OK)
         status = resolve(catalog, tree, plan, err);
     if (status != FM_OK)
         return status;
-    plan->kind = kind_of(plan);
+    plan->kind = kind_of(plan, rules_off);
     if (plan->kind == FM_PLAN_SHIP)
         status = ship(worker, tree, &plan->shipped, err);
     if (status == FM_OK)
@@ -276,8 +306,8 @@ static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
 }
 
 enum fm_status fm_plan_make(struct fm_worker *worker, struct fm_span sql,
-                            const struct fm_catalog *catalog, struct fm_plan *out,
-                            struct fm_error *err)
+                            const struct fm_catalog *catalog, const struct fm_plan_options *options,
+                            struct fm_plan *out, struct fm_error *err)
 {
     struct tree *tree = calloc(1, sizeof *tree);
     struct fm_plan plan = {0};
@@ -289,7 +319,7 @@ enum fm_status fm_plan_make(struct fm_worker *worker, struct fm_span sql,
     plan.shipped = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
     enum fm_status status = check_text(sql, err);
     if (status == FM_OK)
-        status = make(worker, sql, catalog, tree, &plan, err);
+        status = make(worker, sql, catalog, options, tree, &plan, err);
     tree_deinit(tree);
     free(tree);
     if (status != FM_OK) {

@@ -6,7 +6,8 @@
  *   per slot the columns and predicates wanted -> where to work
  *
  * A query whose tables all have one owner goes there whole (FM_PLAN_SHIP); a query without tables
- * and all others are merged here (FM_PLAN_MERGE), over one scan fragment per slot.
+ * and all others are merged here (FM_PLAN_MERGE), over one fragment per slot: scans, and parts of
+ * the statement that an owner can run by itself (query/carve.h).
  *
  * Threads: one per plan. Ownership: fm_plan_deinit(). */
 #ifndef FM_QUERY_PLAN_H
@@ -15,15 +16,46 @@
 #include "core/predicate.h"
 #include "query/engine.h"
 
+/* What decides where a fragment's work is done; shown by EXPLAIN. X(NAME, number (a bit of
+ * rules_off, never reused), word) */
+#define FM_PLAN_RULE_MAP(X)                                                                        \
+    X(SHIP, 0, "ship")           /* All tables have one owner: the whole statement goes there. */  \
+    X(SCAN, 1, "scan")           /* Columns and predicates of one table. Cannot be off. */         \
+    X(SUBQUERY, 2, "subquery")   /* A part of the statement whose tables have one owner. */        \
+    X(AGGREGATE, 3, "aggregate") /* Grouped at the owner, below a join. */                         \
+    X(REDUCE, 4, "reduce")       /* Only rows with the keys that a smaller side has. */            \
+    X(PUSH, 5, "push")           /* Small sides are sent to the owner of the big one. */           \
+    X(LOOKUP, 6, "lookup")       /* A scan is the answer: no engine runs. */
+
+enum fm_plan_rule {
+#define X(name, number, word) FM_RULE_##name = number,
+    FM_PLAN_RULE_MAP(X)
+#undef X
+};
+
+const char *fm_plan_rule_text(enum fm_plan_rule rule);
+/* False: no rule has this name. */
+bool fm_plan_rule_of(struct fm_span word, enum fm_plan_rule *out);
+
+struct fm_plan_options {
+    uint64_t rules_off; /* Bit n: rule n is not used for this query. Unknown bits do nothing. */
+};
+
+/* A slot of the merge: what one fragment brings. Either a scan of one table, or (`sql` not empty)
+ * the rows of a statement that the owner runs. */
 struct fm_plan_table {
-    char domain[FM_NAME_MAX + 1];
+    char domain[FM_NAME_MAX + 1]; /* SQL: of its first table, for messages. */
     char table[FM_NAME_MAX + 1];
     struct fm_at at;
     struct fm_node_id owner;
-    struct fm_schema *schema; /* Owned. */
+    struct fm_schema *schema; /* Owned. SQL: of the statement's columns, named c0, c1, .. */
     uint64_t rows;            /* Estimate, 0: unknown. */
-    uint32_t field_count;     /* Fields wanted, rising positions in the schema; at least one. */
-    uint32_t *fields;         /* Owned. */
+    enum fm_plan_rule rule;
+    struct fm_buf sql;         /* Over domain.table names, as the owner's planner takes it. */
+    uint32_t ref_count;        /* SQL: the tables it reads, each once. */
+    struct fm_table_ref *refs; /* Owned. */
+    uint32_t field_count;      /* Fields wanted, rising positions in the schema; at least one. */
+    uint32_t *fields;          /* Owned. */
     struct fm_predicate_list predicates;
     uint32_t
         enum_count; /* Fields whose dictionary may become an ENUM without changing the answer. */
@@ -34,7 +66,7 @@ enum fm_plan_kind { FM_PLAN_SHIP = 1, FM_PLAN_MERGE = 2 };
 
 struct fm_plan {
     enum fm_plan_kind kind;
-    uint32_t table_count; /* One per occurrence of a base table: slot n is tables[n]. */
+    uint32_t table_count; /* Slot n is tables[n]: one per occurrence of a base table, or a part. */
     struct fm_plan_table *tables;
     struct fm_buf sql;     /* The statement over fm_scan(0).. for the merge (or for the owner's own
                              engine when it runs a shipped query). */
@@ -54,9 +86,10 @@ struct fm_catalog {
 /* FM_INVALID: not one SELECT, a node or function that is not allowed, a parse or bind error (with
  * the engine's text and position); FM_NOTFOUND: "table flights.x does not exist or is not visible
  * to you"; FM_LIMIT: too long, too many tables. `sql` may say domain.table, a quoted form of it,
- * and AT. */
+ * and AT. `options` may be NULL. */
 FM_MUST_USE enum fm_status fm_plan_make(struct fm_worker *worker, struct fm_span sql,
-                                        const struct fm_catalog *catalog, struct fm_plan *out,
+                                        const struct fm_catalog *catalog,
+                                        const struct fm_plan_options *options, struct fm_plan *out,
                                         struct fm_error *err);
 void fm_plan_deinit(struct fm_plan *plan); /* A zeroed plan is fine. */
 

@@ -408,6 +408,32 @@ enum fm_status worker_expect(struct fm_worker *worker, struct fm_columns *column
     return FM_OK;
 }
 
+/* Columns as the worker names them, for its batches (`expected`) and for the caller. */
+static enum fm_status take_columns(struct fm_worker *worker, struct fm_columns *expected,
+                                   struct fm_columns *columns, struct fm_error *err)
+{
+    if (worker->control.frame.kind != CHANNEL_COLUMNS)
+        return worker_broken(worker, "an answer", err);
+    struct fm_cursor first = fm_cursor(fm_buf_span(&worker->control.payload)), second = first;
+    enum fm_status status = channel_columns_decode(&first, expected);
+    if (status != FM_OK || fm_cursor_left(&first) != 0 || expected->count == 0)
+        return worker_broken(worker, "columns", err);
+    return channel_columns_decode(&second, columns);
+}
+
+enum fm_status fm_worker_describe(struct fm_worker *worker, struct fm_span sql,
+                                  struct fm_columns *columns, struct fm_error *err)
+{
+    FM_AUTO(fm_columns_deinit) struct fm_columns unused = {0};
+
+    enum fm_status status = worker_check_idle(worker, err);
+    if (status == FM_OK)
+        status = worker_command(worker, CHANNEL_RUN, CHANNEL_RUN_DESCRIBE, sql, -1, err);
+    if (status == FM_OK)
+        status = worker_answer(worker, err);
+    return status == FM_OK ? take_columns(worker, &unused, columns, err) : status;
+}
+
 enum fm_status fm_worker_run(struct fm_worker *worker, struct fm_span sql,
                              const struct fm_run_options *options, struct fm_columns *columns,
                              struct fm_error *err)
@@ -418,21 +444,14 @@ enum fm_status fm_worker_run(struct fm_worker *worker, struct fm_span sql,
     if (status != FM_OK)
         return status;
     worker->source_status = FM_OK;
-    uint32_t flags = options != NULL && options->single_thread ? 1 : 0;
+    uint32_t flags = options != NULL && options->single_thread ? CHANNEL_RUN_SINGLE_THREAD : 0;
     status = worker_command(worker, CHANNEL_RUN, flags, sql, -1, err);
     if (status == FM_OK)
         status = worker_answer(worker, err);
-    if (status != FM_OK)
-        return status;
-    if (worker->control.frame.kind != CHANNEL_COLUMNS)
-        return worker_broken(worker, "an answer", err);
-    struct fm_cursor first = fm_cursor(fm_buf_span(&worker->control.payload)), second = first;
-    status = channel_columns_decode(&first, &kept);
-    if (status != FM_OK || fm_cursor_left(&first) != 0 || kept.count == 0)
-        return worker_broken(worker, "columns", err);
-    status = worker_expect(worker, &kept);
     if (status == FM_OK)
-        status = channel_columns_decode(&second, columns);
+        status = take_columns(worker, &kept, columns, err);
+    if (status == FM_OK)
+        status = worker_expect(worker, &kept);
     if (status != FM_OK)
         return status;
     worker->rows_max = options != NULL ? options->rows_max : 0;

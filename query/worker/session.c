@@ -213,8 +213,8 @@ static enum fm_status run(struct worker *worker, struct fm_error *err)
     sql = fm_strdup_span(text);
     if (sql == NULL)
         return FM_NOMEM;
-    scan_start(worker, (worker->control.frame.number & 1u) != 0);
-    return stream_run(worker, sql, err);
+    scan_start(worker, (worker->control.frame.number & CHANNEL_RUN_SINGLE_THREAD) != 0);
+    return stream_run(worker, sql, (worker->control.frame.number & CHANNEL_RUN_DESCRIBE) != 0, err);
 }
 
 static enum fm_status execute(struct worker *worker, struct fm_error *err)

@@ -265,7 +265,7 @@ static enum fm_status describe_all(struct worker *worker, duckdb_prepared_statem
 }
 
 static enum fm_status run_prepared(struct worker *worker, duckdb_prepared_statement statement,
-                                   struct fm_error *err)
+                                   bool describe_only, struct fm_error *err)
 {
     FM_AUTO(fm_columns_deinit) struct fm_columns columns = {0};
     FM_AUTO(fm_buf_free) struct fm_buf payload = FM_BUF_INIT(CHANNEL_PAYLOAD_MAX);
@@ -278,17 +278,18 @@ static enum fm_status run_prepared(struct worker *worker, duckdb_prepared_statem
     if (status != FM_OK)
         return status;
     worker_send(worker, CHANNEL_COLUMNS, 0, fm_buf_span(&payload));
-    return stream_result(worker, statement, &columns, NULL, err);
+    return describe_only ? FM_OK : stream_result(worker, statement, &columns, NULL, err);
 }
 
-enum fm_status stream_run(struct worker *worker, const char *sql, struct fm_error *err)
+enum fm_status stream_run(struct worker *worker, const char *sql, bool describe_only,
+                          struct fm_error *err)
 {
     duckdb_prepared_statement statement = NULL;
 
     enum fm_status status = worker_prepare(worker, sql, &statement, err);
     if (status != FM_OK)
         return status;
-    status = run_prepared(worker, statement, err);
+    status = run_prepared(worker, statement, describe_only, err);
     duckdb_destroy_prepare(&statement);
     return status;
 }

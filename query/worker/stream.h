@@ -12,8 +12,10 @@ struct stream_check {
     enum fm_status (*chunk)(void *context, duckdb_data_chunk chunk, struct fm_error *err);
 };
 
-/* Prepare `sql`, answer COLUMNS, execute, answer BATCH or INLINE frames and END. */
-FM_MUST_USE enum fm_status stream_run(struct worker *worker, const char *sql, struct fm_error *err);
+/* Prepare `sql`, answer COLUMNS, execute, answer BATCH or INLINE frames and END. With
+ * `describe_only` COLUMNS is all. */
+FM_MUST_USE enum fm_status stream_run(struct worker *worker, const char *sql, bool describe_only,
+                                      struct fm_error *err);
 
 /* Execute a prepared statement whose first columns are `columns` and answer as above from the
  * batches on. `check` may be NULL. */

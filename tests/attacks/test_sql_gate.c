@@ -48,7 +48,7 @@ static void check_alive(struct fixture *f)
     struct fm_plan plan = {0};
 
     if (fm_plan_make(f->worker, fm_span_str("SELECT id FROM flights.delays WHERE id > 3"),
-                     &catalog_for_plans, &plan, &f->err) != FM_OK)
+                     &catalog_for_plans, NULL, &plan, &f->err) != FM_OK)
         fail_msg("the worker is gone: %s", f->err.text);
     assert_int_equal(plan.tables[0].predicates.count, 1);
     fm_plan_deinit(&plan);
@@ -60,7 +60,7 @@ static void refuse(struct fixture *f, const char *sql)
 
     f->err.text[0] = '\0';
     enum fm_status status =
-        fm_plan_make(f->worker, fm_span_str(sql), &catalog_for_plans, &plan, &f->err);
+        fm_plan_make(f->worker, fm_span_str(sql), &catalog_for_plans, NULL, &plan, &f->err);
     if (status != FM_INVALID && status != FM_NOTFOUND && status != FM_LIMIT)
         fail_msg("%.300s: %s: %s", sql, fm_status_text(status), f->err.text);
     if (strlen(f->err.text) < 8 ||
@@ -503,7 +503,7 @@ static void bulk_is_bounded(void **state)
         char *sql = repeat(list[i].before, list[i].part, list[i].times, list[i].after);
         struct fm_plan plan = {0};
         enum fm_status status =
-            fm_plan_make(f->worker, fm_span_str(sql), &catalog_for_plans, &plan, &f->err);
+            fm_plan_make(f->worker, fm_span_str(sql), &catalog_for_plans, NULL, &plan, &f->err);
         if (list[i].refused ? status != FM_INVALID && status != FM_LIMIT : status != FM_OK)
             fail_msg("%.60s: %s: %s", sql, fm_status_text(status), f->err.text);
         fm_plan_deinit(&plan);

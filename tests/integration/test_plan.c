@@ -45,7 +45,7 @@ static int teardown(void **state)
 static enum fm_status plan(struct fixture *f, const char *sql, struct fm_plan *out)
 {
     f->err.text[0] = '\0';
-    return fm_plan_make(f->worker, fm_span_str(sql), &catalog_for_plans, out, &f->err);
+    return fm_plan_make(f->worker, fm_span_str(sql), &catalog_for_plans, NULL, out, &f->err);
 }
 
 struct expectation {
@@ -59,8 +59,8 @@ static void expect_same_at_owner(struct fixture *f, const struct fm_plan *made, 
     struct fm_plan again = {0};
     struct fm_buf text = FM_BUF_INIT(0);
 
-    if (fm_plan_make(f->worker, fm_buf_span(&made->shipped), &catalog_for_plans, &again, &f->err) !=
-        FM_OK)
+    if (fm_plan_make(f->worker, fm_buf_span(&made->shipped), &catalog_for_plans, NULL, &again,
+                     &f->err) != FM_OK)
         fail_msg("%.*s: %s", (int)made->shipped.len, (const char *)made->shipped.data, f->err.text);
     catalog_describe(&again, &text);
     assert_string_equal((const char *)text.data, wanted);
@@ -377,8 +377,9 @@ static void too_many_tables_are_refused(void **state)
     fm_buf_put_str(&sql, "SELECT 1 FROM flights.delays");
     for (unsigned i = 0; i < FM_QUERY_TABLES_MAX; i++)
         fm_buf_printf(&sql, ", flights.carrier c%u", i);
-    assert_int_equal(fm_plan_make(f->worker, fm_buf_span(&sql), &catalog_for_plans, &made, &f->err),
-                     FM_LIMIT);
+    assert_int_equal(
+        fm_plan_make(f->worker, fm_buf_span(&sql), &catalog_for_plans, NULL, &made, &f->err),
+        FM_LIMIT);
     assert_non_null(strstr(f->err.text, "at most 64 tables"));
     fm_buf_free(&sql);
 }

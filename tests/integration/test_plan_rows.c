@@ -395,7 +395,8 @@ static void check(struct fixture *f, const char *sql)
     struct lines actual = {0};
 
     oracle_run(f, sql, &expected);
-    if (fm_plan_make(f->worker, fm_span_str(sql), &catalog_for_plans, &plan, &f->err) != FM_OK)
+    if (fm_plan_make(f->worker, fm_span_str(sql), &catalog_for_plans, NULL, &plan, &f->err) !=
+        FM_OK)
         fail_msg("%s: %s", sql, f->err.text);
     run_plan(f, sql, &plan, &actual);
     qsort(expected.items, expected.count, sizeof *expected.items, compare_lines);

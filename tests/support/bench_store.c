@@ -218,7 +218,8 @@ void bench_query_open(struct bench_query *query, struct fm_store *store, struct 
     struct fm_error err = {0};
 
     *query = (struct bench_query){.store = store, .schema = schema, .worker = bench_lend(engine)};
-    must(fm_plan_make(query->worker, fm_span_str(sql), &catalog, &query->plan, &err), sql, &err);
+    must(fm_plan_make(query->worker, fm_span_str(sql), &catalog, NULL, &query->plan, &err), sql,
+         &err);
     if (query->plan.table_count != 1)
         bench_die("%s: not over one table", sql);
 }

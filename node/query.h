@@ -1,0 +1,58 @@
+/* A query at the asked node, between the calls of node/rpc/query.c: planned, its fragments opened,
+ * merged, its answer signed.
+ * Threads: one at a time, except fm_query_cancel(). Ownership: fm_query_free() ends all of it. */
+#ifndef FM_NODE_QUERY_H
+#define FM_NODE_QUERY_H
+
+#include "node/cursor.h"
+#include "node/feed.h"
+#include "node/recode.h"
+#include "node/server.h"
+#include "query/plan.h"
+
+#define FM_QUERY_COLUMNS_BYTES_MAX (FM_PAYLOAD_BYTES_MAX / 2)
+
+struct fm_query {
+    struct fm_server *server;
+    struct fm_request_id id;
+    uint8_t trace[16];
+    fm_ms deadline;
+    struct fm_buf request;        /* The principal's envelope. */
+    struct fm_buf principal_cert; /* Its certificate's. */
+    struct fm_principal_cert principal;
+    struct fm_hash sql_hash;
+    struct fm_plan_options plan_options;
+    struct fm_plan plan;
+    struct fm_buf plan_text;
+    struct fm_buf columns;    /* As announced. */
+    struct fm_columns result; /* FM_PLAN_MERGE: as the worker makes them. */
+    struct fm_recode *recode;
+    struct fm_worker *worker; /* FM_PLAN_MERGE, while it runs. */
+    uint32_t feed_count;
+    struct fm_feed *feeds[FM_QUERY_TABLES_MAX];
+    struct fm_batch_source sources[FM_QUERY_TABLES_MAX];
+};
+
+void fm_query_free(struct fm_query *query);
+FM_DEFINE_FREEP(fm_query_freep, struct fm_query, fm_query_free)
+
+/* Lend a worker and plan with the node's registry (node/query_plan.c). Errors as fm_plan_make(). */
+FM_MUST_USE enum fm_status fm_query_plan(struct fm_query *query, struct fm_span sql,
+                                         struct fm_error *err);
+
+/* Open every fragment of the plan at its owner, all at once; the first failure by slot is told
+ * (node/query_open.c). */
+FM_MUST_USE enum fm_status fm_query_open_fragments(struct fm_query *query, struct fm_error *err);
+
+/* Open the fragments and begin to make rows; `columns` are then announced
+ * (node/query_merge.c). */
+FM_MUST_USE enum fm_status fm_query_start(struct fm_query *query, struct fm_error *err);
+
+/* The producer's calls, for struct fm_producer; `context` is the query. */
+enum fm_status fm_query_next(void *context, struct fm_buf *batch, struct fm_error *err);
+void fm_query_cancel(void *context);
+/* Sign the answer and append the bundle (node/query_answer.c). */
+enum fm_status fm_query_finish(void *context, const struct fm_cursor_totals *totals,
+                               struct fm_buf *end, struct fm_error *err);
+
+#endif

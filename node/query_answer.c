@@ -1,0 +1,86 @@
+/* The answer: signed by this node, with what the owners signed, as a bundle. */
+#include "node/query.h"
+
+#include "core/assert.h"
+#include "core/codec.h"
+
+static enum fm_status seal_answer(struct fm_query *query, const struct fm_cursor_totals *totals,
+                                  struct fm_buf *out, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(FM_ENVELOPE_BYTES_MAX);
+    const struct fm_identity *identity = query->server->identity;
+    struct fm_key *key = identity->sign_key;
+    struct fm_answer answer = {
+        .query = query->id,
+        .node = identity->node.node,
+        .plan = fm_buf_span(&query->plan_text),
+        .fragment_count = query->feed_count,
+        .columns = fm_buf_span(&query->columns),
+        .rows = totals->rows,
+        .bytes = totals->bytes,
+        .batches = totals->batches,
+        .root = totals->root,
+        .completeness = FM_COMPLETE,
+        .time = fm_now_us(),
+        .origin = query->plan.kind == FM_PLAN_SHIP ? FM_ROWS_OF_FRAGMENT : FM_ROWS_MERGED,
+    };
+
+    memcpy(answer.trace, query->trace, sizeof answer.trace);
+    fm_sha256_one(&answer.request, fm_buf_span(&query->request));
+    for (uint32_t i = 0; i < query->feed_count; i++) {
+        struct fm_answer_fragment *fragment = &answer.fragments[i];
+        const struct fm_receipt *receipt = fm_feed_receipt_parsed(query->feeds[i]);
+        memcpy(fragment->domain, query->plan.tables[i].domain, sizeof fragment->domain);
+        fragment->owner = receipt->owner;
+        fm_sha256_one(&fragment->ticket, fm_feed_ticket(query->feeds[i]));
+        fm_sha256_one(&fragment->receipt, fm_feed_receipt(query->feeds[i]));
+    }
+    fm_answer_encode(&body, &answer);
+    enum fm_status status = fm_buf_status(&body);
+    if (status == FM_OK)
+        status = fm_envelope_seal(FM_ENV_ANSWER, &identity->charter.mesh, fm_buf_span(&body), &key,
+                                  1, out);
+    if (status != FM_OK)
+        return fm_fail(err, status, "sign the answer");
+    return FM_OK;
+}
+
+static void add_cert(struct fm_bundle *bundle, struct fm_span cert)
+{
+    for (uint32_t i = 0; i < bundle->node_cert_count; i++)
+        if (fm_span_equal(bundle->node_certs[i], cert))
+            return;
+    fm_assert(bundle->node_cert_count < FM_QUERY_TABLES_MAX + 1);
+    bundle->node_certs[bundle->node_cert_count++] = cert;
+}
+
+enum fm_status fm_query_finish(void *context, const struct fm_cursor_totals *totals,
+                               struct fm_buf *end, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf answer = FM_BUF_INIT(FM_ENVELOPE_BYTES_MAX);
+    struct fm_query *query = context;
+    struct fm_bundle bundle = {
+        .request = fm_buf_span(&query->request),
+        .principal_cert = fm_buf_span(&query->principal_cert),
+        .fragment_count = query->feed_count,
+    };
+    enum fm_status status = FM_OK;
+
+    if (totals->stopped)
+        return fm_fail(err, FM_INVALID, "a query is not stopped but cancelled");
+    for (uint32_t i = 0; i < query->feed_count && status == FM_OK; i++)
+        status = fm_feed_stop(query->feeds[i], err);
+    if (status == FM_OK)
+        status = seal_answer(query, totals, &answer, err);
+    if (status != FM_OK)
+        return status;
+    bundle.answer = fm_buf_span(&answer);
+    add_cert(&bundle, fm_buf_span(&query->server->identity->cert_bytes));
+    for (uint32_t i = 0; i < query->feed_count; i++) {
+        add_cert(&bundle, fm_feed_owner_cert(query->feeds[i]));
+        bundle.tickets[i] = fm_feed_ticket(query->feeds[i]);
+        bundle.receipts[i] = fm_feed_receipt(query->feeds[i]);
+    }
+    fm_bundle_encode(end, &bundle);
+    return fm_buf_status(end);
+}

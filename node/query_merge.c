@@ -1,0 +1,154 @@
+/* Making the rows: the only fragment's own, or merged by a worker over the fragments as slots. */
+#include "node/query.h"
+
+#include "core/codec.h"
+
+void fm_query_free(struct fm_query *query)
+{
+    if (query == NULL)
+        return;
+    fm_recode_free(query->recode);
+    fm_columns_deinit(&query->result);
+    fm_worker_free(query->worker);
+    for (uint32_t i = 0; i < query->feed_count; i++)
+        fm_feed_free(query->feeds[i]);
+    fm_plan_deinit(&query->plan);
+    fm_buf_free(&query->plan_text);
+    fm_buf_free(&query->columns);
+    fm_buf_free(&query->request);
+    fm_buf_free(&query->principal_cert);
+    free(query);
+}
+
+static enum fm_status source_next(void *context, struct fm_buf *batch, struct fm_error *err)
+{
+    return fm_feed_next(context, batch, err);
+}
+
+static bool is_enum(const struct fm_plan_table *plan, uint32_t field)
+{
+    for (uint32_t i = 0; i < plan->enum_count; i++)
+        if (plan->enum_fields[i] == field)
+            return true;
+    return false;
+}
+
+/* The slot's columns: the table's, with the dictionaries that the feed brought for its own. The
+ * items borrow types and dictionaries; only the array is the caller's. */
+static enum fm_status slot_columns(const struct fm_plan_table *table, const struct fm_feed *feed,
+                                   struct fm_columns *out, struct fm_error *err)
+{
+    const struct fm_columns *came = fm_feed_columns(feed);
+
+    if (came->count != table->field_count)
+        return fm_fail(err, FM_MALFORMED, "domain %s: the owner announces %u columns, not %u",
+                       table->domain, came->count, table->field_count);
+    out->count = table->schema->field_count;
+    out->items = calloc(out->count, sizeof *out->items);
+    if (out->items == NULL)
+        return fm_fail(err, FM_NOMEM, "merge fragments");
+    for (uint32_t c = 0; c < out->count; c++) {
+        const struct fm_field *field = &table->schema->fields[c];
+        memcpy(out->items[c].name, field->name, sizeof field->name);
+        out->items[c].type = field->type;
+    }
+    for (uint32_t i = 0; i < came->count; i++) {
+        struct fm_column *item = &out->items[table->fields[i]];
+        if (!fm_type_equal(&item->type, &came->items[i].type))
+            return fm_fail(err, FM_MALFORMED, "domain %s: column %s comes in another type",
+                           table->domain, item->name);
+        item->dictionary = came->items[i].dictionary;
+        item->as_text = !is_enum(table, table->fields[i]);
+    }
+    return FM_OK;
+}
+
+static enum fm_status set_slots(struct fm_query *query, struct fm_slot *slots,
+                                struct fm_columns *columns, struct fm_error *err)
+{
+    for (uint32_t i = 0; i < query->plan.table_count; i++) {
+        const struct fm_plan_table *table = &query->plan.tables[i];
+        enum fm_status status = slot_columns(table, query->feeds[i], &columns[i], err);
+        if (status != FM_OK)
+            return status;
+        query->sources[i] =
+            (struct fm_batch_source){.context = query->feeds[i], .next = source_next};
+        slots[i] = (struct fm_slot){
+            .columns = &columns[i],
+            .rows = fm_feed_rows_estimate(query->feeds[i]),
+            .supplied_count = table->field_count,
+            .supplied = table->fields,
+            .source = &query->sources[i],
+        };
+    }
+    return fm_worker_set_slots(query->worker, slots, query->plan.table_count, err);
+}
+
+static enum fm_status start_merge(struct fm_query *query, struct fm_error *err)
+{
+    uint32_t count = query->plan.table_count;
+    FM_AUTO(fm_mem_freep) struct fm_slot *slots = calloc(count + 1, sizeof *slots);
+    FM_AUTO(fm_mem_freep) struct fm_columns *columns = calloc(count + 1, sizeof *columns);
+    struct fm_run_options options = {
+        .single_thread = query->plan.streams,
+        .rows_max = query->server->config.query_rows_max,
+    };
+
+    if (slots == NULL || columns == NULL)
+        return fm_fail(err, FM_NOMEM, "merge fragments");
+    enum fm_status status = fm_query_open_fragments(query, err);
+    if (status == FM_OK)
+        status = set_slots(query, slots, columns, err);
+    if (status == FM_OK)
+        status = fm_worker_run(query->worker, fm_buf_span(&query->plan.sql), &options,
+                               &query->result, err);
+    for (uint32_t i = 0; i < count; i++)
+        free(columns[i].items);
+    if (status != FM_OK)
+        return status;
+    status = fm_recode_columns(&query->result, FM_QUERY_COLUMNS_BYTES_MAX, &query->columns,
+                               &query->recode);
+    if (status != FM_OK)
+        return fm_fail(err, status, "announce the columns: %s", fm_status_text(status));
+    return FM_OK;
+}
+
+static enum fm_status start_shipped(struct fm_query *query, struct fm_error *err)
+{
+    fm_worker_free(FM_TAKE(query->worker)); /* The owner's does the work. */
+    enum fm_status status = fm_query_open_fragments(query, err);
+    if (status != FM_OK)
+        return status;
+    fm_columns_encode(&query->columns, fm_feed_columns(query->feeds[0]));
+    return fm_buf_status(&query->columns);
+}
+
+enum fm_status fm_query_start(struct fm_query *query, struct fm_error *err)
+{
+    return query->plan.kind == FM_PLAN_SHIP ? start_shipped(query, err) : start_merge(query, err);
+}
+
+/* ---- As a producer --------------------------------------------------------------------------- */
+
+enum fm_status fm_query_next(void *context, struct fm_buf *batch, struct fm_error *err)
+{
+    struct fm_query *query = context;
+
+    if (query->plan.kind == FM_PLAN_SHIP)
+        return fm_feed_next(query->feeds[0], batch, err);
+    enum fm_status status = fm_worker_next(query->worker, batch, err);
+    if (status != FM_OK)
+        return status;
+    status = fm_recode_batch(query->recode, batch);
+    return status == FM_OK ? FM_OK : fm_fail(err, FM_INTERNAL, "rebuild a batch");
+}
+
+void fm_query_cancel(void *context)
+{
+    struct fm_query *query = context;
+
+    if (query->worker != NULL)
+        fm_worker_cancel(query->worker);
+    for (uint32_t i = 0; i < query->feed_count; i++)
+        fm_feed_cancel(query->feeds[i]);
+}

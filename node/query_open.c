@@ -1,0 +1,156 @@
+/* Opening the fragments of a plan: a ticket for each, all at once. */
+#include "node/query.h"
+
+#include <pthread.h>
+
+static void table_ref(const struct fm_plan_table *table, struct fm_table_ref *out)
+{
+    memcpy(out->domain, table->domain, sizeof out->domain);
+    memcpy(out->table, table->table, sizeof out->table);
+    fm_schema_hash(table->schema, &out->schema.bytes[0]);
+    out->at = table->at;
+}
+
+static enum fm_status open_feed(struct fm_query *query, uint32_t number,
+                                const struct fm_fragment *fragment, struct fm_error *err)
+{
+    const struct fm_plan_table *table = &query->plan.tables[number];
+    struct fm_feed_options options = {
+        .query = query->id,
+        .number = number,
+        .owner = table->owner,
+        .domain = table->domain,
+        .fragment = fragment,
+        .request = fm_buf_span(&query->request),
+        .principal_cert = fm_buf_span(&query->principal_cert),
+        .principal = &query->principal,
+        .sql_hash = query->sql_hash,
+        .trace = query->trace,
+        .deadline = query->deadline,
+    };
+
+    return fm_feed_open(query->server, &options, &query->feeds[number], err);
+}
+
+static enum fm_status open_scan(struct fm_query *query, uint32_t number, struct fm_error *err)
+{
+    const struct fm_plan_table *table = &query->plan.tables[number];
+    FM_AUTO(fm_buf_free) struct fm_buf predicates = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
+    FM_AUTO(fm_mem_freep) uint32_t *ids = calloc(table->field_count + 1, sizeof *ids);
+    struct fm_table_ref ref;
+
+    if (ids == NULL)
+        return fm_fail(err, FM_NOMEM, "plan a scan");
+    for (uint32_t i = 0; i < table->field_count; i++)
+        ids[i] = table->schema->fields[table->fields[i]].id;
+    if (table->predicates.count != 0)
+        fm_predicate_list_encode(&predicates, &table->predicates);
+    if (fm_buf_status(&predicates) != FM_OK)
+        return fm_fail(err, FM_LIMIT, "the query's conditions are too large for a message");
+    table_ref(table, &ref);
+    struct fm_fragment fragment = {
+        .kind = FM_FRAGMENT_SCAN,
+        .table_count = 1,
+        .tables = &ref,
+        .field_count = table->field_count,
+        .fields = ids,
+        .predicates = fm_buf_span(&predicates),
+    };
+    return open_feed(query, number, &fragment, err);
+}
+
+static enum fm_status open_sql(struct fm_query *query, uint32_t number, struct fm_error *err)
+{
+    const struct fm_plan_table *table = &query->plan.tables[number];
+    struct fm_fragment fragment = {
+        .kind = FM_FRAGMENT_SQL,
+        .table_count = table->ref_count,
+        .tables = table->refs,
+        .sql = fm_buf_span(&table->sql),
+    };
+
+    return open_feed(query, number, &fragment, err);
+}
+
+struct opening {
+    struct fm_query *query;
+    uint32_t number;
+    pthread_t thread;
+    bool has_thread;
+    enum fm_status status;
+    struct fm_error err;
+};
+
+static void *open_thread(void *argument)
+{
+    struct opening *opening = argument;
+
+    opening->status = opening->query->plan.tables[opening->number].sql.len != 0
+                          ? open_sql(opening->query, opening->number, &opening->err)
+                          : open_scan(opening->query, opening->number, &opening->err);
+    return NULL;
+}
+
+/* One fragment per slot, all at once: an opening waits for its owner most of the time. The first
+ * failure by slot is told. */
+static enum fm_status open_slots(struct fm_query *query, struct fm_error *err)
+{
+    uint32_t count = query->plan.table_count;
+    FM_AUTO(fm_mem_freep) struct opening *openings = calloc(count + 1u, sizeof *openings);
+    enum fm_status status = FM_OK;
+
+    if (openings == NULL)
+        return fm_fail(err, FM_NOMEM, "open fragments");
+    for (uint32_t i = 0; i < count; i++)
+        openings[i] = (struct opening){.query = query, .number = i};
+    for (uint32_t i = 1; i < count; i++)
+        openings[i].has_thread =
+            pthread_create(&openings[i].thread, NULL, open_thread, &openings[i]) == 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (openings[i].has_thread)
+            (void)pthread_join(openings[i].thread, NULL); /* A thread of our own that exists. */
+        else
+            (void)open_thread(&openings[i]);
+    }
+    query->feed_count = count; /* Those that failed are NULL. */
+    for (uint32_t i = 0; status == FM_OK && i < count; i++) {
+        status = openings[i].status;
+        if (status != FM_OK)
+            *err = openings[i].err;
+    }
+    return status;
+}
+
+static enum fm_status open_shipped(struct fm_query *query, struct fm_error *err)
+{
+    struct fm_plan *plan = &query->plan;
+    FM_AUTO(fm_mem_freep) struct fm_table_ref *refs = calloc(plan->table_count, sizeof *refs);
+    uint32_t count = 0;
+
+    if (refs == NULL)
+        return fm_fail(err, FM_NOMEM, "plan a query");
+    for (uint32_t i = 0; i < plan->table_count; i++) {
+        bool is_known = false;
+        for (uint32_t k = 0; k < count; k++)
+            if (strcmp(refs[k].domain, plan->tables[i].domain) == 0 &&
+                strcmp(refs[k].table, plan->tables[i].table) == 0)
+                is_known = true;
+        if (!is_known)
+            table_ref(&plan->tables[i], &refs[count++]);
+    }
+    struct fm_fragment fragment = {
+        .kind = FM_FRAGMENT_SQL,
+        .table_count = count,
+        .tables = refs,
+        .sql = fm_buf_span(&plan->shipped),
+    };
+    enum fm_status status = open_feed(query, 0, &fragment, err);
+    if (status == FM_OK)
+        query->feed_count = 1;
+    return status;
+}
+
+enum fm_status fm_query_open_fragments(struct fm_query *query, struct fm_error *err)
+{
+    return query->plan.kind == FM_PLAN_SHIP ? open_shipped(query, err) : open_slots(query, err);
+}

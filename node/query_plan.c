@@ -1,0 +1,26 @@
+/* Planning at the asked node: the registry is the catalog. */
+#include "node/query.h"
+
+static enum fm_status resolve(void *context, const char *domain, const char *table,
+                              struct fm_schema **schema, struct fm_node_id *owner, uint64_t *rows)
+{
+    struct fm_query *query = context;
+
+    *rows = 0; /* The owners tell when the fragments are opened. */
+    return fm_registry_table(query->server->registry, domain, table, schema, owner);
+}
+
+enum fm_status fm_query_plan(struct fm_query *query, struct fm_span sql, struct fm_error *err)
+{
+    struct fm_catalog catalog = {.context = query, .resolve = resolve};
+
+    enum fm_status status =
+        fm_worker_lend(query->server->engine, query->deadline, &query->worker, err);
+    if (status == FM_OK)
+        status =
+            fm_plan_make(query->worker, sql, &catalog, &query->plan_options, &query->plan, err);
+    if (status != FM_OK)
+        return status;
+    fm_plan_print(&query->plan, &query->plan_text);
+    return fm_buf_status(&query->plan_text);
+}
