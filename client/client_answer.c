@@ -2,6 +2,7 @@
 #include "client/answer_file.h"
 #include "client/client_internal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 struct head_text {
@@ -36,8 +37,6 @@ void folkmoot_answer_free(struct folkmoot_answer *answer)
     free(answer->receipts);
     free(answer);
 }
-
-FM_DEFINE_FREEP(answer_freep, struct folkmoot_answer, folkmoot_answer_free)
 
 enum fm_status fm_leaves_add(struct fm_leaves *leaves, struct fm_span batch, uint32_t rows)
 {
@@ -127,7 +126,7 @@ enum fm_status fm_answer_check(const struct fm_charter *charter, struct fm_span 
                                const struct fm_leaves *leaves, struct folkmoot_answer **out,
                                struct fm_error *err)
 {
-    FM_AUTO(answer_freep) struct folkmoot_answer *answer = calloc(1, sizeof *answer);
+    FM_AUTO(fm_answer_freep) struct folkmoot_answer *answer = calloc(1, sizeof *answer);
 
     if (answer == NULL)
         return fm_fail(err, FM_NOMEM, "verify");
@@ -228,6 +227,75 @@ enum folkmoot_status folkmoot_answer_head(const struct folkmoot_answer *answer, 
     return FOLKMOOT_OK;
 }
 
+/* ---- Heads for a later query ---------------------------------------------------------------- */
+
+struct heads {
+    struct fm_head *items;
+    struct fm_span *notes;
+    uint32_t count;
+};
+
+static enum fm_status heads_add(struct heads *heads, const struct fm_head *head,
+                                struct fm_span note, struct fm_error *err)
+{
+    for (uint32_t i = 0; i < heads->count; i++) {
+        if (strcmp(heads->items[i].origin, head->origin) != 0)
+            continue;
+        if (heads->items[i].size == head->size)
+            return FM_OK;
+        return fm_fail(err, FM_CONFLICT,
+                       "it read %s at two heads, of %" PRIu64 " and %" PRIu64
+                       " facts; ask again and keep that answer",
+                       head->origin, heads->items[i].size, head->size);
+    }
+    if (heads->count == FM_QUERY_TABLES_MAX)
+        return fm_fail(err, FM_LIMIT, "it read more than %u tables", FM_QUERY_TABLES_MAX);
+    heads->items[heads->count] = *head;
+    heads->notes[heads->count++] = note;
+    return FM_OK;
+}
+
+/* An answer that was itself pinned read what its request names, not what was there since. */
+static struct fm_span asked_head(const struct folkmoot_answer *answer, const char *origin)
+{
+    const struct fm_query_body *asked = &answer->verified.asked;
+    char found[FM_ORIGIN_MAX];
+
+    for (uint32_t i = 0; i < asked->head_count; i++)
+        if (fm_head_peek_origin(asked->heads[i], found) == FM_OK && strcmp(found, origin) == 0)
+            return asked->heads[i];
+    return (struct fm_span){0};
+}
+
+enum fm_status fm_answer_heads(const struct folkmoot_answer *answer,
+                               struct fm_span notes[FM_QUERY_TABLES_MAX], uint32_t *count,
+                               struct fm_error *err)
+{
+    FM_AUTO(fm_mem_freep) struct fm_head *items = calloc(FM_QUERY_TABLES_MAX, sizeof *items);
+    struct heads heads = {.items = items, .notes = notes};
+
+    if (items == NULL)
+        return fm_fail(err, FM_NOMEM, "read the heads of an answer");
+    for (uint32_t i = 0; i < answer->verified.answer.fragment_count; i++) {
+        const struct fm_receipt *receipt = &answer->verified.receipts[i];
+        for (uint32_t t = 0; t < receipt->table_count; t++) {
+            struct fm_head head = answer->receipts[i].heads[t].head;
+            struct fm_span note = receipt->heads[t];
+            struct fm_span asked = asked_head(answer, head.origin);
+            if (asked.len != 0) {
+                note = asked;
+                if (fm_head_parse(note, &head) != FM_OK)
+                    return fm_fail(err, FM_FORGED, "a head in its request is none");
+            }
+            enum fm_status status = heads_add(&heads, &head, note, err);
+            if (status != FM_OK)
+                return status;
+        }
+    }
+    *count = heads.count;
+    return FM_OK;
+}
+
 /* ---- Saved answers ------------------------------------------------------------------------- */
 
 /* Hash and count the batches. What they hold is looked at once their bytes are shown to be the
@@ -280,13 +348,34 @@ static enum fm_status check_batches(struct fm_answer_reader *reader, struct fm_s
     return status == FM_NOTFOUND ? FM_OK : status;
 }
 
-static enum fm_status verify_file(const char *path, const char *charter_path,
-                                  struct folkmoot_answer **out, struct fm_error *err)
+enum fm_status fm_answer_load(const char *path, const struct fm_charter *charter,
+                              struct folkmoot_answer **out, struct fm_error *err)
 {
     FM_AUTO(fm_answer_reader_freep) struct fm_answer_reader *reader = NULL;
     FM_AUTO(fm_leaves_deinit) struct fm_leaves leaves = {0};
     FM_AUTO(fm_buf_free) struct fm_buf bytes = FM_BUF_INIT(FM_DOC_BYTES_MAX);
-    FM_AUTO(answer_freep) struct folkmoot_answer *answer = NULL;
+    FM_AUTO(fm_answer_freep) struct folkmoot_answer *answer = NULL;
+
+    enum fm_status status = fm_answer_reader_open(path, &reader, err);
+    if (status == FM_OK)
+        status = read_leaves(reader, &leaves, err);
+    if (status == FM_OK)
+        status = fm_answer_reader_bundle(reader, &bytes, err);
+    if (status == FM_MALFORMED)
+        status = FM_FORGED; /* A changed byte may hit a length as well as what is signed. */
+    if (status == FM_OK)
+        status = fm_answer_check(charter, fm_buf_span(&bytes), &leaves, &answer, err);
+    if (status == FM_OK)
+        status = check_batches(reader, answer->verified.answer.columns, err);
+    if (status == FM_OK)
+        *out = FM_TAKE(answer);
+    return status;
+}
+
+static enum fm_status verify_file(const char *path, const char *charter_path,
+                                  struct folkmoot_answer **out, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf bytes = FM_BUF_INIT(FM_ENVELOPE_BYTES_MAX);
     struct fm_charter charter;
 
     enum fm_status status = fm_core_init(err);
@@ -297,21 +386,7 @@ static enum fm_status verify_file(const char *path, const char *charter_path,
     status = fm_charter_open(fm_buf_span(&bytes), &charter, err);
     if (status != FM_OK)
         return fm_wrap(err, status, "charter %s", charter_path);
-    fm_buf_clear(&bytes);
-    status = fm_answer_reader_open(path, &reader, err);
-    if (status == FM_OK)
-        status = read_leaves(reader, &leaves, err);
-    if (status == FM_OK)
-        status = fm_answer_reader_bundle(reader, &bytes, err);
-    if (status == FM_MALFORMED)
-        status = FM_FORGED; /* A changed byte may hit a length as well as what is signed. */
-    if (status == FM_OK)
-        status = fm_answer_check(&charter, fm_buf_span(&bytes), &leaves, &answer, err);
-    if (status == FM_OK)
-        status = check_batches(reader, answer->verified.answer.columns, err);
-    if (status == FM_OK)
-        *out = FM_TAKE(answer);
-    return status;
+    return fm_answer_load(path, &charter, out, err);
 }
 
 enum folkmoot_status folkmoot_verify(const char *path, const char *charter,

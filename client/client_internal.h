@@ -52,6 +52,16 @@ const struct fm_verified *fm_answer_verified(const struct folkmoot_answer *answe
 /* The request's envelope in the bundle. */
 struct fm_span fm_answer_request(const struct folkmoot_answer *answer);
 
+/* Read and check a saved answer against a charter: folkmoot_verify(). */
+FM_MUST_USE enum fm_status fm_answer_load(const char *path, const struct fm_charter *charter,
+                                          struct folkmoot_answer **out, struct fm_error *err);
+FM_DEFINE_FREEP(fm_answer_freep, struct folkmoot_answer, folkmoot_answer_free)
+/* The heads that the tables of an answer were read at, one for each log; borrowed from the answer.
+ * FM_CONFLICT: it read one table at two heads. */
+FM_MUST_USE enum fm_status fm_answer_heads(const struct folkmoot_answer *answer,
+                                           struct fm_span heads[FM_QUERY_TABLES_MAX],
+                                           uint32_t *count, struct fm_error *err);
+
 /* Types and dictionaries of columns in the form that fm_batch_view() takes. */
 struct fm_column_view {
     uint32_t count;

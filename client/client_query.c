@@ -106,22 +106,57 @@ static enum fm_status print_types(struct folkmoot_result *result)
     return FM_OK;
 }
 
-static enum fm_status send_query(struct folkmoot_result *result, const char *sql, size_t sql_len)
+/* What is asked for, as the body of the request. `saved` keeps the bytes of the heads. */
+static enum fm_status fill_body(const struct folkmoot *handle, struct fm_span sql,
+                                const struct folkmoot_query_options *options,
+                                struct folkmoot_answer **saved, struct fm_query_body *out,
+                                struct fm_error *err)
 {
+    enum fm_status status = FM_OK;
+
+    if (sql.len == 0 || sql.len > FM_SQL_BYTES_MAX || !fm_utf8_valid(sql))
+        return fm_fail(err, FM_INVALID, "the query must be 1 to %u bytes of UTF-8",
+                       FM_SQL_BYTES_MAX);
+    *out = (struct fm_query_body){
+        .sql = sql,
+        .on_unavailable =
+            options->skip_unavailable != 0 ? FM_UNAVAILABLE_SKIP : FM_UNAVAILABLE_FAIL,
+        .allows_partial_aggregates = options->allow_partial_aggregates != 0,
+    };
+    if (out->allows_partial_aggregates && out->on_unavailable == FM_UNAVAILABLE_FAIL)
+        return fm_fail(err, FM_INVALID, "partial aggregates need leave to go on without owners");
+    if (options->without != NULL)
+        status = fm_rules_parse(fm_span_str(options->without), &out->rules_off, err);
+    if (status != FM_OK || options->at_heads == NULL)
+        return status;
+    status = fm_answer_load(options->at_heads, &handle->identity->charter, saved, err);
+    if (status == FM_OK)
+        status = fm_answer_heads(*saved, out->heads, &out->head_count, err);
+    if (status == FM_OK && out->head_count == 0)
+        status = fm_fail(err, FM_INVALID, "it read no table");
+    return status == FM_OK ? FM_OK : fm_wrap(err, status, "heads of %s", options->at_heads);
+}
+
+static enum fm_status send_query(struct folkmoot_result *result, struct fm_span sql,
+                                 const struct folkmoot_query_options *options)
+{
+    FM_AUTO(fm_answer_freep) struct folkmoot_answer *saved = NULL;
     FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
     FM_AUTO(fm_buf_free) struct fm_buf reply = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
     struct folkmoot *handle = result->handle;
 
-    if (sql_len == 0 || sql_len > FM_SQL_BYTES_MAX || !fm_utf8_valid(fm_span(sql, sql_len)))
-        return fm_fail(&handle->err, FM_INVALID, "the query must be 1 to %u bytes of UTF-8",
-                       FM_SQL_BYTES_MAX);
-    fm_query_body_encode(&body, &(struct fm_query_body){.sql = fm_span(sql, sql_len)});
+    struct fm_query_body asked;
+
+    enum fm_status status = fill_body(handle, sql, options, &saved, &asked, &handle->err);
+    if (status != FM_OK)
+        return status;
+    fm_query_body_encode(&body, &asked);
     if (fm_buf_status(&body) != FM_OK)
         return fm_fail(&handle->err, FM_LIMIT, "the query is longer than one message");
     struct fm_request request =
         fm_client_request(FM_METHOD_QUERY_OPEN, fm_buf_span(&body), result->timeout_ms);
     result->id = request.id;
-    enum fm_status status = fm_client_connect(handle);
+    status = fm_client_connect(handle);
     if (status != FM_OK)
         return status;
     status = fm_connection_request(handle->connection, &request,
@@ -157,7 +192,7 @@ static enum fm_status open_query(struct folkmoot *handle, const char *sql, size_
     if (options->save != NULL) /* Before anything is asked: the folder may not be writable. */
         status = fm_answer_writer_open(options->save, &result->writer, &handle->err);
     if (status == FM_OK)
-        status = send_query(result, sql, sql_len);
+        status = send_query(result, fm_span(sql, sql_len), options);
     if (status == FM_OK)
         *out = FM_TAKE(result);
     return status;

@@ -341,3 +341,19 @@ enum fm_status fm_head_open(struct fm_span note, const struct fm_public_key *log
         *out = head;
     return status;
 }
+
+enum fm_status fm_head_parse(struct fm_span note, struct fm_head *out)
+{
+    struct fm_cursor signatures;
+    struct fm_head head = {0};
+    struct fm_span text;
+
+    enum fm_status status = fm_head_peek_origin(note, head.origin);
+    if (status == FM_OK)
+        status = split_note(note, &text, &signatures);
+    if (status == FM_OK)
+        status = parse_head(text, &head);
+    if (status == FM_OK)
+        *out = head;
+    return status;
+}

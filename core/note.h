@@ -46,6 +46,8 @@ FM_MUST_USE enum fm_status fm_head_seal(const struct fm_head *head, const struct
  * note are ignored (the format says so). FM_FORGED, FM_MALFORMED. */
 FM_MUST_USE enum fm_status fm_head_open(struct fm_span note, const struct fm_public_key *log_key,
                                         struct fm_head *out);
+/* What a note says, its signatures unchecked: for whoever compares with a log of its own. */
+FM_MUST_USE enum fm_status fm_head_parse(struct fm_span note, struct fm_head *out);
 /* Read the origin line only, to find the key. */
 FM_MUST_USE enum fm_status fm_head_peek_origin(struct fm_span note, char out[FM_ORIGIN_MAX]);
 

@@ -67,9 +67,37 @@ struct fm_request {
 void fm_request_encode(struct fm_buf *out, const struct fm_request *request);
 FM_MUST_USE enum fm_status fm_request_decode(struct fm_span body, struct fm_request *out);
 
-/* Body of a QUERY_OPEN request: 0 SQL (str), 32 format hint unused. */
+/* The planner's rules, by which fragments get their place and form. X(NAME, bit (never reused),
+ * word by which a user names it) */
+#define FM_RULE_MAP(X)                                                                             \
+    X(SHIP, 0, "ship")           /* All tables have one owner: the whole statement goes there. */  \
+    X(SCAN, 1, "scan")           /* Columns and predicates of one table. Cannot be off. */         \
+    X(SUBQUERY, 2, "subquery")   /* A part of the statement whose tables have one owner. */        \
+    X(AGGREGATE, 3, "aggregate") /* Grouped at the owner, below a join. */                         \
+    X(REDUCE, 4, "reduce")       /* Only rows with the keys that a smaller side has. */            \
+    X(PUSH, 5, "push")           /* Small sides are sent to the owner of the big one. */           \
+    X(LOOKUP, 6, "lookup")       /* A scan is the answer: no engine runs. */
+
+/* The word of a bit, NULL for unknown ones. */
+const char *fm_rule_text(unsigned bit);
+/* Words with commas between them ("push,reduce") as a mask. FM_INVALID: an unknown word, which
+ * `err` names beside the known ones. */
+FM_MUST_USE enum fm_status fm_rules_parse(struct fm_span words, uint64_t *mask,
+                                          struct fm_error *err);
+
+enum fm_on_unavailable { FM_UNAVAILABLE_FAIL = 0, FM_UNAVAILABLE_SKIP = 1 };
+
+/* Body of a QUERY_OPEN request: 0 SQL (str), 1 rules left out (mask of FM_RULE_MAP's bits), 2 what
+ * an owner that cannot be had means (1: go on without it), 3 also under aggregates (bool), 4 heads
+ * that the tables are read at (array of signed notes). All but the first are optional; a default is
+ * not written. */
 struct fm_query_body {
     struct fm_span sql;
+    uint64_t rules_off;
+    enum fm_on_unavailable on_unavailable;
+    bool allows_partial_aggregates;            /* Only with FM_UNAVAILABLE_SKIP. */
+    uint32_t head_count;                       /* 0: each table at its owner's last head. */
+    struct fm_span heads[FM_QUERY_TABLES_MAX]; /* Borrowed. */
 };
 
 void fm_query_body_encode(struct fm_buf *out, const struct fm_query_body *body);
@@ -253,6 +281,7 @@ struct fm_verify_input {
 struct fm_verified { /* What was shown, for printing. */
     struct fm_request request;
     struct fm_span sql;
+    struct fm_query_body asked; /* The statement again, and how it was to be answered. */
     struct fm_principal_cert principal;
     struct fm_answer answer;
     struct fm_node_cert node;

@@ -149,7 +149,7 @@ static enum fm_status check_request_fields(struct check *check, struct fm_error 
 {
     const struct fm_request *request = &check->out.request;
     const struct fm_answer *answer = &check->out.answer;
-    struct fm_query_body body;
+    struct fm_query_body *body = &check->out.asked;
 
     if (request->kind != FM_METHOD_QUERY_OPEN)
         return fm_fail(err, FM_FORGED, "request: it asks for %s, not for a query",
@@ -161,10 +161,10 @@ static enum fm_status check_request_fields(struct check *check, struct fm_error 
                        short_id(&request->audience).text, short_id(&answer->node).text);
     if (answer->time < request->time - FM_CLOCK_SKEW_US)
         return fm_fail(err, FM_FORGED, "answer: it is older than the request");
-    if (fm_query_body_decode(request->body, &body) != FM_OK)
+    if (fm_query_body_decode(request->body, body) != FM_OK)
         return fm_fail(err, FM_FORGED, "request: its query does not decode");
-    check->out.sql = body.sql;
-    fm_sha256_one(&check->sql_hash, body.sql);
+    check->out.sql = body->sql;
+    fm_sha256_one(&check->sql_hash, body->sql);
     return FM_OK;
 }
 

@@ -137,6 +137,11 @@ struct folkmoot_query_options {
     uint64_t rows_max;     /* Fail with LIMIT past this; 0: none. */
     const char *save;      /* Write the answer and its proofs to this file; NULL: do not. */
     int skip_verification; /* 1: take the rows as they come. */
+    const char *without;   /* Rules that the planner leaves out, with commas between them ("push,
+                              reduce" without the space); NULL: none. INVALID: an unknown one. */
+    int skip_unavailable;  /* 1: go on without owners that cannot be had; the answer says which. */
+    int allow_partial_aggregates; /* 1: also where rows that are missing change other rows. */
+    const char *at_heads; /* A saved answer: each table is read as it was there. NULL: as it is. */
 };
 
 /* `options` may be NULL. INVALID: the text is not one SELECT, or the engine's complaint about it.

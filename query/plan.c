@@ -14,30 +14,6 @@
 /* A statement whose tables the engine would read twice is planned again with them shared. */
 #define ROUNDS_MAX 3u
 
-const char *fm_plan_rule_text(enum fm_plan_rule rule)
-{
-    switch (rule) {
-#define X(name, number, word)                                                                      \
-    case FM_RULE_##name:                                                                           \
-        return word;
-        FM_PLAN_RULE_MAP(X)
-#undef X
-    }
-    return "unknown";
-}
-
-bool fm_plan_rule_of(struct fm_span word, enum fm_plan_rule *out)
-{
-#define X(name, number, text)                                                                      \
-    if (fm_span_equal(word, fm_span_str(text))) {                                                  \
-        *out = FM_RULE_##name;                                                                     \
-        return true;                                                                               \
-    }
-    FM_PLAN_RULE_MAP(X)
-#undef X
-    return false;
-}
-
 static void deinit_table(struct fm_plan_table *table)
 {
     fm_schema_free(table->schema);

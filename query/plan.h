@@ -14,28 +14,15 @@
 #define FM_QUERY_PLAN_H
 
 #include "core/predicate.h"
+#include "core/records.h"
 #include "query/engine.h"
 
-/* What decides where a fragment's work is done; shown by EXPLAIN. X(NAME, number (a bit of
- * rules_off, never reused), word) */
-#define FM_PLAN_RULE_MAP(X)                                                                        \
-    X(SHIP, 0, "ship")           /* All tables have one owner: the whole statement goes there. */  \
-    X(SCAN, 1, "scan")           /* Columns and predicates of one table. Cannot be off. */         \
-    X(SUBQUERY, 2, "subquery")   /* A part of the statement whose tables have one owner. */        \
-    X(AGGREGATE, 3, "aggregate") /* Grouped at the owner, below a join. */                         \
-    X(REDUCE, 4, "reduce")       /* Only rows with the keys that a smaller side has. */            \
-    X(PUSH, 5, "push")           /* Small sides are sent to the owner of the big one. */           \
-    X(LOOKUP, 6, "lookup")       /* A scan is the answer: no engine runs. */
-
+/* What decides where a fragment's work is done (core/records.h); shown by EXPLAIN. */
 enum fm_plan_rule {
 #define X(name, number, word) FM_RULE_##name = number,
-    FM_PLAN_RULE_MAP(X)
+    FM_RULE_MAP(X)
 #undef X
 };
-
-const char *fm_plan_rule_text(enum fm_plan_rule rule);
-/* False: no rule has this name. */
-bool fm_plan_rule_of(struct fm_span word, enum fm_plan_rule *out);
 
 struct fm_plan_options {
     uint64_t rules_off; /* Bit n: rule n is not used for this query. Unknown bits do nothing. */

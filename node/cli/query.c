@@ -10,6 +10,10 @@ struct plan {
     struct fm_cli_reach reach;
     const char *format_name;
     const char *save;
+    const char *at_heads;
+    const char *without;
+    const char *on_unavailable; /* "fail" or "skip". */
+    bool allows_partial_aggregates;
     uint64_t rows_max;
     uint64_t print_max; /* Rows shown of a table; 0: all. */
     bool receipts;
@@ -107,6 +111,10 @@ static enum fm_status ask(const struct plan *plan, struct folkmoot *handle, stru
         .rows_max = plan->rows_max,
         .save = plan->save,
         .skip_verification = plan->no_verify,
+        .without = plan->without,
+        .skip_unavailable = strcmp(plan->on_unavailable, "skip") == 0,
+        .allow_partial_aggregates = plan->allows_partial_aggregates,
+        .at_heads = plan->at_heads,
     };
     fm_ms started = fm_now_ms();
     uint64_t rows = 0;
@@ -133,6 +141,20 @@ static enum fm_status ask(const struct plan *plan, struct folkmoot *handle, stru
     return status;
 }
 
+static enum fm_status check_unavailable(const struct plan *plan, struct fm_error *err)
+{
+    uint64_t ignored = 0;
+
+    if (strcmp(plan->on_unavailable, "fail") != 0 && strcmp(plan->on_unavailable, "skip") != 0)
+        return fm_fail(err, FM_USAGE, "--on-unavailable takes fail or skip, not '%.40s'",
+                       plan->on_unavailable);
+    if (plan->allows_partial_aggregates && strcmp(plan->on_unavailable, "skip") != 0)
+        return fm_fail(err, FM_USAGE, "--allow-partial-aggregates goes with --on-unavailable skip");
+    if (plan->without != NULL && fm_rules_parse(fm_span_str(plan->without), &ignored, err) != FM_OK)
+        return fm_wrap(err, FM_USAGE, "--without");
+    return FM_OK;
+}
+
 static enum fm_status query(struct plan *plan, const char *text, struct fm_error *err)
 {
     FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(FM_SQL_BYTES_MAX + 65536);
@@ -141,6 +163,8 @@ static enum fm_status query(struct plan *plan, const char *text, struct fm_error
     enum fm_status status = fm_output_choose(plan->format_name, stdout, &plan->format, err);
     if (status == FM_OK && plan->receipts && plan->no_verify)
         status = fm_fail(err, FM_USAGE, "--receipts need verification; leave --no-verify out");
+    if (status == FM_OK)
+        status = check_unavailable(plan, err);
     if (status != FM_OK)
         return status;
     plan->sql = fm_span_str(text);
@@ -156,12 +180,16 @@ static enum fm_status query(struct plan *plan, const char *text, struct fm_error
 
 static enum fm_status run(int argc, char **argv, struct fm_error *err)
 {
-    struct plan plan = {.reach.timeout = 60};
+    struct plan plan = {.reach.timeout = 60, .on_unavailable = "fail"};
     struct fm_cli_list rest;
     const struct fm_cli_option options[] = {
         FM_CLI_REACH_OPTIONS(&plan.reach),
         {"format", FM_CLI_TEXT, &plan.format_name, 0, 0},
         {"save", FM_CLI_TEXT, &plan.save, 0, 0},
+        {"at-heads", FM_CLI_TEXT, &plan.at_heads, 0, 0},
+        {"without", FM_CLI_TEXT, &plan.without, 0, 0},
+        {"on-unavailable", FM_CLI_TEXT, &plan.on_unavailable, 0, 0},
+        {"allow-partial-aggregates", FM_CLI_FLAG, &plan.allows_partial_aggregates, 0, 0},
         {"max-rows", FM_CLI_UINT, &plan.rows_max, 1, UINT64_MAX},
         {"max-print", FM_CLI_UINT, &plan.print_max, 1, UINT64_MAX},
         {"receipts", FM_CLI_FLAG, &plan.receipts, 0, 0},
@@ -179,12 +207,15 @@ const struct fm_cli_verb fm_cli_query = {
     .summary = "ask any node in SQL; the answer is verified",
     .help = "Usage: folkmoot query SQL|- [OPTION]...\n"
             "\n"
-            "Asks one SELECT over the tables of all domains (domain.table). With - the text\n"
-            "comes from standard input. The answer's signatures are checked as it ends.\n"
+            "One SELECT over the tables of all domains (domain.table); - reads it from\n"
+            "standard input. The answer's signatures are checked as it ends.\n"
             "\n"
-            "  --format FORMAT    table, csv, ndjson or json; default: a table on a\n"
-            "                     terminal, else csv\n"
+            "  --format FORMAT    table, csv, ndjson, json; default: table or csv\n"
             "  --save FILE        keep the answer with its proofs for folkmoot verify\n"
+            "  --at-heads FILE    read each table as that saved answer did\n"
+            "  --on-unavailable fail|skip   what an owner that cannot be had means (fail)\n"
+            "  --allow-partial-aggregates   skip it also where values would change by that\n"
+            "  --without RULE[,RULE]        leave out rules of the planner: ship, push, ...\n"
             "  --receipts         print who answered also for csv, ndjson and json (stderr)\n"
             "  --no-receipts      leave the receipts out of a table\n"
             "  --max-rows N       fail when the answer has more rows\n"

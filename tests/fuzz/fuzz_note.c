@@ -45,7 +45,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (fm_head_origin_parse(origin, &mesh, domain, table, &epoch) == FM_OK)
             fm_assert(epoch >= 1);
     }
-    if (fm_head_open(fm_span(data, size), &key, &head) == FM_OK)
+    if (fm_head_open(fm_span(data, size), &key, &head) == FM_OK) {
+        struct fm_head unchecked;
         check_head(&head);
+        fm_assert(fm_head_parse(fm_span(data, size), &unchecked) == FM_OK);
+        fm_assert(unchecked.size == head.size && fm_hash_equal(&unchecked.root, &head.root));
+    }
     return 0;
 }

@@ -56,6 +56,9 @@ misused "needs a value" query "select 1" --format
 misused "takes table, csv" query "select 1" --format xml
 misused "takes a number" query "select 1" --timeout soon
 misused "takes a number" query "select 1" --max-rows 0
+misused "takes fail or skip" query "select 1" --on-unavailable maybe
+misused "goes with --on-unavailable skip" query "select 1" --allow-partial-aggregates
+misused "there is no rule \"shop\"" query "select 1" --without ship,shop
 misused "FOLKMOOT_NODE" query "select 1"
 misused "FOLKMOOT_IDENTITY" query "select 1" --node 127.0.0.1:1
 misused "--charter" verify some.answer

@@ -185,7 +185,19 @@ static enum fm_status take_request(struct fm_span bytes)
 
 static void put_query_body(struct fm_buf *out)
 {
-    fm_query_body_encode(out, &(struct fm_query_body){fm_span_str("SELECT 1")});
+    fm_query_body_encode(out, &(struct fm_query_body){.sql = fm_span_str("SELECT 1")});
+}
+
+static void put_query_body_full(struct fm_buf *out)
+{
+    fm_query_body_encode(out, &(struct fm_query_body){
+                                  .sql = fm_span_str("SELECT 1"),
+                                  .rules_off = 0x14,
+                                  .on_unavailable = FM_UNAVAILABLE_SKIP,
+                                  .allows_partial_aggregates = true,
+                                  .head_count = 2,
+                                  .heads = {fm_span_str("head 1"), fm_span_str("head 2")},
+                              });
 }
 
 static enum fm_status take_query_body(struct fm_span bytes)
@@ -484,6 +496,7 @@ static enum fm_status take_erase_reply(struct fm_span bytes)
 const struct record_example record_examples[] = {
     {"request", put_request, take_request, 0},
     {"query-body", put_query_body, take_query_body, 0},
+    {"query-body-full", put_query_body_full, take_query_body, 1u << 1 | 1u << 3 | 1u << 4},
     {"fragment-scan", put_scan, take_fragment, 0},
     {"fragment-sql", put_sql, take_fragment, 0},
     {"ticket", put_ticket, take_ticket, 0},

@@ -525,6 +525,44 @@ static void fields_of_fragments_are_checked(void **state)
     fm_buf_free(&bytes);
 }
 
+/* Whoever wants owners left out under aggregates has to want them left out at all. */
+static void options_of_a_query_fit_each_other(void **state)
+{
+    static const uint8_t alone[] = {0x82, 0x00, 0xa1, 'x', 0x03, 0xc3};
+    static const uint8_t both[] = {0x83, 0x00, 0xa1, 'x', 0x02, 0x01, 0x03, 0xc3};
+    struct fm_query_body body;
+
+    (void)state;
+    assert_int_equal(fm_query_body_decode(fm_span(alone, sizeof alone), &body), FM_MALFORMED);
+    assert_int_equal(fm_query_body_decode(fm_span(both, sizeof both), &body), FM_OK);
+    assert_true(body.allows_partial_aggregates);
+}
+
+static void rules_are_named(void **state)
+{
+    struct fm_error err = {0};
+    uint64_t mask = 77;
+
+    (void)state;
+    assert_int_equal(fm_rules_parse(fm_span_str("push,ship"), &mask, &err), FM_OK);
+    assert_int_equal(mask, 0x21);
+    for (unsigned bit = 0; bit < 64; bit++) {
+        const char *word = fm_rule_text(bit);
+        assert_int_equal(word != NULL, bit < 7);
+        if (word == NULL)
+            continue;
+        assert_int_equal(fm_rules_parse(fm_span_str(word), &mask, &err), FM_OK);
+        assert_int_equal(mask, UINT64_C(1) << bit);
+    }
+    mask = 77;
+    assert_int_equal(fm_rules_parse(fm_span_str("ship,"), &mask, &err), FM_INVALID);
+    assert_int_equal(fm_rules_parse(fm_span_str(""), &mask, &err), FM_INVALID);
+    assert_int_equal(fm_rules_parse(fm_span_str("ship,shop"), &mask, &err), FM_INVALID);
+    assert_int_equal(mask, 77);
+    assert_string_equal(err.text, "there is no rule \"shop\"; rules are ship scan subquery "
+                                  "aggregate reduce push lookup");
+}
+
 static void methods_have_names(void **state)
 {
     (void)state;
@@ -558,6 +596,8 @@ int main(void)
         WITH_VECTORS(counts_are_bounded),
         WITH_VECTORS(tables_of_fragments_are_checked),
         WITH_VECTORS(fields_of_fragments_are_checked),
+        WITH_VECTORS(options_of_a_query_fit_each_other),
+        WITH_VECTORS(rules_are_named),
         WITH_VECTORS(methods_have_names),
     };
     return cmocka_run_group_tests_name("records", tests, NULL, NULL);
