@@ -459,10 +459,12 @@ enum fm_status fm_connection_fetch(struct fm_connection *connection, enum fm_met
                             .query = *query, .number = number, .batch = batch, .offset = offset});
         enum fm_status status = fm_connection_call(connection, method, query, fm_buf_span(&call),
                                                    deadline, &reply, err);
-        if (status == FM_OK)
-            status = fm_part_decode(fm_buf_span(&reply), &part);
         if (status != FM_OK)
             return status;
+        status = fm_part_decode(fm_buf_span(&reply), &part);
+        if (status != FM_OK)
+            return fm_fail(err, status, "a part of batch %llu does not decode",
+                           (unsigned long long)batch);
         if ((offset != 0 && (part.total != total || part.kind != *kind)) ||
             part.total > FM_BATCH_BYTES_MAX || part.bytes.len == 0 ||
             part.bytes.len > part.total - offset)

@@ -45,6 +45,8 @@ struct fm_feed {
     uint64_t read; /* Batches given to the user. */
     bool ended;
     bool stop_asked;
+    enum fm_status failed; /* Sticky, and why: several readers may each ask once more. */
+    struct fm_error failure;
     struct fm_buf receipt_bytes;
     struct fm_receipt receipt;
     /* Fetching ahead; `lock` guards what follows. */
@@ -570,12 +572,18 @@ enum fm_status fm_feed_next(struct fm_feed *feed, struct fm_buf *batch, struct f
 {
     if (feed->ended)
         return FM_NOTFOUND;
-    if (!feed->is_local)
-        return next_remote(feed, batch, err);
-    enum fm_status status = next_local(feed, feed->read, batch, err);
-    if (status == FM_OK)
-        feed->read++;
-    return status;
+    if (feed->failed == FM_OK) {
+        enum fm_status status = feed->is_local ? next_local(feed, feed->read, batch, &feed->failure)
+                                               : next_remote(feed, batch, &feed->failure);
+        if (status == FM_OK && feed->is_local)
+            feed->read++;
+        if (status == FM_OK || status == FM_NOTFOUND)
+            return status;
+        feed->failed = status;
+    }
+    if (err != NULL)
+        *err = feed->failure;
+    return feed->failed;
 }
 
 /* What was fetched but not read is hashed all the same: the owner's receipt covers it. */
@@ -605,6 +613,11 @@ enum fm_status fm_feed_stop(struct fm_feed *feed, struct fm_error *err)
 
     if (feed->ended)
         return FM_OK;
+    if (feed->failed != FM_OK) {
+        if (err != NULL)
+            *err = feed->failure;
+        return feed->failed;
+    }
     if (feed->is_local) {
         feed->stop_asked = true;
         status = next_local(feed, FM_FETCH_STOP, &end, err);
@@ -710,6 +723,11 @@ void fm_feed_free(struct fm_feed *feed)
     (void)pthread_cond_destroy(&feed->changed);
     (void)pthread_mutex_destroy(&feed->lock);
     free(feed);
+}
+
+const char *fm_feed_owner_name(const struct fm_feed *feed)
+{
+    return feed->owner.name;
 }
 
 const struct fm_columns *fm_feed_columns(const struct fm_feed *feed)

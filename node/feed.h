@@ -34,6 +34,7 @@ FM_MUST_USE enum fm_status fm_feed_open(struct fm_server *server,
 void fm_feed_free(struct fm_feed *feed); /* Cancels at the owner what is not finished. */
 FM_DEFINE_FREEP(fm_feed_freep, struct fm_feed, fm_feed_free)
 
+const char *fm_feed_owner_name(const struct fm_feed *feed); /* Of the owner's node. */
 const struct fm_columns *fm_feed_columns(const struct fm_feed *feed);
 uint64_t fm_feed_rows_estimate(const struct fm_feed *feed);
 

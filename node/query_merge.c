@@ -41,8 +41,9 @@ static enum fm_status slot_columns(const struct fm_plan_table *table, const stru
     const struct fm_columns *came = fm_feed_columns(feed);
 
     if (came->count != table->field_count)
-        return fm_fail(err, FM_MALFORMED, "domain %s: the owner announces %u columns, not %u",
-                       table->domain, came->count, table->field_count);
+        return fm_fail(err, FM_MALFORMED,
+                       "domain %s on node %s: the owner announces %u columns, not %u",
+                       table->domain, fm_feed_owner_name(feed), came->count, table->field_count);
     out->count = table->schema->field_count;
     out->items = calloc(out->count, sizeof *out->items);
     if (out->items == NULL)
@@ -55,8 +56,9 @@ static enum fm_status slot_columns(const struct fm_plan_table *table, const stru
     for (uint32_t i = 0; i < came->count; i++) {
         struct fm_column *item = &out->items[table->fields[i]];
         if (!fm_type_equal(&item->type, &came->items[i].type))
-            return fm_fail(err, FM_MALFORMED, "domain %s: column %s comes in another type",
-                           table->domain, item->name);
+            return fm_fail(err, FM_MALFORMED,
+                           "domain %s on node %s: column %s comes in another type", table->domain,
+                           fm_feed_owner_name(feed), item->name);
         item->dictionary = came->items[i].dictionary;
         item->as_text = !is_enum(table, table->fields[i]);
     }

@@ -221,6 +221,11 @@ static void interrupt(struct fm_worker *worker)
 
 static enum fm_status stopped(struct fm_worker *worker, enum fm_status reason, struct fm_error *err)
 {
+    if (reason == FM_TIMEOUT && worker->source_status != FM_OK) { /* It says whom it waited for. */
+        if (err != NULL)
+            *err = worker->source_error;
+        return end_with(worker, worker->source_status);
+    }
     return fm_fail(err, end_with(worker, reason), "%s",
                    reason == FM_CANCELLED ? "the query was cancelled"
                                           : "the query took longer than its deadline allows");

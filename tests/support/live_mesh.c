@@ -32,9 +32,10 @@ const char *live_path(const struct live_mesh *mesh, const char *name, char out[L
 /* ---- Processes ------------------------------------------------------------------------------- */
 
 /* Output goes to descriptors that are this process's; -1: nowhere. */
-static pid_t start_program(const char *const *arguments, char *const *environment, int out, int err)
+static pid_t start_program(const char *program, const char *const *arguments,
+                           char *const *environment, int out, int err)
 {
-    const char *argv[ARGUMENTS_MAX + 2] = {PROGRAM};
+    const char *argv[ARGUMENTS_MAX + 2] = {program};
     pid_t parent = getpid();
 
     for (uint32_t i = 0; arguments[i] != NULL; i++) {
@@ -49,7 +50,7 @@ static pid_t start_program(const char *const *arguments, char *const *environmen
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || dup2(nothing, 0) < 0 ||
         dup2(out >= 0 ? out : nothing, 1) < 0 || dup2(err >= 0 ? err : nothing, 2) < 0)
         _exit(126);
-    (void)execve(PROGRAM, (char *const *)(uintptr_t)argv, environment);
+    (void)execve(program, (char *const *)(uintptr_t)argv, environment);
     _exit(127);
 }
 
@@ -98,7 +99,7 @@ struct live_process live_cli_begin(const struct live_mesh *mesh, const char *pri
     assert_int_equal(pipe2(out, O_CLOEXEC), 0);
     assert_int_equal(pipe2(err, O_CLOEXEC), 0);
     struct live_process process = {.out = out[0], .err = err[0]};
-    process.pid = start_program(arguments, environment, out[1], err[1]);
+    process.pid = start_program(PROGRAM, arguments, environment, out[1], err[1]);
     (void)close(out[1]);
     (void)close(err[1]);
     return process;
@@ -249,7 +250,8 @@ void live_start(struct live_mesh *mesh, struct live_node *node)
     const char *const arguments[] = {"node", "start",       "--dir", dir, "--listen",
                                      listen, "--log-level", "debug", NULL};
     char *const environment[] = {NULL};
-    node->pid = start_program(arguments, environment, log, log);
+    node->pid = start_program(node->program != NULL ? node->program : PROGRAM, arguments,
+                              environment, log, log);
     (void)close(log);
     while (!find_ready(path, info.st_size, node)) {
         if (fm_now_ms() > end || !live_runs(node))

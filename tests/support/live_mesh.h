@@ -18,6 +18,7 @@ struct live_node {
     uint16_t port;
     pid_t pid; /* 0: not running. */
     int starts;
+    const char *program; /* Run instead of folkmoot by live_start(); NULL: folkmoot. */
 };
 
 struct live_mesh {
