@@ -254,9 +254,9 @@ static const struct fm_mapped_column *select_rows(const struct fm_store_mapping 
 }
 
 /* What a node hands to its worker for a mapped table (node/run.c). */
-static void set_slot(struct bench_query *query, const struct fm_columns *columns,
-                     const struct fm_store_mapping *mapping)
+void bench_query_hand_over(struct bench_query *query, struct fm_worker *worker)
 {
+    const struct fm_store_mapping *mapping = &query->mapping;
     const struct fm_plan_table *plan = &query->plan.tables[0];
     struct fm_arena *arenas = calloc(mapping->arena_count + 1, sizeof *arenas);
     struct fm_mapped_segment *segments = calloc(mapping->segment_count + 1, sizeof *segments);
@@ -281,7 +281,7 @@ static void set_slot(struct bench_query *query, const struct fm_columns *columns
                                        .columns = cells + (size_t)i * plan->field_count,
                                        .selection = select_rows(mapping, i, &selections[i]),
                                        .left_out = mapping->segments[i].left_out};
-    struct fm_slot slot = {.columns = columns,
+    struct fm_slot slot = {.columns = &query->columns,
                            .rows = plan->rows,
                            .supplied_count = plan->field_count,
                            .supplied = plan->fields,
@@ -290,14 +290,14 @@ static void set_slot(struct bench_query *query, const struct fm_columns *columns
                            .segment_count = mapping->segment_count,
                            .segments = segments,
                            .source = mapping->rest != NULL ? &query->rest : NULL};
-    must(fm_worker_set_slots(query->worker, &slot, 1, &err), "hand over a table", &err);
+    must(fm_worker_set_slots(worker, &slot, 1, &err), "hand over a table", &err);
     free(arenas);
     free(segments);
     free(cells);
     free(selections);
 }
 
-static uint64_t drain(struct bench_query *query)
+uint64_t bench_query_drain(struct bench_query *query)
 {
     struct fm_run_options how = {.single_thread = query->plan.streams};
     struct fm_columns columns = {0};
@@ -321,7 +321,7 @@ static uint64_t drain(struct bench_query *query)
     return rows;
 }
 
-double bench_query_run(struct bench_query *query, uint64_t *rows)
+void bench_query_map(struct bench_query *query)
 {
     const struct fm_plan_table *plan = &query->plan.tables[0];
     struct fm_scan_options options = {.domain = plan->domain,
@@ -329,22 +329,32 @@ double bench_query_run(struct bench_query *query, uint64_t *rows)
                                       .field_count = plan->field_count,
                                       .fields = plan->fields,
                                       .predicates = &plan->predicates};
-    struct fm_snapshot *snapshot = NULL;
-    struct fm_store_mapping mapping = {0};
-    struct fm_columns columns = {0};
     struct fm_error err = {0};
+
+    must(fm_snapshot_open(query->store, &query->snapshot, &err), "snapshot", &err);
+    must(fm_snapshot_columns(query->snapshot, plan->domain, plan->table, &query->columns),
+         "columns", &err);
+    mark_enums(plan, &query->columns);
+    must(fm_snapshot_map(query->snapshot, &options, &query->mapping, &err), "mapping", &err);
+}
+
+void bench_query_unmap(struct bench_query *query)
+{
+    fm_store_mapping_deinit(&query->mapping);
+    fm_columns_deinit(&query->columns);
+    fm_snapshot_free(query->snapshot);
+    query->snapshot = NULL;
+}
+
+double bench_query_run(struct bench_query *query, uint64_t *rows)
+{
     double start = bench_now_ms();
 
-    must(fm_snapshot_open(query->store, &snapshot, &err), "snapshot", &err);
-    must(fm_snapshot_columns(snapshot, plan->domain, plan->table, &columns), "columns", &err);
-    mark_enums(plan, &columns);
-    must(fm_snapshot_map(snapshot, &options, &mapping, &err), "mapping", &err);
-    set_slot(query, &columns, &mapping);
-    *rows = drain(query);
+    bench_query_map(query);
+    bench_query_hand_over(query, query->worker);
+    *rows = bench_query_drain(query);
     double took = bench_now_ms() - start;
-    fm_store_mapping_deinit(&mapping);
-    fm_columns_deinit(&columns);
-    fm_snapshot_free(snapshot);
+    bench_query_unmap(query);
     return took;
 }
 

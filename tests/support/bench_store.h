@@ -37,13 +37,22 @@ struct bench_query {
     const struct fm_schema *schema;
     struct fm_worker *worker;
     struct fm_plan plan;
-    struct fm_batch_source rest; /* Rows that are in no mapped segment. */
+    struct fm_batch_source rest;  /* Rows that are in no mapped segment. */
+    struct fm_snapshot *snapshot; /* These three while the table is mapped. */
+    struct fm_columns columns;
+    struct fm_store_mapping mapping;
 };
 void bench_query_open(struct bench_query *query, struct fm_store *store, struct fm_engine *engine,
                       const struct fm_schema *schema, const char *sql);
 void bench_query_close(struct bench_query *query);
 /* Snapshot, mapping, run, all rows; the time it took in ms. */
 double bench_query_run(struct bench_query *query, uint64_t *rows);
+
+/* The steps of it. The worker of a hand over may be another one than the query's. */
+void bench_query_map(struct bench_query *query);
+void bench_query_unmap(struct bench_query *query);
+void bench_query_hand_over(struct bench_query *query, struct fm_worker *worker);
+uint64_t bench_query_drain(struct bench_query *query); /* Rows. */
 
 /* Bytes that a folder or a file takes on disk, without the store's reserve file. */
 uint64_t bench_disk_bytes(const char *path);
