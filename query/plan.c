@@ -1,6 +1,7 @@
 #include "query/plan.h"
 
 #include "core/assert.h"
+#include "query/carve.h"
 #include "query/plan_read.h"
 #include "query/tree.h"
 
@@ -14,7 +15,7 @@
 /* A statement whose tables the engine would read twice is planned again with them shared. */
 #define ROUNDS_MAX 3u
 
-static void deinit_table(struct fm_plan_table *table)
+void fm_plan_table_deinit(struct fm_plan_table *table)
 {
     fm_schema_free(table->schema);
     free(table->fields);
@@ -27,7 +28,7 @@ static void deinit_table(struct fm_plan_table *table)
 void fm_plan_deinit(struct fm_plan *plan)
 {
     for (uint32_t i = 0; plan->tables != NULL && i < plan->table_count; i++)
-        deinit_table(&plan->tables[i]);
+        fm_plan_table_deinit(&plan->tables[i]);
     free(plan->tables);
     fm_buf_free(&plan->sql);
     fm_buf_free(&plan->shipped);
@@ -226,7 +227,7 @@ static enum fm_status set_enums(const struct tree_uses *uses, bool json,
     table->enum_fields = calloc(table->field_count, sizeof *table->enum_fields);
     if (table->enum_fields == NULL)
         return FM_NOMEM;
-    for (uint32_t i = 0; i < table->field_count && !json; i++) {
+    for (uint32_t i = 0; i < table->field_count && !json && table->sql.len == 0; i++) {
         const struct fm_field *field = &table->schema->fields[table->fields[i]];
         if (field->type.kind == FM_KIND_VARCHAR && tree_uses_allows(uses, field->name))
             table->enum_fields[table->enum_count++] = table->fields[i];
@@ -234,12 +235,31 @@ static enum fm_status set_enums(const struct tree_uses *uses, bool json,
     return FM_OK;
 }
 
+/* Parts of the statement to the owners of their tables. */
+static enum fm_status carve(struct fm_worker *worker, struct tree *tree, struct fm_plan *plan,
+                            uint64_t rules_off, struct fm_error *err)
+{
+    struct planner planner = {
+        .worker = worker, .tree = tree, .plan = plan, .rules_off = rules_off, .err = err};
+    enum fm_status status = tree_shorten(tree);
+
+    if (status == FM_OK && planner_may(&planner, FM_RULE_SUBQUERY))
+        status = plan_carve_parts(&planner);
+    plan_settle_slots(&planner);
+    for (uint32_t i = 0; i < plan->table_count; i++)
+        plan->is_carved |= plan->tables[i].sql.len != 0;
+    return status == FM_OK && plan->is_carved ? declare(worker, plan, err) : status;
+}
+
 static enum fm_status plan_tree(struct fm_worker *worker, struct tree *tree, struct fm_plan *plan,
-                                struct fm_error *err)
+                                uint64_t rules_off, struct fm_error *err)
 {
     uint64_t shared = 0;
     uint64_t again = 0;
     enum fm_status status = declare(worker, plan, err);
+
+    if (status == FM_OK && plan->kind == FM_PLAN_MERGE && plan->table_count > 1 && !tree->timed)
+        status = carve(worker, tree, plan, rules_off, err);
 
     for (unsigned round = 0; status == FM_OK; round++) {
         status = rewrite(worker, tree, shared, &plan->sql, err);
@@ -259,14 +279,13 @@ static enum fm_status plan_tree(struct fm_worker *worker, struct tree *tree, str
     /* The statement runs a moment after it was planned, when now() is another. */
     for (uint32_t i = 0; tree->timed && i < plan->table_count; i++)
         fm_predicate_list_deinit(&plan->tables[i].predicates);
-    return status;
+    return status == FM_OK ? plan_trim_slots(plan) : status;
 }
 
 static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
-                           const struct fm_catalog *catalog, const struct fm_plan_options *options,
-                           struct tree *tree, struct fm_plan *plan, struct fm_error *err)
+                           const struct fm_catalog *catalog, uint64_t rules_off, struct tree *tree,
+                           struct fm_plan *plan, struct fm_error *err)
 {
-    uint64_t rules_off = options != NULL ? options->rules_off : 0;
     enum fm_status status = read_tree(worker, sql, tree, err);
 
     if (status == FM_OK)
@@ -277,7 +296,29 @@ static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
     if (plan->kind == FM_PLAN_SHIP)
         status = ship(worker, tree, &plan->shipped, err);
     if (status == FM_OK)
-        status = plan_tree(worker, tree, plan, err);
+        status = plan_tree(worker, tree, plan, rules_off, err);
+    return status;
+}
+
+static enum fm_status try_make(struct fm_worker *worker, struct fm_span sql,
+                               const struct fm_catalog *catalog, uint64_t rules_off,
+                               struct fm_plan *out, bool *carved, struct fm_error *err)
+{
+    struct tree *tree = calloc(1, sizeof *tree);
+    struct fm_plan plan = {0};
+
+    if (tree == NULL)
+        return FM_NOMEM;
+    plan.sql = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
+    plan.shipped = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
+    enum fm_status status = make(worker, sql, catalog, rules_off, tree, &plan, err);
+    tree_deinit(tree);
+    free(tree);
+    *carved = plan.is_carved;
+    if (status == FM_OK)
+        *out = plan;
+    else
+        fm_plan_deinit(&plan);
     return status;
 }
 
@@ -285,23 +326,16 @@ enum fm_status fm_plan_make(struct fm_worker *worker, struct fm_span sql,
                             const struct fm_catalog *catalog, const struct fm_plan_options *options,
                             struct fm_plan *out, struct fm_error *err)
 {
-    struct tree *tree = calloc(1, sizeof *tree);
-    struct fm_plan plan = {0};
+    uint64_t rules_off = options != NULL ? options->rules_off : 0;
 
     fm_assert(worker != NULL && catalog != NULL && catalog->resolve != NULL && out != NULL);
-    if (tree == NULL)
-        return FM_NOMEM;
-    plan.sql = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
-    plan.shipped = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
     enum fm_status status = check_text(sql, err);
-    if (status == FM_OK)
-        status = make(worker, sql, catalog, options, tree, &plan, err);
-    tree_deinit(tree);
-    free(tree);
-    if (status != FM_OK) {
-        fm_plan_deinit(&plan);
+    if (status != FM_OK)
         return status;
-    }
-    *out = plan;
-    return FM_OK;
+    bool carved = false;
+    status = try_make(worker, sql, catalog, rules_off, out, &carved, err);
+    /* The engine's complaint must be about the statement as it was asked. */
+    if (status == FM_INVALID && carved)
+        status = try_make(worker, sql, catalog, UINT64_MAX, out, &carved, err);
+    return status;
 }

@@ -58,6 +58,7 @@ struct fm_plan {
     struct fm_buf sql;     /* The statement over fm_scan(0).. for the merge (or for the owner's own
                              engine when it runs a shipped query). */
     struct fm_buf shipped; /* SHIP: the statement as the owner gets it, names and AT kept. */
+    bool is_carved;        /* Some slot reads a statement. */
     bool streams; /* Nothing but scans, filters, projections, limits: one thread is faster. */
 };
 
@@ -78,6 +79,7 @@ FM_MUST_USE enum fm_status fm_plan_make(struct fm_worker *worker, struct fm_span
                                         const struct fm_catalog *catalog,
                                         const struct fm_plan_options *options, struct fm_plan *out,
                                         struct fm_error *err);
+void fm_plan_table_deinit(struct fm_plan_table *table);
 void fm_plan_deinit(struct fm_plan *plan); /* A zeroed plan is fine. */
 
 /* The plan as JSON, for the answer bundle and EXPLAIN: kind, and per fragment owner (hex), domain,

@@ -86,7 +86,6 @@ void tree_deinit(struct tree *tree)
     tree->table_count = 0;
 }
 
-/* flights.delays.origin becomes delays.origin where flights.delays is read without an alias. */
 static enum fm_status shorten(const struct tree *tree, const json_t *column_ref)
 {
     json_t *names = tree_json_array(column_ref, "column_names");
@@ -102,9 +101,21 @@ static enum fm_status shorten(const struct tree *tree, const json_t *column_ref)
     return FM_OK;
 }
 
-/* A call of fm_scan(slot) in place of the table. */
-static json_t *scan_of(uint32_t slot, const char *alias, json_t *columns)
+enum fm_status tree_shorten(struct tree *tree)
 {
+    for (size_t i = 0; i < json_array_size(tree->qualified); i++) {
+        enum fm_status status = shorten(tree, json_array_get(tree->qualified, i));
+        if (status != FM_OK)
+            return status;
+    }
+    (void)json_array_clear(tree->qualified); /* Shortened once; it cannot fail for an array. */
+    return FM_OK;
+}
+
+json_t *tree_scan_of(const struct tree *tree, uint32_t slot)
+{
+    const char *alias = tree->tables[slot].alias;
+    json_t *columns = tree_json_array(tree->tables[slot].node, "column_name_alias");
     json_t *constant = json_pack("{s:s,s:s,s:s,s:{s:{s:s,s:n},s:b,s:i}}", "class", "CONSTANT",
                                  "type", "VALUE_CONSTANT", "alias", "", "value", "type", "id",
                                  "INTEGER", "type_info", "is_null", 0, "value", (int)slot);
@@ -130,17 +141,14 @@ static json_t *share_of(uint32_t slot, const char *alias, json_t *columns)
 
 enum fm_status tree_point(struct tree *tree, uint64_t shared)
 {
-    for (size_t i = 0; i < json_array_size(tree->qualified); i++) {
-        enum fm_status status = shorten(tree, json_array_get(tree->qualified, i));
-        if (status != FM_OK)
-            return status;
-    }
-    (void)json_array_clear(tree->qualified); /* Shortened once; it cannot fail for an array. */
+    enum fm_status status = tree_shorten(tree);
+    if (status != FM_OK)
+        return status;
     for (uint32_t i = 0; i < tree->table_count; i++) {
         struct tree_table *table = &tree->tables[i];
         json_t *columns = tree_json_array(table->node, "column_name_alias");
-        json_t *made = (shared >> i & 1u) != 0 ? share_of(i, table->alias, columns)
-                                               : scan_of(i, table->alias, columns);
+        json_t *made =
+            (shared >> i & 1u) != 0 ? share_of(i, table->alias, columns) : tree_scan_of(tree, i);
         /* The old node's strings live on in `kept`: aliases point into them. */
         int failed = made == NULL || json_array_append_new(tree->kept, json_copy(table->node)) ||
                      json_object_clear(table->node) || json_object_update(table->node, made);

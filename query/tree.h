@@ -47,6 +47,13 @@ FM_MUST_USE enum fm_status tree_read(struct tree *tree, struct fm_span sql, stru
                                      struct fm_error *err);
 void tree_deinit(struct tree *tree);
 
+/* flights.delays.origin becomes delays.origin where flights.delays is read without an alias; once
+ * is enough. */
+FM_MUST_USE enum fm_status tree_shorten(struct tree *tree);
+
+/* A reference to fm_scan(slot) as table `slot` is referred to; a new object, NULL: no memory. */
+json_t *tree_scan_of(const struct tree *tree, uint32_t slot);
+
 /* Let table n be fm_scan(n), or, where bit n of `shared` is set, the CTE fm_slot_<n>, which
  * tree_share() declares. May be called again with another mask. */
 FM_MUST_USE enum fm_status tree_point(struct tree *tree, uint64_t shared);

@@ -183,7 +183,8 @@ static void doubtful_predicates_stay_behind(void **state)
          "ship streams flights.delays(id,delay)[]{}"},
         {"SELECT id FROM flights.delays WHERE delay > (SELECT avg(latitude) FROM "
          "airports.airport)",
-         "merge flights.delays(id,delay)[]{} airports.airport(latitude)[]{}"},
+         "merge flights.delays(id,delay)[]{} airports.airport<subquery: SELECT avg(latitude) FROM "
+         "airports.airport>(c0)[]{}"},
     };
     EXPECT(*state, list);
 }
@@ -384,6 +385,36 @@ static void too_many_tables_are_refused(void **state)
     fm_buf_free(&sql);
 }
 
+static void parts_go_to_their_owner(void **state)
+{
+    static const struct expectation cases[] = {
+        {"SELECT DISTINCT origin FROM flights.delays INTERSECT SELECT iata FROM airports.airport",
+         "merge flights.delays<subquery: SELECT DISTINCT origin FROM flights.delays>(c0)[]{} "
+         "airports.airport<subquery: SELECT DISTINCT iata FROM airports.airport>(c0)[]{}"},
+        {"SELECT origin FROM flights.delays UNION ALL SELECT iata FROM airports.airport",
+         "merge flights.delays(origin)[]{origin} airports.airport(iata)[]{iata}"},
+        {"SELECT a.city, q.n FROM airports.airport a JOIN (SELECT d.origin, count(*) AS n, "
+         "max(d.id) FROM flights.delays d JOIN flights.carrier c ON c.hub = d.origin GROUP BY 1) q "
+         "ON q.origin = a.iata",
+         "merge airports.airport(iata,city)[]{iata,city} flights.delays<subquery: SELECT c0, c1 "
+         "FROM (SELECT d.origin, count_star() AS n, max(d.id) FROM flights.delays AS d INNER JOIN "
+         "flights.carrier AS c ON ((c.hub = d.origin)) GROUP BY 1) AS fm_part(c0, c1, c2)>(c0,c1)"
+         "[]{}"},
+        {"WITH q AS (SELECT origin FROM flights.delays WHERE id > 3) SELECT city FROM q JOIN "
+         "airports.airport ON iata = origin",
+         "merge flights.delays(id,origin)[id > 3]{origin} "
+         "airports.airport(iata,city)[]{iata,city}"},
+        {"SELECT iata, (SELECT count(*) FROM flights.delays WHERE origin = iata) FROM "
+         "airports.airport",
+         "merge airports.airport(iata)[]{iata} flights.delays(origin)[origin IS NOT NULL]{origin}"},
+        {"SELECT iata, (SELECT max(date) FROM flights.delays WHERE date < current_date) FROM "
+         "airports.airport",
+         "merge airports.airport(iata)[]{iata} flights.delays(date)[]{}"},
+    };
+
+    expect_plans(*state, cases, sizeof cases / sizeof cases[0]);
+}
+
 static void plans_are_printed(void **state)
 {
     struct fixture *f = *state;
@@ -398,7 +429,8 @@ static void plans_are_printed(void **state)
         (const char *)text.data,
         "{\"kind\":\"ship\",\"streams\":true,\"fragments\":[{\"owner\":"
         "\"01000000000000000000000000000000\",\"domain\":\"flights\",\"table\":\"delays\",\"at\":{"
-        "\"version\":4},\"rows\":3000000,\"columns\":[\"id\"],\"predicates\":[\"id > 3\"],\"sql\":"
+        "\"version\":4},\"rows\":3000000,\"columns\":[\"id\"],\"predicates\":[\"id > 3\"],"
+        "\"rule\":\"ship\",\"sql\":"
         "\"SELECT id FROM flights.delays AT (VERSION => 4) WHERE (id > 3)\"}],\"sql\":\"SELECT id "
         "FROM flights.delays AT (VERSION => 4) WHERE (id > 3)\"}");
     fm_buf_free(&text);
@@ -418,6 +450,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_enum_must_not_be_noticed, setup, teardown),
         cmocka_unit_test_setup_teardown(errors_say_what_and_where, setup, teardown),
         cmocka_unit_test_setup_teardown(too_many_tables_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(parts_go_to_their_owner, setup, teardown),
         cmocka_unit_test_setup_teardown(plans_are_printed, setup, teardown),
     };
 

@@ -1,6 +1,7 @@
 /* Plans keep the answer: each statement runs over slots as an executor would set them up (only the
  * planned columns, rows filtered by the planned predicates, dictionaries where the plan allows an
- * ENUM, one reading per slot) and must give what DuckDB gives over plain tables. */
+ * ENUM, one reading per slot, carved parts run by a worker of their owner) and must give what
+ * DuckDB gives over plain tables; with the planner's rules and without them. */
 #include "query/plan.h"
 #include "tests/support/plan_catalog.h"
 
@@ -18,6 +19,7 @@
 struct fixture {
     struct fm_engine *engine;
     struct fm_worker *worker;
+    struct fm_worker *owner; /* Runs what was carved. */
     struct fm_error err;
     duckdb_database database;
     duckdb_connection connection;
@@ -260,7 +262,53 @@ static void make_batch(const struct catalog_table *table, const struct fm_plan_t
     fm_buf_free(&bytes);
 }
 
-static void make_source(const struct fm_plan_table *plan, struct source *source)
+typedef void (*take_fn)(void *context, const struct fm_buf *batch,
+                        const struct fm_columns *columns);
+
+static void run_slots(struct fixture *f, struct fm_worker *worker, const struct fm_plan *plan,
+                      struct fm_span sql, take_fn take, void *context);
+
+struct part {
+    const struct fm_plan_table *table;
+    struct source *source;
+};
+
+static void take_part(void *context, const struct fm_buf *batch, const struct fm_columns *columns)
+{
+    struct part *part = context;
+
+    assert_int_equal(columns->count, part->table->field_count);
+    for (uint32_t i = 0; i < columns->count; i++) {
+        uint32_t field = part->table->fields[i];
+        struct fm_column *item = &part->source->columns.items[field];
+        assert_true(fm_type_equal(&columns->items[i].type, &item->type));
+        if (columns->items[i].dictionary.count == 0)
+            continue;
+        fm_dictionary_encode(&part->source->dictionaries[field], &columns->items[i].dictionary);
+        assert_int_equal(
+            fm_dictionary_view(fm_buf_span(&part->source->dictionaries[field]), &item->dictionary),
+            FM_OK);
+        item->as_text = true;
+    }
+    assert_int_equal(part->source->batch.len, 0); /* All fits one batch. */
+    fm_buf_put_span(&part->source->batch, fm_buf_span(batch));
+}
+
+/* What the owner of a carved part sends: it plans the statement for itself. */
+static void run_part(struct fixture *f, const struct fm_plan_table *table, struct source *source)
+{
+    struct part part = {table, source};
+    struct fm_plan plan = {0};
+
+    if (fm_plan_make(f->owner, fm_buf_span(&table->sql), &catalog_for_plans, NULL, &plan,
+                     &f->err) != FM_OK)
+        fail_msg("%.*s: %s", (int)table->sql.len, (const char *)table->sql.data, f->err.text);
+    assert_int_equal(plan.kind, FM_PLAN_SHIP);
+    run_slots(f, f->owner, &plan, fm_buf_span(&plan.sql), take_part, &part);
+    fm_plan_deinit(&plan);
+}
+
+static void make_source(struct fixture *f, const struct fm_plan_table *plan, struct source *source)
 {
     const struct catalog_table *table = catalog_find(plan->domain, plan->table);
 
@@ -274,7 +322,10 @@ static void make_source(const struct fm_plan_table *plan, struct source *source)
     }
     for (uint32_t i = 0; i < plan->enum_count; i++)
         make_dictionary(table, plan->enum_fields[i], source);
-    make_batch(table, plan, source);
+    if (plan->sql.len != 0)
+        run_part(f, plan, source);
+    else
+        make_batch(table, plan, source);
     source->reader = (struct fm_batch_source){source, next_batch};
 }
 
@@ -286,9 +337,9 @@ static void free_source(struct source *source)
     fm_buf_free(&source->batch);
 }
 
-static void take_batch(const struct fm_buf *bytes, const struct fm_columns *columns,
-                       struct lines *out)
+static void take_lines(void *context, const struct fm_buf *bytes, const struct fm_columns *columns)
 {
+    struct lines *out = context;
     struct fm_batch batch;
 
     assert_int_equal(fm_batch_view_trusted(fm_buf_span(bytes), &batch), FM_OK);
@@ -310,44 +361,50 @@ static void take_batch(const struct fm_buf *bytes, const struct fm_columns *colu
     }
 }
 
-static void run_plan(struct fixture *f, const char *what, const struct fm_plan *plan,
-                     struct lines *out)
+static void run_slots(struct fixture *f, struct fm_worker *worker, const struct fm_plan *plan,
+                      struct fm_span sql, take_fn take, void *context)
 {
     struct fm_slot slots[FM_QUERY_TABLES_MAX] = {{0}};
     struct source *sources = calloc(FM_QUERY_TABLES_MAX, sizeof *sources);
     struct fm_run_options options = {.single_thread = plan->streams};
     struct fm_columns columns = {0};
-    struct fm_buf sql = FM_BUF_INIT(0);
     struct fm_buf batch = FM_BUF_INIT(0);
 
     assert_non_null(sources);
     for (uint32_t i = 0; i < plan->table_count; i++) {
-        make_source(&plan->tables[i], &sources[i]);
+        make_source(f, &plan->tables[i], &sources[i]);
         slots[i] = (struct fm_slot){.columns = &sources[i].columns,
                                     .rows = plan->tables[i].rows,
                                     .supplied_count = plan->tables[i].field_count,
                                     .supplied = plan->tables[i].fields,
                                     .source = &sources[i].reader};
     }
-    fm_buf_printf(&sql, "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (%.*s) q", (int)plan->sql.len,
-                  (const char *)plan->sql.data);
-    enum fm_status status = fm_worker_set_slots(f->worker, slots, plan->table_count, &f->err);
+    enum fm_status status = fm_worker_set_slots(worker, slots, plan->table_count, &f->err);
     if (status == FM_OK)
-        status = fm_worker_run(f->worker, fm_buf_span(&sql), &options, &columns, &f->err);
+        status = fm_worker_run(worker, sql, &options, &columns, &f->err);
     while (status == FM_OK) {
         fm_buf_clear(&batch);
-        status = fm_worker_next(f->worker, &batch, &f->err);
+        status = fm_worker_next(worker, &batch, &f->err);
         if (status == FM_OK)
-            take_batch(&batch, &columns, out);
+            take(context, &batch, &columns);
     }
     if (status != FM_NOTFOUND)
-        fail_msg("%s\n%.*s: %s", what, (int)sql.len, (const char *)sql.data, f->err.text);
+        fail_msg("%.*s: %s", (int)sql.len, (const char *)sql.data, f->err.text);
     fm_columns_deinit(&columns);
     for (uint32_t i = 0; i < plan->table_count; i++)
         free_source(&sources[i]);
     free(sources);
-    fm_buf_free(&sql);
     fm_buf_free(&batch);
+}
+
+static void run_plan(struct fixture *f, const struct fm_plan *plan, struct lines *out)
+{
+    struct fm_buf sql = FM_BUF_INIT(0);
+
+    fm_buf_printf(&sql, "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (%.*s) q", (int)plan->sql.len,
+                  (const char *)plan->sql.data);
+    run_slots(f, f->worker, plan, fm_buf_span(&sql), take_lines, out);
+    fm_buf_free(&sql);
 }
 
 /* ---- The statements ---- */
@@ -359,7 +416,8 @@ static int setup(void **state)
 
     assert_non_null(f);
     if (fm_engine_open(&options, &f->engine, &f->err) != FM_OK ||
-        fm_worker_lend(f->engine, fm_now_ms() + LONG_MS, &f->worker, &f->err) != FM_OK)
+        fm_worker_lend(f->engine, fm_now_ms() + LONG_MS, &f->worker, &f->err) != FM_OK ||
+        fm_worker_lend(f->engine, fm_now_ms() + LONG_MS, &f->owner, &f->err) != FM_OK)
         fail_msg("%s", f->err.text);
     assert_int_equal(duckdb_open(NULL, &f->database), DuckDBSuccess);
     assert_int_equal(duckdb_connect(f->database, &f->connection), DuckDBSuccess);
@@ -383,34 +441,46 @@ static int teardown(void **state)
     duckdb_disconnect(&f->connection);
     duckdb_close(&f->database);
     fm_worker_free(f->worker);
+    fm_worker_free(f->owner);
     fm_engine_free(f->engine);
     free(f);
     return 0;
 }
 
-static void check(struct fixture *f, const char *sql)
+static void check_with(struct fixture *f, const char *sql, const struct lines *expected,
+                       uint64_t rules_off)
 {
+    struct fm_plan_options options = {.rules_off = rules_off};
     struct fm_plan plan = {0};
-    struct lines expected = {0};
     struct lines actual = {0};
 
-    oracle_run(f, sql, &expected);
-    if (fm_plan_make(f->worker, fm_span_str(sql), &catalog_for_plans, NULL, &plan, &f->err) !=
+    if (fm_plan_make(f->worker, fm_span_str(sql), &catalog_for_plans, &options, &plan, &f->err) !=
         FM_OK)
         fail_msg("%s: %s", sql, f->err.text);
-    run_plan(f, sql, &plan, &actual);
-    qsort(expected.items, expected.count, sizeof *expected.items, compare_lines);
+    if (rules_off == UINT64_MAX)
+        assert_false(plan.is_carved);
+    run_plan(f, &plan, &actual);
     qsort(actual.items, actual.count, sizeof *actual.items, compare_lines);
-    for (size_t i = 0; i < expected.count || i < actual.count; i++) {
-        const char *a = i < expected.count ? expected.items[i] : "(none)";
+    for (size_t i = 0; i < expected->count || i < actual.count; i++) {
+        const char *a = i < expected->count ? expected->items[i] : "(none)";
         const char *b = i < actual.count ? actual.items[i] : "(none)";
         if (strcmp(a, b) != 0)
             fail_msg("%s\n%.*s: row %zu: wanted %s, is %s", sql, (int)plan.sql.len,
                      (const char *)plan.sql.data, i, a, b);
     }
-    free_lines(&expected);
     free_lines(&actual);
     fm_plan_deinit(&plan);
+}
+
+static void check(struct fixture *f, const char *sql)
+{
+    struct lines expected = {0};
+
+    oracle_run(f, sql, &expected);
+    qsort(expected.items, expected.count, sizeof *expected.items, compare_lines);
+    check_with(f, sql, &expected, 0);
+    check_with(f, sql, &expected, UINT64_MAX);
+    free_lines(&expected);
 }
 
 #define D "flights.delays"
@@ -508,6 +578,40 @@ static const char *const statements[] = {
     "SELECT id FROM " D " ANTI JOIN " A " ON origin = iata",
     "SELECT 7 / 2, -7 % 3, 1.50, 'it''s', [1, 2], {'k': 1}, DATE '2020-01-01'",
     "SELECT list_transform([1, 2], lambda x: x + id) FROM " D,
+    /* Parts that one owner can run. */
+    "SELECT a.city, q.n FROM " A " a JOIN (SELECT origin, count(*) AS n FROM " D
+    " GROUP BY origin) q ON q.origin = a.iata",
+    "SELECT a.city, q.* FROM " A " a LEFT JOIN (SELECT origin, count(*), sum(delay), avg(delay) "
+    "FROM " D " GROUP BY 1 HAVING count(*) > 1) q ON q.origin = a.iata",
+    "SELECT count(*) FROM " A " a, (SELECT DISTINCT origin, note FROM " D ") q",
+    "SELECT a.iata, q.\"count_star()\" FROM " A " a, (SELECT count(*) FROM " D ") q",
+    "SELECT a.iata FROM " A " a WHERE a.latitude > (SELECT max(delay) / 4.0 FROM " D ")",
+    "SELECT iata FROM " A " WHERE iata IN (SELECT origin FROM " D
+    " GROUP BY 1 HAVING count(*) > 1)",
+    "SELECT iata, (SELECT NULL FROM " D " LIMIT 1), (SELECT max(note) FROM " D ") FROM " A,
+    "WITH n AS (SELECT origin, count(*) AS n FROM " D " GROUP BY origin) SELECT a.iata, x.n, y.n "
+    "FROM " A " a LEFT JOIN n x ON x.origin = a.iata LEFT JOIN n y ON y.n = x.n + 1",
+    "WITH n AS (SELECT origin FROM " D " WHERE id < 5), m AS (SELECT origin, count(*) AS c FROM n "
+    "GROUP BY origin) SELECT iata, c FROM m JOIN " A " ON origin = iata",
+    "SELECT d.origin, c.code FROM (SELECT d.origin, c.code FROM " D
+    " d JOIN flights.carrier c ON c.hub = d.origin) q(origin, code), LATERAL (SELECT q.origin, "
+    "q.code) d(origin, x), flights.carrier c, " A " a WHERE a.iata = d.origin AND c.code = x",
+    "SELECT iata, (SELECT count(*) FROM " D " d JOIN flights.carrier c ON c.hub = d.origin WHERE "
+    "d.destination = a.iata) FROM " A " a",
+    "SELECT origin FROM " D " UNION SELECT iata FROM " A " ORDER BY origin DESC LIMIT 3",
+    "SELECT origin, delay FROM " D " WHERE delay > 3 EXCEPT SELECT iata, 45 FROM " A,
+    "SELECT note AS x, id FROM " D " INTERSECT SELECT city, 1 FROM " A " ORDER BY x",
+    "SELECT * FROM (SELECT origin AS a, destination AS a FROM " D " LIMIT 100) q, " A " WHERE "
+    "iata = 'SEA'",
+    "SELECT x.iata FROM " A " x JOIN (SELECT min(origin) AS \"select\", max(delay) AS \"a\"\"b\" "
+    "FROM " D ") q ON q.\"select\" = x.iata AND q.\"a\"\"b\" > 1",
+    "SELECT fm_part.iata FROM " A " fm_part, (SELECT max(id) AS c0 FROM " D ") q WHERE c0 > 1",
+    "SELECT c0 FROM (SELECT origin AS c1, id AS c0 FROM " D " ORDER BY id LIMIT 4) q JOIN " A
+    " ON c1 = iata",
+    "SELECT iata, r.n FROM " A ", (WITH RECURSIVE r(n) AS (SELECT 'JFK' UNION SELECT destination "
+    "FROM r JOIN " D " f ON r.n = f.origin) SELECT n FROM r) r WHERE r.n = iata",
+    "SELECT flights.delays.id, q.m FROM flights.delays, (SELECT max(airports.airport.latitude) AS "
+    "m FROM airports.airport) q WHERE flights.delays.delay < q.m",
 };
 
 static void answers_stay_the_same(void **state)

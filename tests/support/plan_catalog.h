@@ -28,7 +28,8 @@ struct fm_schema *catalog_schema(const struct catalog_table *table);
 /* For fm_plan_make(). */
 extern const struct fm_catalog catalog_for_plans;
 
-/* A plan in one line: kind, "streams", and per slot domain.table(columns)[predicates]{enums}. */
+/* A plan in one line: kind, "streams", and per slot domain.table(columns)[predicates]{enums}; a
+ * carved part has <rule: SQL> behind the table. */
 void catalog_describe(const struct fm_plan *plan, struct fm_buf *out);
 
 #endif

@@ -1,0 +1,56 @@
+/* Carving: a part of a statement whose tables all have one owner is run there, and its rows become
+ * a slot of the merge. The part is a query node of the syntax tree (a derived table, a WITH query,
+ * a side of a set operation, a subquery); in its place stands a SELECT of the slot's columns under
+ * the part's own names.
+ *
+ * A part that does not stand alone (it is correlated, or reads a WITH query from outside) does not
+ * bind by itself and is left as it is. So are statements that ask what time it is: owners' clocks
+ * differ.
+ *
+ * Threads: one per planning. */
+#ifndef FM_QUERY_CARVE_H
+#define FM_QUERY_CARVE_H
+
+#include "query/plan.h"
+#include "query/tree.h"
+
+/* What planning works on. While parts are carved, tree->tables[i] and plan->tables[i] go together;
+ * those of a carved part but the first have no node, until plan_settle_slots(). The worker knows
+ * the slots of the tables as the statement has them. */
+struct planner {
+    struct fm_worker *worker;
+    struct tree *tree;
+    struct fm_plan *plan;
+    uint64_t rules_off;
+    struct fm_error *err;
+};
+
+static inline bool planner_may(const struct planner *planner, enum fm_plan_rule rule)
+{
+    return (planner->rules_off >> rule & 1u) == 0;
+}
+
+/* The occurrences of base tables under `node`: bit i for tree->tables[i]. Slots of carved parts
+ * count too. */
+uint64_t planner_tables_under(const struct planner *planner, const json_t *node);
+
+/* Whether all these tables have one owner, and none is a carved part. False for no table. */
+bool planner_is_one_owner(const struct planner *planner, uint64_t tables);
+
+/* Carve the query node `node`, whose tables must have one owner. `*carved` is false, and the tree
+ * as before, where it does not stand alone. Pointers into `node` are stale afterwards. Names of the
+ * tree must have been shortened (tree_shorten()). */
+FM_MUST_USE enum fm_status plan_carve(struct planner *planner, json_t *node, enum fm_plan_rule rule,
+                                      bool *carved);
+
+/* Carve every part for which it pays: those that group, limit, join or combine. Sides of set
+ * operations without ALL are made DISTINCT first. */
+FM_MUST_USE enum fm_status plan_carve_parts(struct planner *planner);
+
+/* After the last carving: close the gaps, so that slot n is tables[n] of both. */
+void plan_settle_slots(struct planner *planner);
+
+/* After the engine's plan was read: let each carved slot bring only the columns wanted. */
+FM_MUST_USE enum fm_status plan_trim_slots(struct fm_plan *plan);
+
+#endif
