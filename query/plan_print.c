@@ -55,7 +55,7 @@ static json_t *fragment_of(const struct fm_plan *plan, const struct fm_plan_tabl
     (void)json_object_set_new(fragment, "predicates", predicates_of(table));
     (void)json_object_set_new(
         fragment, "rule",
-        json_string(fm_plan_rule_text(plan->kind == FM_PLAN_SHIP ? FM_RULE_SHIP : table->rule)));
+        json_string(fm_rule_text(plan->kind == FM_PLAN_SHIP ? FM_RULE_SHIP : table->rule)));
     if (plan->kind == FM_PLAN_SHIP || table->sql.len != 0)
         (void)json_object_set_new(
             fragment, "sql", text_of(plan->kind == FM_PLAN_SHIP ? &plan->shipped : &table->sql));

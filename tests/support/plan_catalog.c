@@ -149,7 +149,7 @@ void catalog_describe(const struct fm_plan *plan, struct fm_buf *out)
         if (table->at.kind != FM_AT_LATEST)
             fm_buf_printf(out, "@%lld", (long long)table->at.value);
         if (table->sql.len != 0)
-            fm_buf_printf(out, "<%s: %.*s>", fm_plan_rule_text(table->rule), (int)table->sql.len,
+            fm_buf_printf(out, "<%s: %.*s>", fm_rule_text(table->rule), (int)table->sql.len,
                           (const char *)table->sql.data);
         fm_buf_put_str(out, "(");
         put_names(table, table->fields, table->field_count, out);
