@@ -65,6 +65,10 @@
 #define FM_RECORDS_MAX 1000000u
 #define FM_RECORD_BYTES_MAX FM_ENVELOPE_BYTES_MAX
 #define FM_SEEDS_MAX 64u
+#define FM_STATISTICS_COLUMNS_MAX 256u    /* Of one table; those behind have no figures. */
+#define FM_STATISTICS_BOUND_BYTES_MAX 32u /* A longer least or greatest value is left out. */
+#define FM_STATISTICS_ROWS_READ_MAX 8192u /* Tables up to here are read for exact figures. */
+#define FM_STATISTICS_MS_MIN 5000         /* Between two statements about one table. */
 
 /* Queries */
 #define FM_SQL_BYTES_MAX (96u << 10) /* A ticket carries it twice, in one message. */

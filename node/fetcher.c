@@ -113,8 +113,8 @@ static enum fm_status get_record(const struct visit *visit, const struct gossip_
         return status;
     fm_membership_publish(server->membership, &record);
     if (is_new)
-        fm_log(&server->log, FM_LOG_INFO, "record", "kind",
-               record.key.kind == GOSSIP_RECORD_CONTRACT ? "contract" : "node certificate", NULL);
+        fm_log(&server->log, key->kind == GOSSIP_RECORD_STATISTICS ? FM_LOG_DEBUG : FM_LOG_INFO,
+               "record", "kind", fm_registry_kind_text(record.key.kind), NULL);
     return FM_OK;
 }
 

@@ -1,6 +1,7 @@
 #include "node/node.h"
 
 #include "core/assert.h"
+#include "node/announcer.h"
 #include "node/housekeeping.h"
 #include "node/server.h"
 #include "storage/checkpoint.h"
@@ -104,6 +105,8 @@ static enum fm_status open_parts(struct fm_server *server, struct fm_error *err)
         status = fm_transport_start(server->transport, err);
     if (status == FM_OK)
         status = fm_housekeeping_start(server->store, &server->log, &server->housekeeping, err);
+    if (status == FM_OK)
+        status = fm_announcer_start(server, &server->announcer, err);
     return status;
 }
 
@@ -114,6 +117,7 @@ static void close_parts(struct fm_server *server)
     if (server->cursors != NULL)
         fm_cursors_stop(server->cursors);
     fm_transport_close(server->transport);
+    fm_announcer_stop(server->announcer);
     fm_housekeeping_stop(server->housekeeping);
     fm_membership_close(server->membership);
     fm_append_table_free(server->appends);

@@ -6,13 +6,21 @@ static enum fm_status resolve(void *context, const char *domain, const char *tab
 {
     struct fm_query *query = context;
 
-    *rows = 0; /* The owners tell when the fragments are opened. */
+    *rows = 0; /* Statistics tell, and the owners when the fragments are opened. */
     return fm_registry_table(query->server->registry, domain, table, schema, owner);
+}
+
+static enum fm_status statistics(void *context, const char *domain, const char *table,
+                                 const struct fm_node_id *owner, struct fm_statistics *out)
+{
+    struct fm_query *query = context;
+
+    return fm_registry_statistics(query->server->registry, domain, table, owner, out);
 }
 
 enum fm_status fm_query_plan(struct fm_query *query, struct fm_span sql, struct fm_error *err)
 {
-    struct fm_catalog catalog = {.context = query, .resolve = resolve};
+    struct fm_catalog catalog = {.context = query, .resolve = resolve, .statistics = statistics};
 
     enum fm_status status =
         fm_worker_lend(query->server->engine, query->deadline, &query->worker, err);

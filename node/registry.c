@@ -7,7 +7,8 @@
 #include <stdio.h>
 
 #define ENTRIES_MAX 65536u
-#define ENTRIES_PER_WRITER_MAX 512u /* A node can sign any number of contracts of its domains. */
+/* Of one kind: a node can sign any number of records of its domains. */
+#define ENTRIES_PER_WRITER_MAX 512u
 
 struct entry {
     struct gossip_record record;
@@ -17,6 +18,8 @@ struct entry {
     /* CONTRACT; spans in `contract` point into `body`. */
     struct fm_contract *contract;
     struct fm_schema **schemas;
+    /* STATISTICS */
+    struct fm_statistics *statistics;
 };
 
 struct fm_registry {
@@ -36,6 +39,9 @@ static void entry_free(struct entry *entry)
         fm_schema_free(entry->schemas[i]);
     free(entry->schemas);
     free(entry->contract);
+    if (entry->statistics != NULL)
+        fm_statistics_deinit(entry->statistics);
+    free(entry->statistics);
     free(entry->cert);
     fm_buf_free(&entry->body);
     free(entry);
@@ -80,6 +86,13 @@ static struct entry *find_cert(const struct fm_registry *registry, const struct 
     if (entry == NULL || entry->cert->not_after < now_seconds())
         return NULL;
     return entry;
+}
+
+static void name_hash(const char *domain, const char *name, struct fm_hash *out)
+{
+    struct fm_span parts[] = {fm_span_str(domain), fm_span("\0", 1), fm_span_str(name)};
+
+    fm_sha256(out, parts, 3);
 }
 
 /* ---- Parsing bodies ------------------------------------------------------------------------ */
@@ -133,38 +146,83 @@ static enum fm_status parse_schemas(struct entry *entry, struct fm_error *err)
     return FM_OK;
 }
 
+/* The signature and the node that made it; what it may speak of is looked at afterwards. */
+static enum fm_status open_signed(struct fm_registry *registry, struct entry *entry,
+                                  enum fm_envelope_type type, struct fm_envelope *envelope,
+                                  const struct fm_node_cert **signer, struct fm_error *err)
+{
+    const char *text = fm_envelope_type_text(type);
+    enum fm_status status = fm_envelope_open(fm_buf_span(&entry->body), envelope);
+
+    if (status != FM_OK)
+        return fm_fail(err, status, "%s record does not decode", text);
+    *signer = signer_of(registry, envelope);
+    if (*signer == NULL)
+        return fm_fail(err, FM_NOTFOUND, "no certificate of the %s's signer is known", text);
+    status =
+        fm_envelope_verify(envelope, type, &registry->self->charter.mesh, &(*signer)->sign_key);
+    return status == FM_OK ? FM_OK
+                           : fm_fail(err, status, "%s record of node %s", text, (*signer)->name);
+}
+
+/* The domain's own node speaks, and the record is named by (domain, name). */
+static enum fm_status set_key(struct entry *entry, const struct fm_node_cert *signer,
+                              const char *domain, uint32_t epoch, const char *name,
+                              struct fm_error *err)
+{
+    const struct fm_domain_grant *grant = fm_node_cert_domain(signer, domain);
+    struct fm_hash hash;
+
+    if (grant == NULL || grant->epoch != epoch)
+        return fm_fail(err, FM_FORGED, "node %s does not own domain %s", signer->name, domain);
+    name_hash(domain, name, &hash);
+    memcpy(entry->record.key.name, hash.bytes, sizeof entry->record.key.name);
+    entry->record.key.writer = signer->node;
+    return FM_OK;
+}
+
 static enum fm_status parse_contract(struct fm_registry *registry, struct entry *entry,
                                      struct fm_error *err)
 {
+    const struct fm_node_cert *signer = NULL;
     struct fm_envelope envelope;
-    struct fm_hash name;
 
     entry->contract = calloc(1, sizeof *entry->contract);
     if (entry->contract == NULL)
         return FM_NOMEM;
-    enum fm_status status = fm_envelope_open(fm_buf_span(&entry->body), &envelope);
+    enum fm_status status = open_signed(registry, entry, FM_ENV_CONTRACT, &envelope, &signer, err);
     if (status != FM_OK)
-        return fm_fail(err, status, "contract record does not decode");
-    const struct fm_node_cert *signer = signer_of(registry, &envelope);
-    if (signer == NULL)
-        return fm_fail(err, FM_NOTFOUND, "no certificate of the contract's signer is known");
-    status = fm_envelope_verify(&envelope, FM_ENV_CONTRACT, &registry->self->charter.mesh,
-                                &signer->sign_key);
-    if (status == FM_OK)
-        status = fm_contract_decode(envelope.body, entry->contract);
+        return status;
+    status = fm_contract_decode(envelope.body, entry->contract);
     if (status != FM_OK)
         return fm_fail(err, status, "contract record of node %s", signer->name);
-    const struct fm_domain_grant *grant = fm_node_cert_domain(signer, entry->contract->domain);
-    if (grant == NULL || grant->epoch != entry->contract->epoch)
-        return fm_fail(err, FM_FORGED, "node %s does not own domain %s", signer->name,
-                       entry->contract->domain);
-    struct fm_span parts[] = {fm_span_str(entry->contract->domain), fm_span("\0", 1),
-                              fm_span_str(entry->contract->product)};
-    fm_sha256(&name, parts, 3);
-    memcpy(entry->record.key.name, name.bytes, sizeof entry->record.key.name);
-    entry->record.key.writer = signer->node;
+    status = set_key(entry, signer, entry->contract->domain, entry->contract->epoch,
+                     entry->contract->product, err);
+    if (status != FM_OK)
+        return status;
     entry->record.version = entry->contract->version;
     return parse_schemas(entry, err);
+}
+
+static enum fm_status parse_statistics(struct fm_registry *registry, struct entry *entry,
+                                       struct fm_error *err)
+{
+    const struct fm_node_cert *signer = NULL;
+    struct fm_envelope envelope;
+
+    entry->statistics = calloc(1, sizeof *entry->statistics);
+    if (entry->statistics == NULL)
+        return FM_NOMEM;
+    enum fm_status status =
+        open_signed(registry, entry, FM_ENV_STATISTICS, &envelope, &signer, err);
+    if (status != FM_OK)
+        return status;
+    status = fm_statistics_decode(envelope.body, entry->statistics);
+    if (status != FM_OK)
+        return fm_fail(err, status, "statistics record of node %s", signer->name);
+    entry->record.version = entry->statistics->version;
+    return set_key(entry, signer, entry->statistics->domain, entry->statistics->epoch,
+                   entry->statistics->table, err);
 }
 
 static enum fm_status parse(struct fm_registry *registry, enum gossip_record_kind kind,
@@ -186,11 +244,25 @@ static enum fm_status parse(struct fm_registry *registry, enum gossip_record_kin
         status = parse_cert(registry, entry, err);
     else if (kind == GOSSIP_RECORD_CONTRACT)
         status = parse_contract(registry, entry, err);
+    else if (kind == GOSSIP_RECORD_STATISTICS)
+        status = parse_statistics(registry, entry, err);
     else
         status = fm_fail(err, FM_UNSUPPORTED, "record kind %d", (int)kind);
     if (status == FM_OK)
         *out = FM_TAKE(entry);
     return status;
+}
+
+const char *fm_registry_kind_text(enum gossip_record_kind kind)
+{
+    switch (kind) {
+#define X(name, number, text)                                                                      \
+    case GOSSIP_RECORD_##name:                                                                     \
+        return text;
+        GOSSIP_RECORD_MAP(X)
+#undef X
+    }
+    return "unknown";
 }
 
 /* ---- Keeping --------------------------------------------------------------------------------- */
@@ -200,7 +272,8 @@ static bool has_room(const struct fm_registry *registry, const struct gossip_rec
     uint32_t same = 0;
 
     for (uint32_t i = 0; i < registry->count; i++)
-        if (memcmp(&registry->entries[i]->record.key.writer, &key->writer, sizeof key->writer) == 0)
+        if (registry->entries[i]->record.key.kind == key->kind &&
+            memcmp(&registry->entries[i]->record.key.writer, &key->writer, sizeof key->writer) == 0)
             same++;
     return find(registry, key) != NULL ||
            (registry->count < ENTRIES_MAX && same < ENTRIES_PER_WRITER_MAX);
@@ -259,9 +332,8 @@ enum fm_status fm_registry_put(struct fm_registry *registry, enum gossip_record_
     if (old != NULL && old->record.version == entry->record.version) {
         if (fm_hash_equal(&old->record.hash, &entry->record.hash))
             return FM_OK;
-        return fm_fail(err, FM_CONFLICT, "version %llu of a %s exists with other content",
-                       (unsigned long long)entry->record.version,
-                       kind == GOSSIP_RECORD_CONTRACT ? "contract" : "certificate");
+        return fm_fail(err, FM_CONFLICT, "version %llu of a %s record exists with other content",
+                       (unsigned long long)entry->record.version, fm_registry_kind_text(kind));
     }
     if (!has_room(registry, &entry->record.key))
         return fm_fail(err, FM_LIMIT, "too many records of one node, or in all");
@@ -458,6 +530,20 @@ enum fm_status fm_registry_table(struct fm_registry *registry, const char *domai
         return fm_schema_copy(entry->schemas[at], schema);
     enum fm_status status = fm_schema_facts(entry->schemas[at], schema, NULL);
     return status == FM_UNSUPPORTED ? FM_NOTFOUND : status;
+}
+
+enum fm_status fm_registry_statistics(struct fm_registry *registry, const char *domain,
+                                      const char *table, const struct fm_node_id *owner,
+                                      struct fm_statistics *out)
+{
+    LOCKED(registry);
+    struct gossip_record_key key = {.kind = GOSSIP_RECORD_STATISTICS, .writer = *owner};
+    struct fm_hash name;
+
+    name_hash(domain, table, &name);
+    memcpy(key.name, name.bytes, sizeof key.name);
+    const struct entry *entry = find(registry, &key);
+    return entry == NULL ? FM_NOTFOUND : fm_statistics_copy(entry->statistics, out);
 }
 
 enum fm_status fm_registry_contract(struct fm_registry *registry, const char *domain,

@@ -1,6 +1,6 @@
-/* What a node knows of the mesh beyond who is alive: certificates of nodes and contracts of
- * domains, verified once, with the envelopes as received so that they can be passed on. Backed by
- * the store's records, so that a restarted node knows what it knew.
+/* What a node knows of the mesh beyond who is alive: certificates of nodes, contracts of domains
+ * and statistics of their tables, verified once, with the envelopes as received so that they can be
+ * passed on. Backed by the store's records, so that a restarted node knows what it knew.
  * Threads: any; the registry locks itself. Ownership: outputs are copies unless said otherwise. */
 #ifndef FM_NODE_REGISTRY_H
 #define FM_NODE_REGISTRY_H
@@ -8,6 +8,7 @@
 #include "client/catalog.h"
 #include "client/identity.h"
 #include "core/schema.h"
+#include "core/statistics.h"
 #include "gossip/gossip.h"
 #include "storage/store.h"
 
@@ -21,12 +22,13 @@ FM_DEFINE_FREEP(fm_registry_freep, struct fm_registry, fm_registry_free)
 
 /* Verify a record's body (an envelope) of this kind, keep it and store it; what gossip must know
  * of it goes to `out`. An older or equal version that is known is FM_OK and changes nothing
- * (`*is_new` false); the same version with other content is FM_CONFLICT; FM_NOTFOUND: a contract
+ * (`*is_new` false); the same version with other content is FM_CONFLICT; FM_NOTFOUND: a record
  * whose writer's certificate is not known yet; FM_FORGED. */
 FM_MUST_USE enum fm_status fm_registry_put(struct fm_registry *registry,
                                            enum gossip_record_kind kind, struct fm_span body,
                                            struct gossip_record *out, bool *is_new,
                                            struct fm_error *err);
+const char *fm_registry_kind_text(enum gossip_record_kind kind);
 /* A record's body by key, appended to `out`. FM_NOTFOUND. */
 FM_MUST_USE enum fm_status fm_registry_body(struct fm_registry *registry,
                                             const struct gossip_record_key *key,
@@ -52,6 +54,12 @@ FM_MUST_USE enum fm_status fm_registry_owner(struct fm_registry *registry, const
 FM_MUST_USE enum fm_status fm_registry_table(struct fm_registry *registry, const char *domain,
                                              const char *table, struct fm_schema **schema,
                                              struct fm_node_id *owner);
+
+/* What the owner said of a table last: estimates (core/statistics.h). Free it with
+ * fm_statistics_deinit(). FM_NOTFOUND. */
+FM_MUST_USE enum fm_status fm_registry_statistics(struct fm_registry *registry, const char *domain,
+                                                  const char *table, const struct fm_node_id *owner,
+                                                  struct fm_statistics *out);
 
 /* Products by (domain, name of a product or of one of its tables; empty name: any of the domain):
  * the contract's envelope as received. FM_NOTFOUND. */

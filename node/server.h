@@ -16,6 +16,7 @@
 #include "query/engine.h"
 #include "storage/store.h"
 
+struct fm_announcer;
 struct fm_housekeeping;
 struct fm_append_table; /* Appends between begin and commit: node/rpc/append.c. */
 
@@ -33,6 +34,7 @@ struct fm_server {
     struct fm_append_table *appends;
     struct fm_transport *transport;
     struct fm_housekeeping *housekeeping;
+    struct fm_announcer *announcer;
 };
 
 /* Who makes a call: what the session proved, and for signed methods the verified request. */

@@ -18,6 +18,9 @@
 void fm_plan_table_deinit(struct fm_plan_table *table)
 {
     fm_schema_free(table->schema);
+    if (table->statistics != NULL)
+        fm_statistics_deinit(table->statistics);
+    free(table->statistics);
     free(table->fields);
     free(table->enum_fields);
     free(table->refs);
@@ -58,6 +61,24 @@ static enum fm_status read_tree(struct fm_worker *worker, struct fm_span sql, st
     return status == FM_OK ? tree_read(tree, sql, fm_buf_span(&json), err) : status;
 }
 
+/* What is not known, whatever the reason, is done without. */
+static enum fm_status take_statistics(const struct fm_catalog *catalog, struct fm_plan_table *table)
+{
+    if (catalog->statistics == NULL)
+        return FM_OK;
+    table->statistics = calloc(1, sizeof *table->statistics);
+    if (table->statistics == NULL)
+        return FM_NOMEM;
+    if (catalog->statistics(catalog->context, table->domain, table->table, &table->owner,
+                            table->statistics) != FM_OK) {
+        free(FM_TAKE(table->statistics));
+        return FM_OK;
+    }
+    if (table->rows == 0)
+        table->rows = table->statistics->rows;
+    return FM_OK;
+}
+
 static enum fm_status resolve(const struct fm_catalog *catalog, const struct tree *tree,
                               struct fm_plan *plan, struct fm_error *err)
 {
@@ -81,6 +102,9 @@ static enum fm_status resolve(const struct fm_catalog *catalog, const struct tre
             return fm_fail(err, status, "look up table %s.%s: %s", to->domain, to->table,
                            fm_status_text(status));
         fm_assert(to->schema != NULL && to->schema->field_count > 0);
+        status = take_statistics(catalog, to);
+        if (status != FM_OK)
+            return status;
     }
     return FM_OK;
 }

@@ -15,6 +15,7 @@
 
 #include "core/predicate.h"
 #include "core/records.h"
+#include "core/statistics.h"
 #include "query/engine.h"
 
 /* What decides where a fragment's work is done (core/records.h); shown by EXPLAIN. */
@@ -35,8 +36,9 @@ struct fm_plan_table {
     char table[FM_NAME_MAX + 1];
     struct fm_at at;
     struct fm_node_id owner;
-    struct fm_schema *schema; /* Owned. SQL: of the statement's columns, named c0, c1, .. */
-    uint64_t rows;            /* Estimate, 0: unknown. */
+    struct fm_schema *schema;         /* Owned. SQL: of the statement's columns, named c0, c1, .. */
+    uint64_t rows;                    /* Estimate, 0: unknown. */
+    struct fm_statistics *statistics; /* Owned; of the table. NULL: the owner told nothing. */
     enum fm_plan_rule rule;
     struct fm_buf sql;         /* Over domain.table names, as the owner's planner takes it. */
     uint32_t ref_count;        /* SQL: the tables it reads, each once. */
@@ -69,6 +71,10 @@ struct fm_catalog {
      * estimate of its rows. FM_NOTFOUND for absent and for not visible alike. */
     enum fm_status (*resolve)(void *context, const char *domain, const char *table,
                               struct fm_schema **schema, struct fm_node_id *owner, uint64_t *rows);
+    /* What the owner says of the table (core/statistics.h), for the choice between ways to the same
+     * rows: FM_NOTFOUND when it said nothing, which is as good as any answer. NULL: never. */
+    enum fm_status (*statistics)(void *context, const char *domain, const char *table,
+                                 const struct fm_node_id *owner, struct fm_statistics *out);
 };
 
 /* FM_INVALID: not one SELECT, a node or function that is not allowed, a parse or bind error (with

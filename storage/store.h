@@ -22,6 +22,7 @@
 #include "core/predicate.h"
 #include "core/proof.h"
 #include "core/records.h"
+#include "core/statistics.h"
 
 #include <stdatomic.h>
 
@@ -102,6 +103,19 @@ FM_MUST_USE enum fm_status fm_store_statistics(struct fm_store *store, const cha
                                                const char *table, struct fm_table_statistics *out,
                                                struct fm_error *err);
 void fm_table_statistics_deinit(struct fm_table_statistics *statistics); /* Zeroed is fine. */
+
+/* The same for planners at other nodes (core/statistics.h; all but version and time): rows, and of
+ * each column that is not classified values, NULLs, bytes and bounds. Exact for a table of at most
+ * FM_STATISTICS_ROWS_READ_MAX facts, which is read; else what its segments' records, dictionaries
+ * and key tell without a look at its rows: hot ones count only as rows. Free it with
+ * fm_statistics_deinit(). FM_NOTFOUND. */
+FM_MUST_USE enum fm_status fm_store_summary(struct fm_store *store, const char *domain,
+                                            const char *table, struct fm_statistics *out,
+                                            struct fm_error *err);
+/* What tells whether a summary is still true. FM_NOTFOUND. */
+FM_MUST_USE enum fm_status fm_store_outline(struct fm_store *store, const char *domain,
+                                            const char *table, uint64_t *rows,
+                                            uint32_t *schema_version);
 
 /* Tables share RocksDB's files, so what is written is known of the whole store. Its write
  * amplification since it was opened is

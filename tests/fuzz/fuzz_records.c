@@ -3,6 +3,7 @@
 #include "core/records.h"
 
 #include "core/assert.h"
+#include "core/statistics.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -49,13 +50,14 @@ AGAIN(append_begin)
 AGAIN(append_rows)
 AGAIN(append_commit)
 AGAIN(append_ack)
+AGAIN_OWNED(statistics)
 /* clang-format on */
 
 static again_fn *const decoders[] = {
-    again_request,     again_query_body,    again_columns,    again_fragment, again_ticket,
-    again_receipt,     again_answer,        again_bundle,     again_contract, again_member_record,
-    again_call,        again_reply,         again_fetch,      again_part,     again_append_begin,
-    again_append_rows, again_append_commit, again_append_ack,
+    again_request,     again_query_body,    again_columns,    again_fragment,   again_ticket,
+    again_receipt,     again_answer,        again_bundle,     again_contract,   again_member_record,
+    again_call,        again_reply,         again_fetch,      again_part,       again_append_begin,
+    again_append_rows, again_append_commit, again_append_ack, again_statistics,
 };
 #define DECODER_COUNT (sizeof decoders / sizeof decoders[0])
 

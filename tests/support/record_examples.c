@@ -2,6 +2,7 @@
 
 #include "client/catalog.h"
 #include "client/statistics.h"
+#include "core/statistics.h"
 
 #define FILL(field, value) memset(&(field), value, sizeof(field))
 
@@ -129,6 +130,37 @@ struct fm_contract example_contract(void)
                                 .yaml = fm_span_str("kind: DataContract\n"),
                                 .time = INT64_C(1767225600000000),
                                 .epoch = 2};
+}
+
+static void put_table_statistics(struct fm_buf *out)
+{
+    struct fm_column_figures columns[] = {
+        {.field_id = 1, .distinct = 229, .bytes = 3000000, .min_len = 4, .max_len = 4},
+        {.field_id = 3, .nulls = 12, .bytes = 6000000},
+    };
+
+    memcpy(columns[0].min, "\3ABE", 4);
+    memcpy(columns[0].max, "\3YUM", 4);
+    fm_statistics_encode(out, &(struct fm_statistics){.domain = "flights",
+                                                      .table = "delays",
+                                                      .epoch = 2,
+                                                      .version = 7,
+                                                      .time = INT64_C(1767225600000000),
+                                                      .schema_version = 1,
+                                                      .rows = 3000000,
+                                                      .bytes = 9000000,
+                                                      .column_count = 2,
+                                                      .columns = columns});
+}
+
+static enum fm_status take_table_statistics(struct fm_span bytes)
+{
+    struct fm_statistics statistics;
+    enum fm_status status = fm_statistics_decode(bytes, &statistics);
+
+    if (status == FM_OK)
+        fm_statistics_deinit(&statistics);
+    return status;
 }
 
 struct fm_member_record example_member(void)
@@ -518,6 +550,7 @@ const struct record_example record_examples[] = {
     {"append-acks", put_append_acks, take_append_acks, 0},
     {"append-ack", put_append_ack, take_append_ack, 0},
     {"statistics", put_statistics, take_statistics, 0},
+    {"table-statistics", put_table_statistics, take_table_statistics, 0},
     {"erase", put_erase_ask, take_erase_ask, 0},
     {"erase-reply", put_erase_reply, take_erase_reply, 0},
 };
