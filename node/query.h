@@ -31,7 +31,14 @@ struct fm_query {
     uint32_t feed_count;
     struct fm_feed *feeds[FM_QUERY_TABLES_MAX];
     struct fm_batch_source sources[FM_QUERY_TABLES_MAX];
+    uint64_t rows; /* FM_PLAN_LOOKUP: passed on so far. */
 };
+
+/* The only fragment's rows are the answer as they come: nothing is merged. */
+static inline bool fm_query_passes_on(const struct fm_query *query)
+{
+    return query->plan.kind != FM_PLAN_MERGE;
+}
 
 void fm_query_free(struct fm_query *query);
 FM_DEFINE_FREEP(fm_query_freep, struct fm_query, fm_query_free)

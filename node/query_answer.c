@@ -22,7 +22,7 @@ static enum fm_status seal_answer(struct fm_query *query, const struct fm_cursor
         .root = totals->root,
         .completeness = FM_COMPLETE,
         .time = fm_now_us(),
-        .origin = query->plan.kind == FM_PLAN_SHIP ? FM_ROWS_OF_FRAGMENT : FM_ROWS_MERGED,
+        .origin = fm_query_passes_on(query) ? FM_ROWS_OF_FRAGMENT : FM_ROWS_MERGED,
     };
 
     memcpy(answer.trace, query->trace, sizeof answer.trace);

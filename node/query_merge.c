@@ -115,10 +115,32 @@ static enum fm_status start_merge(struct fm_query *query, struct fm_error *err)
     return FM_OK;
 }
 
-static enum fm_status start_shipped(struct fm_query *query, struct fm_error *err)
+/* The columns of a scan are known beforehand, those of a statement the owner tells. */
+static enum fm_status check_lookup(const struct fm_query *query, const struct fm_columns *came,
+                                   struct fm_error *err)
 {
-    fm_worker_free(FM_TAKE(query->worker)); /* The owner's does the work. */
+    const struct fm_plan_table *table = &query->plan.tables[0];
+    const struct fm_plan_lookup *lookup = &query->plan.lookup;
+
+    if (came->count != lookup->field_count)
+        return fm_fail(err, FM_MALFORMED, "domain %s: the owner announces %u columns, not %u",
+                       table->domain, came->count, lookup->field_count);
+    for (uint32_t i = 0; i < came->count; i++) {
+        const struct fm_field *field = &table->schema->fields[lookup->fields[i]];
+        if (strcmp(came->items[i].name, field->name) != 0 ||
+            !fm_type_equal(&came->items[i].type, &field->type))
+            return fm_fail(err, FM_MALFORMED, "domain %s: column %s comes as another one",
+                           table->domain, field->name);
+    }
+    return FM_OK;
+}
+
+static enum fm_status start_passing(struct fm_query *query, struct fm_error *err)
+{
+    fm_worker_free(FM_TAKE(query->worker)); /* The owner does the work. */
     enum fm_status status = fm_query_open_fragments(query, err);
+    if (status == FM_OK && query->plan.kind == FM_PLAN_LOOKUP)
+        status = check_lookup(query, fm_feed_columns(query->feeds[0]), err);
     if (status != FM_OK)
         return status;
     fm_columns_encode(&query->columns, fm_feed_columns(query->feeds[0]));
@@ -127,17 +149,36 @@ static enum fm_status start_shipped(struct fm_query *query, struct fm_error *err
 
 enum fm_status fm_query_start(struct fm_query *query, struct fm_error *err)
 {
-    return query->plan.kind == FM_PLAN_SHIP ? start_shipped(query, err) : start_merge(query, err);
+    return fm_query_passes_on(query) ? start_passing(query, err) : start_merge(query, err);
 }
 
 /* ---- As a producer --------------------------------------------------------------------------- */
+
+/* For a shipped statement the owner's worker counts. */
+static enum fm_status count_rows(struct fm_query *query, const struct fm_buf *batch,
+                                 struct fm_error *err)
+{
+    uint64_t max = query->server->config.query_rows_max;
+    struct fm_batch view;
+    enum fm_status status = fm_batch_view_trusted(fm_buf_span(batch), &view);
+
+    if (status != FM_OK)
+        return status;
+    query->rows += view.rows;
+    if (max == 0 || query->rows <= max)
+        return FM_OK;
+    return fm_fail(err, FM_LIMIT, "the result has more than %llu rows", (unsigned long long)max);
+}
 
 enum fm_status fm_query_next(void *context, struct fm_buf *batch, struct fm_error *err)
 {
     struct fm_query *query = context;
 
-    if (query->plan.kind == FM_PLAN_SHIP)
-        return fm_feed_next(query->feeds[0], batch, err);
+    if (fm_query_passes_on(query)) {
+        enum fm_status came = fm_feed_next(query->feeds[0], batch, err);
+        return came == FM_OK && query->plan.kind == FM_PLAN_LOOKUP ? count_rows(query, batch, err)
+                                                                   : came;
+    }
     enum fm_status status = fm_worker_next(query->worker, batch, err);
     if (status != FM_OK)
         return status;

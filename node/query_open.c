@@ -35,14 +35,18 @@ static enum fm_status open_feed(struct fm_query *query, uint32_t number,
 static enum fm_status open_scan(struct fm_query *query, uint32_t number, struct fm_error *err)
 {
     const struct fm_plan_table *table = &query->plan.tables[number];
+    const struct fm_plan_lookup *lookup = &query->plan.lookup;
+    bool is_lookup = query->plan.kind == FM_PLAN_LOOKUP;
+    const uint32_t *fields = is_lookup ? lookup->fields : table->fields;
+    uint32_t count = is_lookup ? lookup->field_count : table->field_count;
     FM_AUTO(fm_buf_free) struct fm_buf predicates = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
-    FM_AUTO(fm_mem_freep) uint32_t *ids = calloc(table->field_count + 1, sizeof *ids);
+    FM_AUTO(fm_mem_freep) uint32_t *ids = calloc(count + 1, sizeof *ids);
     struct fm_table_ref ref;
 
     if (ids == NULL)
         return fm_fail(err, FM_NOMEM, "plan a scan");
-    for (uint32_t i = 0; i < table->field_count; i++)
-        ids[i] = table->schema->fields[table->fields[i]].id;
+    for (uint32_t i = 0; i < count; i++)
+        ids[i] = table->schema->fields[fields[i]].id;
     if (table->predicates.count != 0)
         fm_predicate_list_encode(&predicates, &table->predicates);
     if (fm_buf_status(&predicates) != FM_OK)
@@ -52,9 +56,10 @@ static enum fm_status open_scan(struct fm_query *query, uint32_t number, struct 
         .kind = FM_FRAGMENT_SCAN,
         .table_count = 1,
         .tables = &ref,
-        .field_count = table->field_count,
+        .field_count = count,
         .fields = ids,
         .predicates = fm_buf_span(&predicates),
+        .row_limit = is_lookup ? lookup->row_limit : 0,
     };
     return open_feed(query, number, &fragment, err);
 }

@@ -33,6 +33,7 @@ void fm_plan_deinit(struct fm_plan *plan)
     for (uint32_t i = 0; plan->tables != NULL && i < plan->table_count; i++)
         fm_plan_table_deinit(&plan->tables[i]);
     free(plan->tables);
+    free(plan->lookup.fields);
     fm_buf_free(&plan->sql);
     fm_buf_free(&plan->shipped);
     *plan = (struct fm_plan){0};
@@ -306,6 +307,20 @@ static enum fm_status plan_tree(struct fm_worker *worker, struct tree *tree, str
     return status == FM_OK ? plan_trim_slots(plan) : status;
 }
 
+/* With every condition said, and at no other moment than the statement's own. */
+static void use_lookup(const struct tree *tree, uint64_t rules_off, struct fm_plan *plan)
+{
+    if (plan->lookup.field_count == 0)
+        return;
+    if (tree->timed || plan->tables[0].sql.len != 0 || (rules_off >> FM_RULE_LOOKUP & 1u) != 0) {
+        free(plan->lookup.fields);
+        plan->lookup = (struct fm_plan_lookup){0};
+        return;
+    }
+    plan->kind = FM_PLAN_LOOKUP;
+    plan->tables[0].rule = FM_RULE_LOOKUP;
+}
+
 static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
                            const struct fm_catalog *catalog, uint64_t rules_off, struct tree *tree,
                            struct fm_plan *plan, struct fm_error *err)
@@ -321,6 +336,8 @@ static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
         status = ship(worker, tree, &plan->shipped, err);
     if (status == FM_OK)
         status = plan_tree(worker, tree, plan, rules_off, err);
+    if (status == FM_OK)
+        use_lookup(tree, rules_off, plan);
     return status;
 }
 

@@ -5,7 +5,8 @@
  *   looked up in the catalog -> tree with fm_scan(n) in their place -> optimised plan (worker) ->
  *   per slot the columns and predicates wanted -> where to work
  *
- * A query whose tables all have one owner goes there whole (FM_PLAN_SHIP); a query without tables
+ * Where a scan of one table is the answer as it comes, no engine runs (FM_PLAN_LOOKUP). A query
+ * whose tables all have one owner goes there whole (FM_PLAN_SHIP); a query without tables
  * and all others are merged here (FM_PLAN_MERGE), over one fragment per slot: scans, and parts of
  * the statement that an owner can run by itself (query/carve.h).
  *
@@ -51,14 +52,22 @@ struct fm_plan_table {
     uint32_t *enum_fields; /* Owned; positions in the schema, rising. */
 };
 
-enum fm_plan_kind { FM_PLAN_SHIP = 1, FM_PLAN_MERGE = 2 };
+enum fm_plan_kind { FM_PLAN_SHIP = 1, FM_PLAN_MERGE = 2, FM_PLAN_LOOKUP = 3 };
+
+/* What a lookup gives: fields in the order of the answer, and how many rows. */
+struct fm_plan_lookup {
+    uint32_t field_count; /* 0: the statement is more than a scan. */
+    uint32_t *fields;     /* Owned; positions in the schema, each once. */
+    uint64_t row_limit;   /* 0: none. */
+};
 
 struct fm_plan {
     enum fm_plan_kind kind;
     uint32_t table_count; /* Slot n is tables[n]: one per occurrence of a base table, or a part. */
     struct fm_plan_table *tables;
-    struct fm_buf sql;     /* The statement over fm_scan(0).. for the merge (or for the owner's own
+    struct fm_buf sql; /* The statement over fm_scan(0).. for the merge (or for the owner's own
                              engine when it runs a shipped query). */
+    struct fm_plan_lookup lookup;
     struct fm_buf shipped; /* SHIP: the statement as the owner gets it, names and AT kept. */
     bool is_carved;        /* Some slot reads a statement. */
     bool streams; /* Nothing but scans, filters, projections, limits: one thread is faster. */

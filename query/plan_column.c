@@ -46,7 +46,7 @@ static size_t width_of(const json_t *op)
     return 0;
 }
 
-static bool is_list_join(const json_t *op)
+bool plan_is_list_join(const json_t *op)
 {
     const json_t *list = child_of(op, 1);
 
@@ -140,7 +140,7 @@ static bool find_column(const struct plan_reader *reader, const json_t *op, uint
     if (is_type(op, "LOGICAL_FILTER"))
         return map_index(op, "projection_map", &index) &&
                find_column(reader, child_of(op, 0), index, out);
-    if (!is_list_join(op))
+    if (!plan_is_list_join(op))
         return false;
     size_t width = width_of(op);
     if (width > 0 && index == width - 1)

@@ -19,6 +19,13 @@ static const json_t *child_of(const json_t *op, size_t i)
     return json_array_get(tree_json_array(op, "children"), i);
 }
 
+/* The term, or a part of it, is in no predicate: the engine has to look at the rows again. */
+static enum fm_status skip(struct plan_reader *reader)
+{
+    reader->is_partial = true;
+    return FM_OK;
+}
+
 static void free_values(struct fm_predicate *predicate)
 {
     for (uint32_t i = 0; i < predicate->value_count; i++)
@@ -71,7 +78,7 @@ static enum fm_status keep(struct plan_reader *reader, const struct plan_column 
 
     if (list->count == FM_PREDICATES_MAX) {
         free_values(predicate);
-        return FM_OK;
+        return skip(reader);
     }
     struct fm_predicate *terms = realloc(list->terms, (list->count + 1u) * sizeof *terms);
     if (terms == NULL) {
@@ -98,11 +105,11 @@ static enum fm_status add_simple(struct plan_reader *reader, const struct plan_c
     struct fm_predicate predicate = {0};
 
     if (column->values != NULL || !is_allowed(field_of(reader, column), op))
-        return FM_OK;
+        return skip(reader);
     if (!reserve(reader, column, op, value != NULL ? 1 : 0, &predicate) ||
         (value != NULL && !add_value(reader, column, value, &predicate))) {
         free_values(&predicate);
-        return FM_OK;
+        return skip(reader);
     }
     return keep(reader, column, &predicate);
 }
@@ -121,7 +128,7 @@ static enum fm_status add_list(struct plan_reader *reader, const struct plan_col
     }
     if (!fine || predicate.value_count == 0) {
         free_values(&predicate);
-        return FM_OK;
+        return skip(reader);
     }
     return keep(reader, column, &predicate);
 }
@@ -180,7 +187,7 @@ static enum fm_status take_comparison(struct plan_reader *reader, const json_t *
     const json_t *value = NULL;
 
     if (!read_comparison(reader, input, expression, &column, &op, &value))
-        return FM_OK;
+        return skip(reader);
     return add_simple(reader, &column, op, value);
 }
 
@@ -194,8 +201,10 @@ static enum fm_status take_between(struct plan_reader *reader, const json_t *inp
     struct plan_column column = {0};
     enum fm_status status = FM_OK;
 
+    if (lower == NULL || upper == NULL)
+        (void)skip(reader); /* The other side may be said all the same. */
     if (!plan_column_of(reader, input, json_object_get(expression, "input"), &column))
-        return FM_OK;
+        return skip(reader);
     if (lower != NULL)
         status = add_simple(reader, &column, from ? FM_OP_GE : FM_OP_GT, lower);
     if (status == FM_OK && upper != NULL)
@@ -214,19 +223,22 @@ static enum fm_status take_or(struct plan_reader *reader, const json_t *input,
     for (size_t i = 0; i < json_array_size(children); i++) {
         struct plan_column column = {0};
         enum fm_operator op = FM_OP_EQ;
+        const json_t *child = json_array_get(children, i);
         const json_t *value = NULL;
-        if (!read_comparison(reader, input, json_array_get(children, i), &column, &op, &value) ||
-            op != FM_OP_EQ)
-            return FM_OK;
+        if (!read_comparison(reader, input, child, &column, &op, &value) || op != FM_OP_EQ)
+            return skip(reader);
+        /* It holds for nulls where the value is one. */
+        if (!is_type(child, "COMPARE_EQUAL") && json_is_true(json_object_get(value, "is_null")))
+            return skip(reader);
         if (i == 0)
             first = column;
         if (column.scan.get != first.scan.get || column.field != first.field ||
             column.widened != first.widened)
-            return FM_OK;
+            return skip(reader);
         if (json_array_append(values, (json_t *)(uintptr_t)value) != 0)
             return FM_NOMEM;
     }
-    return json_array_size(values) > 0 ? add_list(reader, &first, values) : FM_OK;
+    return json_array_size(values) > 0 ? add_list(reader, &first, values) : skip(reader);
 }
 
 static enum fm_status take_in(struct plan_reader *reader, const json_t *input,
@@ -238,11 +250,11 @@ static enum fm_status take_in(struct plan_reader *reader, const json_t *input,
 
     if (!plan_column_of(reader, input, json_array_get(children, 0), &column) ||
         column.values != NULL)
-        return FM_OK;
+        return skip(reader);
     for (size_t i = 1; i < json_array_size(children); i++) {
         const json_t *value = constant_of(json_array_get(children, i));
         if (value == NULL)
-            return FM_OK;
+            return skip(reader);
         if (json_array_append(values, (json_t *)(uintptr_t)value) != 0)
             return FM_NOMEM;
     }
@@ -260,7 +272,7 @@ static enum fm_status take_prefix(struct plan_reader *reader, const json_t *inpu
     if (json_array_size(children) != 2 || json_string_length(text) == 0 ||
         !plan_column_of(reader, input, json_array_get(children, 0), &column) ||
         field_of(reader, &column)->type.kind != FM_KIND_VARCHAR)
-        return FM_OK;
+        return skip(reader);
     return add_simple(reader, &column, FM_OP_PREFIX, value);
 }
 
@@ -271,11 +283,11 @@ static enum fm_status take_boolean(struct plan_reader *reader, const json_t *inp
     struct plan_column column = {0};
 
     if (!is_class(expression, "BOUND_REF") || !plan_column_of(reader, input, expression, &column))
-        return FM_OK;
+        return skip(reader);
     if (column.values != NULL)
-        return truth ? add_list(reader, &column, column.values) : FM_OK;
+        return truth ? add_list(reader, &column, column.values) : skip(reader);
     if (field_of(reader, &column)->type.kind != FM_KIND_BOOLEAN)
-        return FM_OK;
+        return skip(reader);
     FM_AUTO(tree_json_freep)
     json_t *value = json_pack("{s:{s:s},s:b,s:b}", "type", "id", "BOOLEAN", "is_null", 0, "value",
                               truth ? 1 : 0);
@@ -294,9 +306,9 @@ static enum fm_status take_operator(struct plan_reader *reader, const json_t *in
         return take_in(reader, input, expression);
     bool null = is_type(expression, "OPERATOR_IS_NULL");
     if (!null && !is_type(expression, "OPERATOR_IS_NOT_NULL"))
-        return FM_OK;
+        return skip(reader);
     if (!plan_column_of(reader, input, child, &column))
-        return FM_OK;
+        return skip(reader);
     return add_simple(reader, &column, null ? FM_OP_IS_NULL : FM_OP_IS_NOT_NULL, NULL);
 }
 
@@ -320,11 +332,11 @@ static enum fm_status take(struct plan_reader *reader, const json_t *input,
          tree_json_is(expression, "name", "starts_with") || tree_json_is(expression, "name", "^@")))
         return take_prefix(reader, input, expression);
     if (!is_class(expression, "BOUND_CONJUNCTION"))
-        return FM_OK;
+        return skip(reader);
     if (is_type(expression, "CONJUNCTION_OR"))
         return take_or(reader, input, expression);
     if (!is_type(expression, "CONJUNCTION_AND"))
-        return FM_OK;
+        return skip(reader);
     for (size_t i = 0; status == FM_OK && i < json_array_size(children); i++)
         status = take(reader, input, json_array_get(children, i));
     return status;

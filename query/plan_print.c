@@ -50,8 +50,11 @@ static json_t *fragment_of(const struct fm_plan *plan, const struct fm_plan_tabl
     if (table->at.kind != FM_AT_LATEST)
         (void)json_object_set_new(fragment, "at", at_of(&table->at));
     (void)json_object_set_new(fragment, "rows", json_integer((json_int_t)table->rows));
+    bool lookup = plan->kind == FM_PLAN_LOOKUP;
     (void)json_object_set_new(fragment, "columns",
-                              names_of(table, table->fields, table->field_count));
+                              lookup
+                                  ? names_of(table, plan->lookup.fields, plan->lookup.field_count)
+                                  : names_of(table, table->fields, table->field_count));
     (void)json_object_set_new(fragment, "predicates", predicates_of(table));
     (void)json_object_set_new(
         fragment, "rule",
@@ -59,6 +62,9 @@ static json_t *fragment_of(const struct fm_plan *plan, const struct fm_plan_tabl
     if (plan->kind == FM_PLAN_SHIP || table->sql.len != 0)
         (void)json_object_set_new(
             fragment, "sql", text_of(plan->kind == FM_PLAN_SHIP ? &plan->shipped : &table->sql));
+    if (lookup && plan->lookup.row_limit != 0)
+        (void)json_object_set_new(fragment, "limit",
+                                  json_integer((json_int_t)plan->lookup.row_limit));
     return fragment;
 }
 
@@ -68,9 +74,11 @@ void fm_plan_print(const struct fm_plan *plan, struct fm_buf *out)
 {
     FM_AUTO(tree_json_freep) json_t *root = json_object();
     json_t *fragments = json_array();
+    static const char *const kinds[] = {
+        [FM_PLAN_SHIP] = "ship", [FM_PLAN_MERGE] = "merge", [FM_PLAN_LOOKUP] = "lookup"};
     bool ship = plan->kind == FM_PLAN_SHIP;
 
-    (void)json_object_set_new(root, "kind", json_string(ship ? "ship" : "merge"));
+    (void)json_object_set_new(root, "kind", json_string(kinds[plan->kind]));
     (void)json_object_set_new(root, "streams", json_boolean(plan->streams));
     for (uint32_t i = 0; i < plan->table_count; i++)
         (void)json_array_append_new(fragments, fragment_of(plan, &plan->tables[i]));

@@ -169,6 +169,8 @@ static enum fm_status read_plan(struct plan_reader *reader, const json_t *root)
         fm_predicate_list_deinit(&plan->tables[i].predicates);
     }
     enum fm_status status = read_operator(reader, json_array_get(plans, 0), false);
+    if (status == FM_OK)
+        status = plan_read_lookup(reader, json_array_get(plans, 0));
     for (uint32_t i = 0; status == FM_OK && i < plan->table_count; i++) {
         /* Another scan of the slot need not have the filters of the first. */
         if ((reader->shared >> i & 1u) != 0)

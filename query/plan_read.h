@@ -19,6 +19,7 @@ struct plan_reader {
     uint32_t scan_counts[FM_QUERY_TABLES_MAX];
     uint64_t shared; /* Slots read twice: by two scans, or in a recursion. */
     bool streams;
+    bool is_partial;                   /* A term of a filter is in no predicate. */
     bool *wanted[FM_QUERY_TABLES_MAX]; /* Owned: per slot, per field. */
 };
 
@@ -33,6 +34,9 @@ FM_MUST_USE enum fm_status plan_read(struct fm_plan *plan, struct fm_span json, 
 /* Terms of a LOGICAL_FILTER whose input leads to one scan, to that slot's predicates. */
 FM_MUST_USE enum fm_status plan_read_filter(struct plan_reader *reader, const json_t *filter);
 
+/* Set plan->lookup when the plan is that of a scan by itself, read before with all its filters. */
+FM_MUST_USE enum fm_status plan_read_lookup(const struct plan_reader *reader, const json_t *root);
+
 /* A column under an expression: a field of a scan, or the mark of an IN list. */
 struct plan_column {
     struct plan_scan scan;
@@ -46,6 +50,9 @@ struct plan_column {
  * stand on the scan. */
 bool plan_column_of(const struct plan_reader *reader, const json_t *input, const json_t *expression,
                     struct plan_column *out);
+
+/* A MARK join with a list of constants: it adds and repeats no row. */
+bool plan_is_list_join(const json_t *op);
 
 /* Position in the schema of what the scan's output column `index` carries. */
 bool plan_scan_field(const struct plan_reader *reader, const struct plan_scan *scan, uint64_t index,

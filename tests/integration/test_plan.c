@@ -42,10 +42,18 @@ static int teardown(void **state)
     return 0;
 }
 
+static enum fm_status make(struct fixture *f, struct fm_span sql, struct fm_plan *out)
+{
+    /* What a scan answers by itself is planned like all else here: test_lookup.c has the rest. */
+    const struct fm_plan_options options = {.rules_off = UINT64_C(1) << FM_RULE_LOOKUP};
+
+    f->err.text[0] = '\0';
+    return fm_plan_make(f->worker, sql, &catalog_for_plans, &options, out, &f->err);
+}
+
 static enum fm_status plan(struct fixture *f, const char *sql, struct fm_plan *out)
 {
-    f->err.text[0] = '\0';
-    return fm_plan_make(f->worker, fm_span_str(sql), &catalog_for_plans, NULL, out, &f->err);
+    return make(f, fm_span_str(sql), out);
 }
 
 struct expectation {
@@ -59,8 +67,7 @@ static void expect_same_at_owner(struct fixture *f, const struct fm_plan *made, 
     struct fm_plan again = {0};
     struct fm_buf text = FM_BUF_INIT(0);
 
-    if (fm_plan_make(f->worker, fm_buf_span(&made->shipped), &catalog_for_plans, NULL, &again,
-                     &f->err) != FM_OK)
+    if (make(f, fm_buf_span(&made->shipped), &again) != FM_OK)
         fail_msg("%.*s: %s", (int)made->shipped.len, (const char *)made->shipped.data, f->err.text);
     catalog_describe(&again, &text);
     assert_string_equal((const char *)text.data, wanted);

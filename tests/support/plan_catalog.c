@@ -141,7 +141,10 @@ static void put_names(const struct fm_plan_table *table, const uint32_t *fields,
 
 void catalog_describe(const struct fm_plan *plan, struct fm_buf *out)
 {
-    fm_buf_put_str(out, plan->kind == FM_PLAN_SHIP ? "ship" : "merge");
+    static const char *const kinds[] = {
+        [FM_PLAN_SHIP] = "ship", [FM_PLAN_MERGE] = "merge", [FM_PLAN_LOOKUP] = "lookup"};
+
+    fm_buf_put_str(out, kinds[plan->kind]);
     fm_buf_put_str(out, plan->streams ? " streams" : "");
     for (uint32_t i = 0; i < plan->table_count; i++) {
         const struct fm_plan_table *table = &plan->tables[i];

@@ -1,0 +1,374 @@
+/* Statements that a scan answers without an engine, and those that look like it: over a table of
+ * every type with the values that comparisons stumble over, each must give what the engine gives,
+ * with the same columns; and it must be known which of both answered. */
+#include "core/records.h"
+#include "include/folkmoot.h"
+#include "tests/support/live_mesh.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static const char contract[] =
+    "apiVersion: v3.1.0\n"
+    "kind: DataContract\n"
+    "id: 0f0a8a0e-1d3b-4b61-8a0c-5d4c7c8b7e99\n"
+    "version: 1.0.0\n"
+    "status: active\n"
+    "domain: alpha\n"
+    "dataProduct: kinds\n"
+    "schema:\n"
+    "  - name: kinds\n"
+    "    logicalType: object\n"
+    "    properties:\n"
+    "      - {name: id, logicalType: integer, physicalType: int32, primaryKey: true, required: "
+    "true}\n"
+    "      - {name: small, logicalType: integer, physicalType: int8}\n"
+    "      - {name: big, logicalType: integer, physicalType: int64}\n"
+    "      - {name: plain, logicalType: integer, physicalType: uint64}\n"
+    "      - {name: huge, logicalType: integer, physicalType: hugeint}\n"
+    "      - {name: single, logicalType: number, physicalType: float}\n"
+    "      - {name: real, logicalType: number, physicalType: double}\n"
+    "      - {name: money, logicalType: number, physicalType: \"decimal(9,2)\"}\n"
+    "      - {name: text, logicalType: string}\n"
+    "      - {name: flag, logicalType: boolean}\n"
+    "      - {name: day, logicalType: date, physicalType: date}\n"
+    "      - {name: at, logicalType: timestamp, physicalType: timestamptz}\n"
+    "      - {name: code, logicalType: string, physicalType: uuid}\n"
+    "      - {name: level, logicalType: string, physicalType: \"enum('low','high')\"}\n"
+    "      - {name: Mixed, logicalType: string}\n";
+
+static const char header[] =
+    "id,small,big,plain,huge,single,real,money,text,flag,day,at,code,level,Mixed\n";
+
+static const char *const rows[] = {
+    "1,1,1,1,1,1.5,0.0,1.50,SEA,true,2001-01-01,2001-01-01 00:00:00+00,"
+    "00000000-0000-0000-0000-000000000001,low,a\n",
+    "2,-128,-9223372036854775808,18446744073709551615,170141183460469231731687303715884105727,"
+    "nan,-0.0,-1.50,sea,false,1969-12-31,1969-12-31 23:59:59.999999+00,"
+    "80000000-0000-0000-0000-000000000000,high,A\n",
+    "3,127,9223372036854775807,9223372036854775808,-170141183460469231731687303715884105727,"
+    "inf,nan,0.00,SEA ,true,2001-02-01,2001-06-01 12:00:00+02,"
+    "ffffffff-ffff-ffff-ffff-ffffffffffff,low,b\n",
+    "4,0,0,0,0,-inf,inf,9999999.99,S%A,false,9999-12-31,2001-01-01 00:00:00.000001+00,"
+    "7fffffff-ffff-ffff-ffff-ffffffffffff,high,B\n",
+    "5,,,,,,,,,,,,,,\n",
+    "6,45,45,45,45,0.1,0.1,45.00,\xc3\x84LM,true,2001-01-01,2001-01-01 01:00:00+01,"
+    "00000000-0000-0000-0000-000000000001,low,\xc3\xa4\n",
+    "7,45,46,47,48,-0.0,1e308,-0.01,S_A,,2001-01-02,2001-01-01 00:00:00+00,,,S\n",
+    "8,5,5,5,5,16777216,16777217,5.00,S,true,2000-02-29,2000-02-29 00:00:00+00,"
+    "00000000-0000-0000-0000-000000000002,high,SEA\n",
+};
+
+struct fixture {
+    struct live_mesh *mesh;
+    struct live_node *alpha; /* The owner. */
+    struct live_node *beta;  /* Asked. */
+    struct folkmoot *handle;
+};
+
+static void append_rows(struct fixture *f, size_t from, size_t to)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf data = FM_BUF_INIT(0);
+    char path[LIVE_PATH_MAX];
+
+    fm_buf_put_str(&data, header);
+    for (size_t i = from; i < to; i++)
+        fm_buf_put_str(&data, rows[i]);
+    assert_int_equal(
+        fm_file_write(live_path(f->mesh, "rows.csv", path), fm_buf_span(&data), 0600, NULL), FM_OK);
+    free(live_output(f->mesh, "alpha-team", f->alpha,
+                     (const char *const[]){"append", "alpha.kinds", path, NULL}));
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    char path[LIVE_PATH_MAX], error[FOLKMOOT_ERROR_MAX];
+
+    assert_non_null(f);
+    assert_int_equal(fm_core_init(NULL), FM_OK);
+    f->mesh = live_mesh_new();
+    f->alpha = live_make_node(f->mesh, "alpha");
+    live_start(f->mesh, f->alpha);
+    f->beta = live_make_node(f->mesh, "beta");
+    live_start(f->mesh, f->beta);
+    live_make_principal(f->mesh, "alpha-team",
+                        (const char *const[]){"reader", "owner:alpha", NULL});
+    assert_int_equal(
+        fm_file_write(live_path(f->mesh, "kinds.yaml", path), fm_span_str(contract), 0600, NULL),
+        FM_OK);
+    free(live_output(f->mesh, "alpha-team", f->alpha,
+                     (const char *const[]){"product", "apply", path, NULL}));
+    append_rows(f, 0, sizeof rows / sizeof rows[0]);
+    live_make_principal(f->mesh, "reader", (const char *const[]){"reader", NULL});
+    live_wait(f->mesh, "reader", f->beta, 2, 1);
+    struct folkmoot_options options = {.node = f->beta->address,
+                                       .identity = live_path(f->mesh, "reader", path)};
+    if (folkmoot_open(&options, &f->handle, error) != FOLKMOOT_OK)
+        fail_msg("%s", error);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    folkmoot_close(f->handle);
+    live_mesh_free(f->mesh);
+    free(f);
+    return 0;
+}
+
+/* ---- Answers as text ------------------------------------------------------------------------- */
+
+struct answer {
+    struct fm_buf columns; /* Names and types, a line each. */
+    char **rows;           /* Sorted. */
+    size_t count;
+    bool is_lookup; /* By the plan that was signed. */
+};
+
+static void answer_deinit(struct answer *answer)
+{
+    for (size_t i = 0; i < answer->count; i++)
+        free(answer->rows[i]);
+    free(answer->rows);
+    fm_buf_free(&answer->columns);
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void take_rows(struct folkmoot_result *result, struct answer *out)
+{
+    uint32_t count = folkmoot_result_rows(result);
+
+    out->rows = realloc(out->rows, (out->count + count + 1) * sizeof *out->rows);
+    assert_non_null(out->rows);
+    for (uint32_t row = 0; row < count; row++) {
+        FM_AUTO(fm_buf_free) struct fm_buf line = FM_BUF_INIT(0);
+        for (uint32_t column = 0; column < folkmoot_result_column_count(result); column++) {
+            const char *text;
+            size_t len;
+            assert_int_equal(folkmoot_result_text(result, row, column, &text, &len), FOLKMOOT_OK);
+            fm_buf_put_str(&line, text == NULL ? "|NULL" : "|'");
+            if (text != NULL)
+                fm_buf_put(&line, text, len);
+        }
+        out->rows[out->count] = fm_strdup_span(fm_buf_span(&line));
+        assert_non_null(out->rows[out->count]);
+        out->count++;
+    }
+}
+
+static bool is_lookup(const struct folkmoot_result *result)
+{
+    static struct fm_bundle bundle;
+    static struct fm_answer answer;
+    struct fm_envelope envelope;
+    size_t len;
+    const uint8_t *bytes = folkmoot_result_bundle(result, &len);
+
+    assert_int_equal(fm_bundle_decode(fm_span(bytes, len), &bundle), FM_OK);
+    assert_int_equal(fm_envelope_open(bundle.answer, &envelope), FM_OK);
+    assert_int_equal(fm_answer_decode(envelope.body, &answer), FM_OK);
+    static const char kind[] = "{\"kind\":\"lookup\"";
+    return answer.plan.len > sizeof kind && memcmp(answer.plan.data, kind, sizeof kind - 1) == 0;
+}
+
+static enum folkmoot_status ask(struct fixture *f, const char *sql, const char *without,
+                                struct answer *out)
+{
+    const struct folkmoot_query_options options = {.without = without};
+    struct folkmoot_result *result = NULL;
+
+    *out = (struct answer){.columns = FM_BUF_INIT(0)};
+    enum folkmoot_status status = folkmoot_query(f->handle, sql, strlen(sql), &options, &result);
+    if (status != FOLKMOOT_OK)
+        return status;
+    for (uint32_t i = 0; i < folkmoot_result_column_count(result); i++)
+        fm_buf_printf(&out->columns, "%s %s\n", folkmoot_result_column_name(result, i),
+                      folkmoot_result_column_type(result, i));
+    do {
+        status = folkmoot_result_next(result);
+        if (status == FOLKMOOT_OK)
+            take_rows(result, out);
+    } while (status == FOLKMOOT_OK && folkmoot_result_rows(result) != 0);
+    if (status == FOLKMOOT_OK)
+        out->is_lookup = is_lookup(result);
+    folkmoot_result_free(result);
+    if (out->count > 1)
+        qsort(out->rows, out->count, sizeof *out->rows, compare_rows);
+    return status;
+}
+
+/* With and without the rule. `limited`: which of the rows is free, only their number counts. */
+static void check(struct fixture *f, const char *sql, bool lookup, bool limited)
+{
+    struct answer with, engine;
+
+    if (ask(f, sql, NULL, &with) != FOLKMOOT_OK || ask(f, sql, "lookup", &engine) != FOLKMOOT_OK)
+        fail_msg("%s: %s", sql, folkmoot_error(f->handle));
+    if (with.is_lookup != lookup || engine.is_lookup)
+        fail_msg("%s: %s", sql, with.is_lookup ? "is a lookup" : "is none");
+    if (!fm_span_equal(fm_buf_span(&with.columns), fm_buf_span(&engine.columns)))
+        fail_msg("%s: columns %.*s", sql, (int)with.columns.len, (const char *)with.columns.data);
+    if (with.count != engine.count)
+        fail_msg("%s: %zu rows, the engine gives %zu", sql, with.count, engine.count);
+    for (size_t i = 0; !limited && i < with.count; i++) {
+        if (strcmp(with.rows[i], engine.rows[i]) != 0)
+            fail_msg("%s: %s, the engine gives %s", sql, with.rows[i], engine.rows[i]);
+    }
+    answer_deinit(&with);
+    answer_deinit(&engine);
+}
+
+#define K "FROM alpha.kinds "
+
+static const char *const lookups[] = {
+    "SELECT * " K,
+    "FROM alpha.kinds",
+    "SELECT text, id " K,
+    "SELECT k.ID, \"Mixed\" FROM Alpha.KINDS k",
+    "SELECT * EXCLUDE (text) " K,
+    "SELECT * " K "WHERE id = 3",
+    "SELECT * " K "WHERE id = 99",
+    "SELECT * " K "WHERE id = 3 AND small = 4",
+    "SELECT * " K "WHERE 3 = id AND text = 'SEA '",
+    "SELECT text " K "WHERE id = 3::BIGINT",
+    "SELECT id " K "WHERE id IN (1, 3, NULL)",
+    "SELECT id " K "WHERE id IN (1, 3, 4, 7, 9, 99, NULL)",
+    "SELECT id " K "WHERE id = 1 OR id = 2",
+    "SELECT id " K "WHERE text = 'SEA'",
+    "SELECT id " K "WHERE text <> 'SEA'",
+    "SELECT id " K "WHERE text > 'SEA'",
+    "SELECT id " K "WHERE text BETWEEN 'S' AND 'SEA'",
+    "SELECT id " K "WHERE text LIKE 'S%'",
+    "SELECT id " K "WHERE text LIKE 'SEA'",
+    "SELECT id " K "WHERE starts_with(text, 'S')",
+    "SELECT id " K "WHERE text IN ('SEA', 'sea', 'x', 'y', 'z', 'S')",
+    "SELECT id " K "WHERE text = '\xc3\x84LM'",
+    "SELECT id " K "WHERE text IS NULL",
+    "SELECT id " K "WHERE text IS NOT NULL",
+    "SELECT id " K "WHERE text IS NOT DISTINCT FROM 'SEA'",
+    "SELECT id " K "WHERE small = -128",
+    "SELECT id " K "WHERE small * 2 = 90",
+    "SELECT id " K "WHERE small + 1 = 46",
+    "SELECT id " K "WHERE small >= 45 AND small < 127",
+    "SELECT id " K "WHERE big = 9223372036854775807 OR big = -9223372036854775808",
+    "SELECT id " K "WHERE big > 5 AND plain < 48",
+    "SELECT id " K "WHERE plain = 18446744073709551615",
+    "SELECT id " K "WHERE plain > 9223372036854775807",
+    "SELECT id " K "WHERE huge = 170141183460469231731687303715884105727",
+    "SELECT id " K "WHERE huge < 0",
+    "SELECT id " K "WHERE real = 0",
+    "SELECT id " K "WHERE real = -0.0",
+    "SELECT id " K "WHERE real <> 0",
+    "SELECT id " K "WHERE real = 'nan'",
+    "SELECT id " K "WHERE real <> 'nan'",
+    "SELECT id " K "WHERE real > 'inf'",
+    "SELECT id " K "WHERE real >= 16777217",
+    "SELECT id " K "WHERE real IN (0, 'nan', 'inf')",
+    "SELECT id " K "WHERE single = 0.1",
+    "SELECT id " K "WHERE single = 1.5::FLOAT",
+    "SELECT id " K "WHERE single = 'nan'::FLOAT",
+    "SELECT id " K "WHERE single <= 0::FLOAT",
+    "SELECT id " K "WHERE single < '-inf'::FLOAT",
+    "SELECT id " K "WHERE money = 1.5",
+    "SELECT id " K "WHERE money > -0.01",
+    "SELECT id " K "WHERE money <> 45",
+    "SELECT id " K "WHERE flag",
+    "SELECT id " K "WHERE NOT flag",
+    "SELECT id " K "WHERE flag IS NULL",
+    "SELECT id " K "WHERE day = '2001-01-01'",
+    "SELECT id " K "WHERE day BETWEEN DATE '1969-12-31' AND DATE '2001-01-01'",
+    "SELECT id " K "WHERE \"at\" = '2001-01-01 00:00:00+00'",
+    "SELECT id " K "WHERE \"at\" > TIMESTAMPTZ '2001-01-01 02:00:00+02'",
+    "SELECT id " K "WHERE code = '80000000-0000-0000-0000-000000000000'",
+    "SELECT id " K "WHERE code < '80000000-0000-0000-0000-000000000000'",
+    "SELECT id " K "WHERE level = 'low'",
+    "SELECT id " K "WHERE id > 2 AND id < 7 AND text IS NOT NULL AND flag",
+    "SELECT id " K "WHERE id NOT IN (1, 3)",
+    "SELECT id " K "k AT (VERSION => 3)",
+    "SELECT id FROM alpha.\"kinds$facts\" WHERE _seq < 4",
+};
+
+static void a_scan_answers(void **state)
+{
+    for (size_t i = 0; i < sizeof lookups / sizeof lookups[0]; i++)
+        check(*state, lookups[i], true, false);
+    check(*state, "SELECT id " K "LIMIT 3", true, true);
+    check(*state, "SELECT id, text " K "WHERE id > 2 LIMIT 100 OFFSET 0", true, true);
+}
+
+static const char *const others[] = {
+    "SELECT id AS x " K,
+    "SELECT id, id " K,
+    "SELECT id + 1 AS id " K,
+    "SELECT big::INTEGER AS big " K "WHERE id = 1",
+    "SELECT x.id FROM (SELECT big AS id FROM alpha.kinds) x",
+    "SELECT * FROM alpha.kinds k(a, b)",
+    "SELECT count(*) " K,
+    "SELECT DISTINCT flag " K,
+    "SELECT id " K "ORDER BY id",
+    "SELECT id " K "ORDER BY id LIMIT 2",
+    "SELECT id " K "LIMIT 0",
+    "SELECT id FROM (SELECT id " K "LIMIT 8) q WHERE id > 3",
+    "SELECT id, 1 AS one " K,
+    "SELECT id " K "WHERE text LIKE '%A'",
+    "SELECT id " K "WHERE text LIKE 'S_A'",
+    "SELECT id " K "WHERE text LIKE 'S%A'",
+    "SELECT id " K "WHERE text LIKE 'S!%A' ESCAPE '!'",
+    "SELECT id " K "WHERE text NOT LIKE 'S%'",
+    "SELECT id " K "WHERE text ILIKE 's%'",
+    "SELECT id " K "WHERE text COLLATE NOCASE = 'sea'",
+    "SELECT id " K "WHERE lower(text) = 'sea'",
+    "SELECT id " K "WHERE id NOT IN (1, 3, NULL)",
+    "SELECT id " K "WHERE id NOT IN (1, 3, 4, 7, 9, 99, 100)",
+    "SELECT id, id IN (1, 3, 4, 7, 9, 99, 100) AS x " K,
+    "SELECT id " K "WHERE id = 1 OR text = 'SEA'",
+    "SELECT id " K "WHERE small = 5 OR small IS NULL",
+    "SELECT id " K "WHERE text IS DISTINCT FROM 'SEA'",
+    "SELECT id " K "WHERE small IS NOT DISTINCT FROM NULL OR small = 5",
+    "SELECT id " K "WHERE small = 45.0",
+    "SELECT id " K "WHERE small < 1000",
+    "SELECT id " K "WHERE single = 0.1::DOUBLE",
+    "SELECT id " K "WHERE money = 1.5::DOUBLE",
+    "SELECT id " K "WHERE money = 1.505",
+    "SELECT id " K "WHERE small = big",
+    "SELECT id " K "WHERE small - id = 39",
+    "SELECT id " K "WHERE id % 2 = 0 AND small > 0",
+    "SELECT id " K "WHERE day < \"at\"",
+    "SELECT id " K "WHERE level > 'high'",
+    "SELECT id " K "WHERE id = (SELECT min(id) " K ")",
+    "SELECT id " K "WHERE \"at\" < now()",
+    "SELECT id " K "WHERE false",
+    "SELECT id " K "UNION ALL SELECT small " K,
+    "SELECT a.id FROM alpha.kinds a, alpha.kinds b WHERE a.id = b.small",
+    "SELECT id, row_number() OVER () AS n " K,
+};
+
+static void an_engine_answers(void **state)
+{
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        check(*state, others[i], false, false);
+    check(*state, "SELECT id " K "LIMIT 2 OFFSET 1", false, true);
+    check(*state, "SELECT id " K "LIMIT 50%", false, true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_scan_answers),
+        cmocka_unit_test(an_engine_answers),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
