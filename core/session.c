@@ -1,5 +1,6 @@
 #include "core/session.h"
 
+#include "core/aead.h"
 #include "core/assert.h"
 #include "core/limits.h"
 #include "core/window.h"
@@ -9,12 +10,13 @@
 #include <stdatomic.h>
 
 #define COUNTER_BYTES 8u
-#define TAG_BYTES crypto_aead_chacha20poly1305_ietf_ABYTES
+#define TAG_BYTES FM_AEAD_TAG_BYTES
 /* Another session is asked for well before the counters end. */
 #define MESSAGES_OLD (FM_SESSION_MESSAGES_MAX / 4 * 3)
 
 struct fm_session {
     struct fm_noise_keys keys; /* Never changes. */
+    struct fm_aead *aead;
     fm_ms started;
     _Atomic uint64_t sent; /* Counter of the next message. */
     pthread_mutex_t lock;  /* Guards the window. */
@@ -27,9 +29,13 @@ enum fm_status fm_session_new(struct fm_noise *noise, fm_ms now, struct fm_sessi
 
     if (session == NULL)
         return FM_NOMEM;
-    if (pthread_mutex_init(&session->lock, NULL) != 0) {
+    enum fm_status status = fm_aead_new(&session->aead);
+    if (status == FM_OK && pthread_mutex_init(&session->lock, NULL) != 0)
+        status = FM_NOMEM;
+    if (status != FM_OK) {
+        fm_aead_free(session->aead);
         free(session);
-        return FM_NOMEM;
+        return status;
     }
     atomic_init(&session->sent, 0);
     session->started = now;
@@ -43,6 +49,7 @@ void fm_session_free(struct fm_session *session)
     if (session == NULL)
         return;
     (void)pthread_mutex_destroy(&session->lock); /* Fails only while locked: a broken caller. */
+    fm_aead_free(session->aead);
     sodium_memzero(session, sizeof *session);
     free(session);
 }
@@ -82,10 +89,11 @@ enum fm_status fm_session_seal(struct fm_session *session, fm_ms now, struct fm_
     }
     fm_store64(at, counter);
     make_nonce(counter, nonce);
-    (void)crypto_aead_chacha20poly1305_ietf_encrypt(at + COUNTER_BYTES, NULL, plain.data, plain.len,
-                                                    ad.data, ad.len, NULL, nonce,
-                                                    session->keys.send); /* Always 0. */
-    return FM_OK;
+    struct fm_aead_message message = {.key = session->keys.send, .nonce = nonce, .ad = ad};
+    enum fm_status status = fm_aead_seal(session->aead, &message, plain, at + COUNTER_BYTES);
+    if (status != FM_OK)
+        out->len -= COUNTER_BYTES + plain.len + TAG_BYTES;
+    return status;
 }
 
 static bool is_fresh(struct fm_session *session, uint64_t counter)
@@ -127,15 +135,16 @@ enum fm_status fm_session_open(struct fm_session *session, fm_ms now, struct fm_
         return fm_buf_status(out);
     make_nonce(counter, nonce);
     /* Outside the lock: large messages of several threads are opened at the same time. */
-    int opened = crypto_aead_chacha20poly1305_ietf_decrypt(
-        at, NULL, NULL, sealed.data + COUNTER_BYTES, plain_len + TAG_BYTES, ad.data, ad.len, nonce,
-        session->keys.receive);
-    if (opened != 0 || !mark(session, counter)) {
+    struct fm_aead_message message = {.key = session->keys.receive, .nonce = nonce, .ad = ad};
+    enum fm_status status = fm_aead_open(
+        session->aead, &message, fm_span(sealed.data + COUNTER_BYTES, plain_len + TAG_BYTES), at);
+    if (status == FM_OK && !mark(session, counter))
+        status = FM_FORGED;
+    if (status != FM_OK) {
         sodium_memzero(at, plain_len);
         out->len = start;
-        return FM_FORGED;
     }
-    return FM_OK;
+    return status;
 }
 
 bool fm_session_is_old(const struct fm_session *session, fm_ms now)

@@ -129,6 +129,32 @@ static void messages_round_trip(void **state)
 }
 
 /* Each direction has its own key: what a side sealed does not open at itself. */
+/* Two libraries agree on the bytes: of any length, beside any associated data. */
+static void bytes_are_those_of_libsodium(void **state)
+{
+    static const size_t lens[] = {0, 1, 63, 64, 65, 1000, FM_PAYLOAD_BYTES_MAX};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
+        FM_AUTO(fm_mem_freep) uint8_t *plain = calloc(1, lens[i] + 1);
+        FM_AUTO(fm_mem_freep) uint8_t *sealed = calloc(1, lens[i] + TAG_BYTES);
+        uint8_t nonce[12], ad[32];
+        size_t ad_len = i * 3;
+
+        memset(ad, (int)i, sizeof ad);
+        memset(plain, (int)(i + 1), lens[i]);
+        make_nonce(i, nonce);
+        fm_buf_clear(&f->wire);
+        assert_int_equal(
+            fm_session_seal(f->a, START_MS, fm_span(ad, ad_len), fm_span(plain, lens[i]), &f->wire),
+            FM_OK);
+        (void)crypto_aead_chacha20poly1305_ietf_encrypt(sealed, NULL, plain, lens[i], ad, ad_len,
+                                                        NULL, nonce, f->a->keys.send);
+        assert_int_equal(f->wire.len, COUNTER_BYTES + lens[i] + TAG_BYTES);
+        assert_memory_equal(f->wire.data + COUNTER_BYTES, sealed, lens[i] + TAG_BYTES);
+    }
+}
+
 static void reflected_messages_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -392,6 +418,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(messages_round_trip),
+        TEST(bytes_are_those_of_libsodium),
         TEST(reflected_messages_are_refused),
         TEST(replays_are_refused),
         TEST(window_has_edges),
