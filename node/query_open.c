@@ -67,13 +67,17 @@ static enum fm_status open_scan(struct fm_query *query, uint32_t number, struct 
 static enum fm_status open_sql(struct fm_query *query, uint32_t number, struct fm_error *err)
 {
     const struct fm_plan_table *table = &query->plan.tables[number];
+    FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(FM_ENGINE_SQL_BYTES_MAX);
+
+    enum fm_status status = fm_plan_part_sql(table, &table->predicates, &sql);
+    if (status != FM_OK)
+        return fm_fail(err, status, "a part of the query is too long to send");
     struct fm_fragment fragment = {
         .kind = FM_FRAGMENT_SQL,
         .table_count = table->ref_count,
         .tables = table->refs,
-        .sql = fm_buf_span(&table->sql),
+        .sql = fm_buf_span(&sql),
     };
-
     return open_feed(query, number, &fragment, err);
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 uint64_t planner_tables_under(const struct planner *planner, const json_t *node)
 {
@@ -96,7 +97,21 @@ static enum fm_status print_statement(struct planner *planner, json_t *node, str
 
 /* ---- Its slot -------------------------------------------------------------------------------- */
 
-static enum fm_status make_schema(const struct fm_columns *columns, struct fm_schema **out)
+/* Names that can be written once: no two are equal without regard to case. */
+static bool names_differ(const struct fm_columns *columns)
+{
+    for (uint32_t i = 0; i < columns->count; i++) {
+        if (strlen(columns->items[i].name) > FM_NAME_MAX)
+            return false;
+        for (uint32_t k = 0; k < i; k++)
+            if (strcasecmp(columns->items[i].name, columns->items[k].name) == 0)
+                return false;
+    }
+    return true;
+}
+
+static enum fm_status make_schema(const struct fm_columns *columns, bool names_made,
+                                  struct fm_schema **out)
 {
     FM_AUTO(fm_schema_freep) struct fm_schema *schema = calloc(1, sizeof *schema);
 
@@ -109,7 +124,11 @@ static enum fm_status make_schema(const struct fm_columns *columns, struct fm_sc
     for (uint32_t i = 0; i < columns->count; i++) {
         struct fm_field *field = &schema->fields[i];
         field->id = i + 1;
-        (void)snprintf(field->name, sizeof field->name, "c%u", i); /* Fits. */
+        if (names_made)
+            (void)snprintf(field->name, sizeof field->name, "c%u", i); /* Fits. */
+        else
+            (void)snprintf(field->name, sizeof field->name, "%.*s", (int)FM_NAME_MAX,
+                           columns->items[i].name); /* Not longer: names_differ(). */
         schema->field_count = i + 1;
         enum fm_status status = fm_type_copy(&columns->items[i].type, &field->type);
         if (status != FM_OK)
@@ -159,7 +178,8 @@ static enum fm_status make_slot(const struct planner *planner, uint64_t tables,
     memcpy(slot->table, table->table, sizeof slot->table);
     slot->owner = table->owner;
     slot->rule = rule;
-    enum fm_status status = make_schema(columns, &slot->schema);
+    slot->names_made = !names_differ(columns);
+    enum fm_status status = make_schema(columns, slot->names_made, &slot->schema);
     return status == FM_OK ? add_refs(planner, tables, slot) : status;
 }
 
@@ -183,22 +203,20 @@ static void put_slot(struct planner *planner, uint64_t tables, struct fm_plan_ta
 
 /* ---- The SELECT in its place ----------------------------------------------------------------- */
 
-static json_t *column_ref(uint32_t i, const char *alias)
+static json_t *column_ref(const char *name, const char *alias)
 {
-    char name[16];
-
-    (void)snprintf(name, sizeof name, "c%u", i); /* Fits. */
     return json_pack("{s:s,s:s,s:s,s:[s]}", "class", "COLUMN_REF", "type", "COLUMN_REF", "alias",
                      alias, "column_names", name);
 }
 
 /* SELECT c0 AS "name 0", .. FROM a table that the caller points to the slot. */
-static json_t *select_of(const struct fm_columns *columns)
+static json_t *select_of(const struct fm_schema *schema, const struct fm_columns *columns)
 {
     json_t *list = json_array();
 
     for (uint32_t i = 0; i < columns->count; i++)
-        if (json_array_append_new(list, column_ref(i, columns->items[i].name)) != 0) {
+        if (json_array_append_new(
+                list, column_ref(schema->fields[i].name, columns->items[i].name)) != 0) {
             json_decref(list);
             return NULL;
         }
@@ -209,7 +227,7 @@ static json_t *select_of(const struct fm_columns *columns)
                      "qualify");
 }
 
-/* Names that came cut, empty or twice would not be the part's own. */
+/* Names that came cut or empty would not be the part's own. */
 static bool names_are_whole(const struct fm_columns *columns)
 {
     for (uint32_t i = 0; i < columns->count; i++) {
@@ -221,10 +239,10 @@ static bool names_are_whole(const struct fm_columns *columns)
 }
 
 /* The old content of `node` is kept: names of tables point into it. */
-static enum fm_status replace(struct tree *tree, json_t *node, const struct fm_columns *columns,
-                              json_t **from)
+static enum fm_status replace(struct tree *tree, json_t *node, const struct fm_schema *schema,
+                              const struct fm_columns *columns, json_t **from)
 {
-    FM_AUTO(tree_json_freep) json_t *made = select_of(columns);
+    FM_AUTO(tree_json_freep) json_t *made = select_of(schema, columns);
 
     if (made == NULL || json_array_append_new(tree->kept, json_copy(node)) != 0 ||
         json_object_clear(node) != 0 || json_object_update(node, made) != 0)
@@ -270,7 +288,7 @@ enum fm_status plan_carve(struct planner *planner, json_t *node, enum fm_plan_ru
     if (status == FM_OK)
         status = make_slot(planner, tables, &columns, rule, &slot);
     if (status == FM_OK)
-        status = replace(planner->tree, node, &columns, &from);
+        status = replace(planner->tree, node, slot.schema, &columns, &from);
     if (status == FM_OK) {
         put_slot(planner, tables, &slot, from);
         *carved = true;
@@ -297,34 +315,4 @@ void plan_settle_slots(struct planner *planner)
     }
     tree->table_count = count;
     plan->table_count = count;
-}
-
-enum fm_status plan_trim_slots(struct fm_plan *plan)
-{
-    for (uint32_t t = 0; t < plan->table_count; t++) {
-        struct fm_plan_table *table = &plan->tables[t];
-        FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(FM_ENGINE_SQL_BYTES_MAX);
-        if (table->sql.len == 0)
-            continue;
-        fm_predicate_list_deinit(&table->predicates); /* The merge applies them. */
-        if (table->field_count == table->schema->field_count)
-            continue;
-        fm_buf_put_str(&sql, "SELECT ");
-        for (uint32_t i = 0; i < table->field_count; i++)
-            fm_buf_printf(&sql, "%sc%u", i > 0 ? ", " : "", table->fields[i]);
-        fm_buf_put_str(&sql, " FROM (");
-        fm_buf_put_span(&sql, fm_buf_span(&table->sql));
-        fm_buf_put_str(&sql, ") AS fm_part(");
-        for (uint32_t i = 0; i < table->schema->field_count; i++)
-            fm_buf_printf(&sql, "%sc%u", i > 0 ? ", " : "", i);
-        fm_buf_put_str(&sql, ")");
-        if (fm_buf_status(&sql) != FM_OK)
-            return fm_buf_status(&sql);
-        if (sql.len > FM_SQL_BYTES_MAX)
-            return FM_LIMIT;
-        fm_buf_free(&table->sql);
-        table->sql = sql;
-        sql = FM_BUF_INIT(0);
-    }
-    return FM_OK;
 }

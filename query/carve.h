@@ -50,7 +50,4 @@ FM_MUST_USE enum fm_status plan_carve_parts(struct planner *planner);
 /* After the last carving: close the gaps, so that slot n is tables[n] of both. */
 void plan_settle_slots(struct planner *planner);
 
-/* After the engine's plan was read: let each carved slot bring only the columns wanted. */
-FM_MUST_USE enum fm_status plan_trim_slots(struct fm_plan *plan);
-
 #endif

@@ -304,7 +304,7 @@ static enum fm_status plan_tree(struct fm_worker *worker, struct tree *tree, str
     /* The statement runs a moment after it was planned, when now() is another. */
     for (uint32_t i = 0; tree->timed && i < plan->table_count; i++)
         fm_predicate_list_deinit(&plan->tables[i].predicates);
-    return status == FM_OK ? plan_trim_slots(plan) : status;
+    return status;
 }
 
 /* With every condition said, and at no other moment than the statement's own. */

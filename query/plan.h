@@ -37,11 +37,12 @@ struct fm_plan_table {
     char table[FM_NAME_MAX + 1];
     struct fm_at at;
     struct fm_node_id owner;
-    struct fm_schema *schema;         /* Owned. SQL: of the statement's columns, named c0, c1, .. */
+    struct fm_schema *schema;         /* Owned. SQL: of the statement's columns */
     uint64_t rows;                    /* Estimate, 0: unknown. */
     struct fm_statistics *statistics; /* Owned; of the table. NULL: the owner told nothing. */
     enum fm_plan_rule rule;
     struct fm_buf sql;         /* Over domain.table names, as the owner's planner takes it. */
+    bool names_made;           /* SQL: the columns are called c0, c1, .. here, not as they are. */
     uint32_t ref_count;        /* SQL: the tables it reads, each once. */
     struct fm_table_ref *refs; /* Owned. */
     uint32_t field_count;      /* Fields wanted, rising positions in the schema; at least one. */
@@ -96,6 +97,13 @@ FM_MUST_USE enum fm_status fm_plan_make(struct fm_worker *worker, struct fm_span
                                         struct fm_error *err);
 void fm_plan_table_deinit(struct fm_plan_table *table);
 void fm_plan_deinit(struct fm_plan *plan); /* A zeroed plan is fine. */
+
+/* The statement that the owner of a carved slot gets, to an empty buffer: the columns wanted, and
+ * the rows that pass those of `predicates` (may be NULL) that SQL text says exactly. FM_LIMIT: too
+ * long to send. */
+FM_MUST_USE enum fm_status fm_plan_part_sql(const struct fm_plan_table *table,
+                                            const struct fm_predicate_list *predicates,
+                                            struct fm_buf *out);
 
 /* The plan as JSON, for the answer bundle and EXPLAIN: kind, and per fragment owner (hex), domain,
  * table, columns, predicates in words, SQL. */

@@ -59,9 +59,13 @@ static json_t *fragment_of(const struct fm_plan *plan, const struct fm_plan_tabl
     (void)json_object_set_new(
         fragment, "rule",
         json_string(fm_rule_text(plan->kind == FM_PLAN_SHIP ? FM_RULE_SHIP : table->rule)));
-    if (plan->kind == FM_PLAN_SHIP || table->sql.len != 0)
-        (void)json_object_set_new(
-            fragment, "sql", text_of(plan->kind == FM_PLAN_SHIP ? &plan->shipped : &table->sql));
+    if (plan->kind == FM_PLAN_SHIP) {
+        (void)json_object_set_new(fragment, "sql", text_of(&plan->shipped));
+    } else if (table->sql.len != 0) {
+        FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(2u * FM_SQL_BYTES_MAX);
+        if (fm_plan_part_sql(table, &table->predicates, &sql) == FM_OK)
+            (void)json_object_set_new(fragment, "sql", text_of(&sql));
+    }
     if (lookup && plan->lookup.row_limit != 0)
         (void)json_object_set_new(fragment, "limit",
                                   json_integer((json_int_t)plan->lookup.row_limit));

@@ -64,6 +64,10 @@ bool plan_scan_slot(const struct plan_reader *reader, const json_t *get, uint32_
  * not exactly a value of the type. `widened`: the column was cast to what the constant is. */
 bool plan_value(const json_t *value, const struct fm_type *type, bool widened, struct fm_buf *out);
 
+/* One value that plan_value() wrote, as SQL has it, without the words DATE, TIMESTAMP and quotes
+ * that go with them. */
+void plan_print_value(const struct fm_type *type, struct fm_span value, struct fm_buf *out);
+
 /* A term in words ("delay > 120") for people. */
 void plan_print_term(const struct fm_schema *schema, const struct fm_predicate *term,
                      struct fm_buf *out);

@@ -134,8 +134,7 @@ static void put_bytes(struct fm_span value, bool blob, struct fm_buf *out)
     fm_buf_put_str(out, "'");
 }
 
-/* One value that plan_value() wrote. */
-static void put_value(const struct fm_type *type, struct fm_span value, struct fm_buf *out)
+void plan_print_value(const struct fm_type *type, struct fm_span value, struct fm_buf *out)
 {
     float single = 0;
     double real = 0;
@@ -224,7 +223,7 @@ void plan_print_term(const struct fm_schema *schema, const struct fm_predicate *
     fm_buf_put_str(out, operator_text(term->op));
     for (uint32_t i = 0; i < term->value_count && i < VALUES_SHOWN; i++) {
         fm_buf_put_str(out, i > 0 ? ", " : "");
-        put_value(&field->type, fm_buf_span(&term->values[i]), out);
+        plan_print_value(&field->type, fm_buf_span(&term->values[i]), out);
     }
     if (term->value_count > VALUES_SHOWN)
         fm_buf_printf(out, ", .. %u values", term->value_count);

@@ -191,7 +191,7 @@ static void doubtful_predicates_stay_behind(void **state)
         {"SELECT id FROM flights.delays WHERE delay > (SELECT avg(latitude) FROM "
          "airports.airport)",
          "merge flights.delays(id,delay)[]{} airports.airport<subquery: SELECT avg(latitude) FROM "
-         "airports.airport>(c0)[]{}"},
+         "airports.airport>(avg(latitude))[]{}"},
     };
     EXPECT(*state, list);
 }
@@ -396,17 +396,30 @@ static void parts_go_to_their_owner(void **state)
 {
     static const struct expectation cases[] = {
         {"SELECT DISTINCT origin FROM flights.delays INTERSECT SELECT iata FROM airports.airport",
-         "merge flights.delays<subquery: SELECT DISTINCT origin FROM flights.delays>(c0)[]{} "
-         "airports.airport<subquery: SELECT DISTINCT iata FROM airports.airport>(c0)[]{}"},
+         "merge flights.delays<subquery: SELECT DISTINCT origin FROM flights.delays>(origin)[]{} "
+         "airports.airport<subquery: SELECT DISTINCT iata FROM airports.airport>(iata)[]{}"},
         {"SELECT origin FROM flights.delays UNION ALL SELECT iata FROM airports.airport",
          "merge flights.delays(origin)[]{origin} airports.airport(iata)[]{iata}"},
         {"SELECT a.city, q.n FROM airports.airport a JOIN (SELECT d.origin, count(*) AS n, "
          "max(d.id) FROM flights.delays d JOIN flights.carrier c ON c.hub = d.origin GROUP BY 1) q "
          "ON q.origin = a.iata",
-         "merge airports.airport(iata,city)[]{iata,city} flights.delays<subquery: SELECT c0, c1 "
-         "FROM (SELECT d.origin, count_star() AS n, max(d.id) FROM flights.delays AS d INNER JOIN "
-         "flights.carrier AS c ON ((c.hub = d.origin)) GROUP BY 1) AS fm_part(c0, c1, c2)>(c0,c1)"
-         "[]{}"},
+         "merge airports.airport(iata,city)[]{iata,city} flights.delays<subquery: SELECT "
+         "\"origin\", \"n\" FROM (SELECT d.origin, count_star() AS n, max(d.id) FROM "
+         "flights.delays "
+         "AS d INNER JOIN flights.carrier AS c ON ((c.hub = d.origin)) GROUP BY 1) AS fm_part>"
+         "(origin,n)[]{}"},
+        {"SELECT a.city, q.n FROM airports.airport a JOIN (SELECT origin, count(*) AS n, "
+         "max(date) AS d FROM flights.delays GROUP BY 1) q ON q.origin = a.iata WHERE q.n > 2 AND "
+         "d < '2001-02-01' AND q.origin IN ('SEA', 'it''s')",
+         "merge airports.airport(iata,city)[]{iata,city} flights.delays<subquery: SELECT "
+         "\"origin\", \"n\", \"d\" FROM (SELECT origin, count_star() AS n, max(date) AS d FROM "
+         "flights.delays GROUP BY 1) AS fm_part WHERE \"n\" > 2 AND \"d\" < DATE '2001-02-01' AND "
+         "\"origin\" IN ('SEA', 'it''s')>(origin,n,d)[n > 2; d < 2001-02-01; origin IN ('SEA', "
+         "'it''s')]{}"},
+        {"SELECT q.b FROM airports.airport a, (SELECT DISTINCT origin AS b, id AS b FROM "
+         "flights.delays) q WHERE q.b = a.iata",
+         "merge airports.airport(iata)[]{iata} flights.delays<subquery: SELECT \"c0\" FROM (SELECT "
+         "DISTINCT origin AS b, id AS b FROM flights.delays) AS fm_part(\"c0\", \"c1\")>(c0)[]{}"},
         {"WITH q AS (SELECT origin FROM flights.delays WHERE id > 3) SELECT city FROM q JOIN "
          "airports.airport ON iata = origin",
          "merge flights.delays(id,origin)[id > 3]{origin} "

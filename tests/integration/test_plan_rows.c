@@ -298,14 +298,17 @@ static void take_part(void *context, const struct fm_buf *batch, const struct fm
 static void run_part(struct fixture *f, const struct fm_plan_table *table, struct source *source)
 {
     struct part part = {table, source};
+    struct fm_buf sql = FM_BUF_INIT(0);
     struct fm_plan plan = {0};
 
-    if (fm_plan_make(f->owner, fm_buf_span(&table->sql), &catalog_for_plans, NULL, &plan,
-                     &f->err) != FM_OK)
-        fail_msg("%.*s: %s", (int)table->sql.len, (const char *)table->sql.data, f->err.text);
+    assert_int_equal(fm_plan_part_sql(table, &table->predicates, &sql), FM_OK);
+    if (fm_plan_make(f->owner, fm_buf_span(&sql), &catalog_for_plans, NULL, &plan, &f->err) !=
+        FM_OK)
+        fail_msg("%.*s: %s", (int)sql.len, (const char *)sql.data, f->err.text);
     assert_int_equal(plan.kind, FM_PLAN_SHIP);
     run_slots(f, f->owner, &plan, fm_buf_span(&plan.sql), take_part, &part);
     fm_plan_deinit(&plan);
+    fm_buf_free(&sql);
 }
 
 static void make_source(struct fixture *f, const struct fm_plan_table *plan, struct source *source)

@@ -151,9 +151,14 @@ void catalog_describe(const struct fm_plan *plan, struct fm_buf *out)
         fm_buf_printf(out, " %s.%s", table->domain, table->table);
         if (table->at.kind != FM_AT_LATEST)
             fm_buf_printf(out, "@%lld", (long long)table->at.value);
-        if (table->sql.len != 0)
-            fm_buf_printf(out, "<%s: %.*s>", fm_rule_text(table->rule), (int)table->sql.len,
-                          (const char *)table->sql.data);
+        if (table->sql.len != 0) {
+            struct fm_buf sql = FM_BUF_INIT(0);
+            if (fm_plan_part_sql(table, &table->predicates, &sql) != FM_OK)
+                abort();
+            fm_buf_printf(out, "<%s: %.*s>", fm_rule_text(table->rule), (int)sql.len,
+                          (const char *)sql.data);
+            fm_buf_free(&sql);
+        }
         fm_buf_put_str(out, "(");
         put_names(table, table->fields, table->field_count, out);
         fm_buf_put_str(out, ")[");
