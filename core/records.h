@@ -187,7 +187,8 @@ FM_MUST_USE enum fm_status fm_ticket_decode(struct fm_span body, struct fm_ticke
  * table of the fragment), 6 schema hashes (array), 7 policy hash (bin 32; zeros: none), 8 rows, 9
  * bytes, 10 batches, 11 result root (tree over the batches' bytes, hash.h), 12 trace id, 13 time
  * (us), 14 SHA-256 of the encoded columns, 15 stopped (bool: the asker ended the fragment before
- * its last row; the receipt covers what was handed out). */
+ * its last row; the receipt covers what was handed out), 32 time that the owner worked (us; absent:
+ * not said). */
 struct fm_receipt {
     struct fm_request_id query;
     struct fm_node_id owner;
@@ -206,6 +207,7 @@ struct fm_receipt {
     fm_us time;
     struct fm_hash columns;
     bool stopped;
+    int64_t work_us; /* 0: not said. */
 };
 
 void fm_receipt_encode(struct fm_buf *out, const struct fm_receipt *receipt);

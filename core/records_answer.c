@@ -9,7 +9,8 @@
 void fm_receipt_encode(struct fm_buf *out, const struct fm_receipt *receipt)
 {
     fm_assert(receipt->table_count <= FM_QUERY_TABLES_MAX);
-    fm_pack_map(out, 16);
+    fm_assert(receipt->work_us >= 0);
+    fm_pack_map(out, 16 + (receipt->work_us != 0));
     fm_pack_key_bin(out, 0, receipt->query.bytes, sizeof receipt->query.bytes);
     fm_pack_key_bin(out, 1, receipt->owner.bytes, sizeof receipt->owner.bytes);
     fm_pack_key_hash(out, 2, &receipt->ticket);
@@ -32,6 +33,8 @@ void fm_receipt_encode(struct fm_buf *out, const struct fm_receipt *receipt)
     fm_pack_key_int(out, 13, receipt->time);
     fm_pack_key_hash(out, 14, &receipt->columns);
     fm_pack_key_bool(out, 15, receipt->stopped);
+    if (receipt->work_us != 0)
+        fm_pack_key_int(out, 32, receipt->work_us);
 }
 
 static void read_receipt_tables(struct fm_reader *reader, struct fm_receipt *out)
@@ -77,6 +80,8 @@ enum fm_status fm_receipt_decode(struct fm_span body, struct fm_receipt *out)
     fm_read_time(&reader, 13, &receipt.time);
     fm_read_hash(&reader, 14, &receipt.columns);
     fm_read_bool(&reader, 15, &receipt.stopped);
+    if (fm_read_has(&reader, 32))
+        fm_read_time(&reader, 32, &receipt.work_us);
     if (reader.status == FM_OK)
         *out = receipt;
     return reader.status;

@@ -19,6 +19,13 @@ fm_us fm_now_us(void)
     return (fm_us)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+int64_t fm_ticks_us(void)
+{
+    struct timespec now;
+    fm_assert(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 fm_us fm_hlc_next(fm_us *last, fm_us now, fm_us seen)
 {
     fm_assert(last != NULL);

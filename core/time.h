@@ -12,6 +12,9 @@ typedef int64_t fm_us; /* Microseconds since 1970-01-01T00:00:00Z, the wall cloc
 fm_ms fm_now_ms(void); /* CLOCK_MONOTONIC. */
 fm_us fm_now_us(void); /* CLOCK_REALTIME. */
 
+/* Microseconds of CLOCK_MONOTONIC: only for differences. */
+int64_t fm_ticks_us(void);
+
 /* Hybrid logical clock (Kulkarni et al. 2014, cut to its physical part, as design.md section 3
  * gives it): max(now, last + 1, seen + 1), so that recorded times of one log never go back and
  * never repeat. `last` is the state and is moved. */

@@ -60,6 +60,10 @@ struct fm_feed {
     fm_ms renew_at; /* When the owner hears from us though there is no room. */
     bool is_lost;   /* The owner cannot be reached any more. */
     bool stopping;
+    uint32_t calls;     /* To the owner, at work now. */
+    int64_t call_begun; /* When there were none. */
+    int64_t call_us;
+    int64_t waited_us; /* The reader's. */
     pthread_t threads[FM_FEED_THREADS];
     uint32_t thread_count;
 };
@@ -72,6 +76,22 @@ static void lock(struct fm_feed *feed)
 static void unlock(struct fm_feed *feed)
 {
     fm_assert(pthread_mutex_unlock(&feed->lock) == 0);
+}
+
+static void call_begins(struct fm_feed *feed)
+{
+    lock(feed);
+    if (feed->calls++ == 0)
+        feed->call_begun = fm_ticks_us();
+    unlock(feed);
+}
+
+static void call_ends(struct fm_feed *feed)
+{
+    lock(feed);
+    if (--feed->calls == 0)
+        feed->call_us += fm_ticks_us() - feed->call_begun;
+    unlock(feed);
 }
 
 static enum fm_status named(const struct fm_feed *feed, enum fm_status status, struct fm_error *err)
@@ -299,6 +319,7 @@ static enum fm_status fetch_once(struct fm_feed *feed, uint64_t number, enum fm_
 static enum fm_status fetch(struct fm_feed *feed, uint64_t number, enum fm_part_kind *kind,
                             struct fm_buf *out, struct fm_error *err)
 {
+    call_begins(feed);
     enum fm_status status = fetch_once(feed, number, kind, out, err);
 
     if (status == FM_UNAVAILABLE) {
@@ -308,6 +329,7 @@ static enum fm_status fetch(struct fm_feed *feed, uint64_t number, enum fm_part_
         if (!stopping)
             status = fetch_once(feed, number, kind, out, err);
     }
+    call_ends(feed);
     return status == FM_NOTFOUND ? FM_UNAVAILABLE : status;
 }
 
@@ -684,7 +706,9 @@ enum fm_status fm_feed_open(struct fm_server *server, const struct fm_feed_optio
     enum fm_status status = find_owner(feed, options, err);
     if (status != FM_OK)
         return status;
+    call_begins(feed);
     status = feed->is_local ? open_local(feed, options, err) : open_at_owner(feed, options, err);
+    call_ends(feed);
     if (status == FM_OK)
         status = start_threads(feed, err);
     if (status != FM_OK)
@@ -758,4 +782,14 @@ struct fm_span fm_feed_owner_cert(const struct fm_feed *feed)
 const struct fm_receipt *fm_feed_receipt_parsed(const struct fm_feed *feed)
 {
     return &feed->receipt;
+}
+
+int64_t fm_feed_call_us(const struct fm_feed *feed)
+{
+    return feed->call_us;
+}
+
+int64_t fm_feed_waited_us(const struct fm_feed *feed)
+{
+    return feed->waited_us;
 }

@@ -28,6 +28,7 @@ struct fragment {
     struct fm_table_run *run;  /* FM_FRAGMENT_SQL. */
     struct fm_columns columns; /* Of the batches as they are made. */
     struct fm_recode *recode;
+    int64_t work_us; /* Spent so far. */
 };
 
 static void fragment_free(void *context)
@@ -259,9 +260,9 @@ static enum fm_status start_sql(struct fragment *fragment, uint64_t *rows, struc
 
 /* ---- As a producer --------------------------------------------------------------------------- */
 
-static enum fm_status fragment_next(void *context, struct fm_buf *batch, struct fm_error *err)
+static enum fm_status next_batch(struct fragment *fragment, struct fm_buf *batch,
+                                 struct fm_error *err)
 {
-    struct fragment *fragment = context;
     enum fm_status status = fragment->scan != NULL ? fm_scan_next(fragment->scan, batch, err)
                                                    : fm_table_run_next(fragment->run, batch, err);
 
@@ -269,6 +270,16 @@ static enum fm_status fragment_next(void *context, struct fm_buf *batch, struct 
         return status;
     status = fm_recode_batch(fragment->recode, batch);
     return status == FM_OK ? FM_OK : fm_fail(err, FM_INTERNAL, "rebuild a batch");
+}
+
+static enum fm_status fragment_next(void *context, struct fm_buf *batch, struct fm_error *err)
+{
+    struct fragment *fragment = context;
+    int64_t begun = fm_ticks_us();
+    enum fm_status status = next_batch(fragment, batch, err);
+
+    fragment->work_us += fm_ticks_us() - begun;
+    return status;
 }
 
 static void fragment_cancel(void *context)
@@ -299,6 +310,7 @@ static enum fm_status fragment_finish(void *context, const struct fm_cursor_tota
         .time = fm_now_us(),
         .columns = fragment->columns_hash,
         .stopped = totals->stopped,
+        .work_us = fragment->work_us,
     };
 
     memcpy(receipt.trace, fragment->ticket.trace, sizeof receipt.trace);
@@ -354,6 +366,7 @@ enum fm_status fm_fragment_open(struct fm_server *server, const struct fm_fragme
     if (fragment == NULL)
         return fm_fail(err, FM_NOMEM, "run a fragment");
     fragment->server = server;
+    int64_t begun = fm_ticks_us();
     enum fm_status status = check_ticket(server, ask, fragment, err);
     if (status == FM_OK)
         status = check_principal(server, ask, fragment, err);
@@ -370,6 +383,7 @@ enum fm_status fm_fragment_open(struct fm_server *server, const struct fm_fragme
     if (status != FM_OK)
         return status;
     status = start(fragment, reply, err);
+    fragment->work_us = fm_ticks_us() - begun;
     if (status != FM_OK) {
         fm_cursors_leave(server->cursors, FM_CURSOR_FRAGMENT);
         return status;

@@ -7,7 +7,9 @@
 #include "node/cursor.h"
 #include "node/feed.h"
 #include "node/recode.h"
+#include "node/rows.h"
 #include "node/server.h"
+#include "query/explain.h"
 #include "query/plan.h"
 
 #define FM_QUERY_COLUMNS_BYTES_MAX (FM_PAYLOAD_BYTES_MAX / 2)
@@ -32,6 +34,12 @@ struct fm_query {
     struct fm_feed *feeds[FM_QUERY_TABLES_MAX];
     struct fm_batch_source sources[FM_QUERY_TABLES_MAX];
     uint64_t rows; /* FM_PLAN_LOOKUP: passed on so far. */
+    enum fm_explain explain;
+    struct fm_rows *explained;
+    bool is_explained;
+    uint64_t rows_made; /* What nobody gets of an EXPLAIN ANALYZE. */
+    uint64_t bytes_made;
+    int64_t made_us; /* In calls to the worker that merges; some of it waiting for fragments. */
 };
 
 /* The only fragment's rows are the answer as they come: nothing is merged. */
@@ -54,6 +62,14 @@ FM_MUST_USE enum fm_status fm_query_open_fragments(struct fm_query *query, struc
 /* Open the fragments and begin to make rows; `columns` are then announced
  * (node/query_merge.c). */
 FM_MUST_USE enum fm_status fm_query_start(struct fm_query *query, struct fm_error *err);
+
+/* The same for a query that is to be explained, and what comes in place of its rows
+ * (node/query_explain.c). */
+FM_MUST_USE enum fm_status fm_query_explain(struct fm_query *query, struct fm_error *err);
+enum fm_status fm_query_explain_next(void *context, struct fm_buf *batch, struct fm_error *err);
+
+/* Receipts of all fragments, also of those that were not read to their end. */
+FM_MUST_USE enum fm_status fm_query_stop(struct fm_query *query, struct fm_error *err);
 
 /* The producer's calls, for struct fm_producer; `context` is the query. */
 enum fm_status fm_query_next(void *context, struct fm_buf *batch, struct fm_error *err);

@@ -22,7 +22,9 @@ static enum fm_status seal_answer(struct fm_query *query, const struct fm_cursor
         .root = totals->root,
         .completeness = FM_COMPLETE,
         .time = fm_now_us(),
-        .origin = fm_query_passes_on(query) ? FM_ROWS_OF_FRAGMENT : FM_ROWS_MERGED,
+        .origin = fm_query_passes_on(query) && query->explain == FM_EXPLAIN_NONE
+                      ? FM_ROWS_OF_FRAGMENT
+                      : FM_ROWS_MERGED,
     };
 
     memcpy(answer.trace, query->trace, sizeof answer.trace);
@@ -54,6 +56,15 @@ static void add_cert(struct fm_bundle *bundle, struct fm_span cert)
     bundle->node_certs[bundle->node_cert_count++] = cert;
 }
 
+enum fm_status fm_query_stop(struct fm_query *query, struct fm_error *err)
+{
+    enum fm_status status = FM_OK;
+
+    for (uint32_t i = 0; i < query->feed_count && status == FM_OK; i++)
+        status = fm_feed_stop(query->feeds[i], err);
+    return status;
+}
+
 enum fm_status fm_query_finish(void *context, const struct fm_cursor_totals *totals,
                                struct fm_buf *end, struct fm_error *err)
 {
@@ -64,12 +75,10 @@ enum fm_status fm_query_finish(void *context, const struct fm_cursor_totals *tot
         .principal_cert = fm_buf_span(&query->principal_cert),
         .fragment_count = query->feed_count,
     };
-    enum fm_status status = FM_OK;
 
     if (totals->stopped)
         return fm_fail(err, FM_INVALID, "a query is not stopped but cancelled");
-    for (uint32_t i = 0; i < query->feed_count && status == FM_OK; i++)
-        status = fm_feed_stop(query->feeds[i], err);
+    enum fm_status status = fm_query_stop(query, err);
     if (status == FM_OK)
         status = seal_answer(query, totals, &answer, err);
     if (status != FM_OK)

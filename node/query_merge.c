@@ -12,6 +12,7 @@ void fm_query_free(struct fm_query *query)
     fm_worker_free(query->worker);
     for (uint32_t i = 0; i < query->feed_count; i++)
         fm_feed_free(query->feeds[i]);
+    fm_rows_free(query->explained);
     fm_plan_deinit(&query->plan);
     fm_buf_free(&query->plan_text);
     fm_buf_free(&query->columns);
@@ -101,9 +102,11 @@ static enum fm_status start_merge(struct fm_query *query, struct fm_error *err)
     enum fm_status status = fm_query_open_fragments(query, err);
     if (status == FM_OK)
         status = set_slots(query, slots, columns, err);
+    int64_t begun = fm_ticks_us();
     if (status == FM_OK)
         status = fm_worker_run(query->worker, fm_buf_span(&query->plan.sql), &options,
                                &query->result, err);
+    query->made_us += fm_ticks_us() - begun;
     for (uint32_t i = 0; i < count; i++)
         free(columns[i].items);
     if (status != FM_OK)
@@ -179,7 +182,9 @@ enum fm_status fm_query_next(void *context, struct fm_buf *batch, struct fm_erro
         return came == FM_OK && query->plan.kind == FM_PLAN_LOOKUP ? count_rows(query, batch, err)
                                                                    : came;
     }
+    int64_t begun = fm_ticks_us();
     enum fm_status status = fm_worker_next(query->worker, batch, err);
+    query->made_us += fm_ticks_us() - begun;
     if (status != FM_OK)
         return status;
     status = fm_recode_batch(query->recode, batch);

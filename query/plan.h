@@ -108,5 +108,9 @@ FM_MUST_USE enum fm_status fm_plan_part_sql(const struct fm_plan_table *table,
 /* The plan as JSON, for the answer bundle and EXPLAIN: kind, and per fragment owner (hex), domain,
  * table, columns, predicates in words, SQL. */
 void fm_plan_print(const struct fm_plan *plan, struct fm_buf *out);
+/* What fragment `n` does, as SQL for people: a scan's columns and predicates, or its statement. */
+void fm_plan_print_work(const struct fm_plan *plan, uint32_t n, struct fm_buf *out);
+/* About how many bytes of memory form a fragment brings; 0: not known. */
+uint64_t fm_plan_bytes(const struct fm_plan_table *table);
 
 #endif

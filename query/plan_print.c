@@ -1,6 +1,8 @@
 /* A plan for people: JSON with members in a fixed order, predicates in words. */
+#include "core/assert.h"
 #include "query/plan_read.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static json_t *text_of(const struct fm_buf *buf)
@@ -94,4 +96,89 @@ void fm_plan_print(const struct fm_plan *plan, struct fm_buf *out)
     else if (out->status == FM_OK)
         out->status = FM_NOMEM;
     free(text);
+}
+
+/* ---- One fragment's work ------------------------------------------------------------------- */
+
+#define TEXT_BYTES_GUESSED 16u /* Of a value without a width. */
+
+static bool is_plain_name(const char *name)
+{
+    if (!((name[0] >= 'a' && name[0] <= 'z') || name[0] == '_'))
+        return false;
+    for (; *name != '\0'; name++)
+        if (!((*name >= 'a' && *name <= 'z') || (*name >= '0' && *name <= '9') || *name == '_'))
+            return false;
+    return true;
+}
+
+static void put_name(struct fm_buf *out, const char *name)
+{
+    if (is_plain_name(name)) {
+        fm_buf_put_str(out, name);
+        return;
+    }
+    fm_buf_put_u8(out, '"');
+    for (; *name != '\0'; name++) {
+        if (*name == '"')
+            fm_buf_put_u8(out, '"');
+        fm_buf_put_u8(out, (uint8_t)*name);
+    }
+    fm_buf_put_u8(out, '"');
+}
+
+static void put_at(struct fm_buf *out, const struct fm_at *at)
+{
+    if (at->kind == FM_AT_VERSION)
+        fm_buf_printf(out, " AT (VERSION => %" PRId64 ")", at->value);
+    else if (at->kind == FM_AT_TIMESTAMP)
+        fm_buf_printf(out, " AT (TIMESTAMP => make_timestamptz(%" PRId64 "))", at->value);
+}
+
+static void put_scan(const struct fm_plan *plan, const struct fm_plan_table *table,
+                     struct fm_buf *out)
+{
+    bool lookup = plan->kind == FM_PLAN_LOOKUP;
+    uint32_t count = lookup ? plan->lookup.field_count : table->field_count;
+    const uint32_t *fields = lookup ? plan->lookup.fields : table->fields;
+
+    for (uint32_t i = 0; i < count; i++) {
+        fm_buf_put_str(out, i == 0 ? "SELECT " : ", ");
+        put_name(out, table->schema->fields[fields[i]].name);
+    }
+    fm_buf_put_str(out, " FROM ");
+    put_name(out, table->domain);
+    fm_buf_put_u8(out, '.');
+    put_name(out, table->table);
+    put_at(out, &table->at);
+    for (uint32_t i = 0; i < table->predicates.count; i++) {
+        fm_buf_put_str(out, i == 0 ? " WHERE " : " AND ");
+        plan_print_term(table->schema, &table->predicates.terms[i], out);
+    }
+    if (lookup && plan->lookup.row_limit != 0)
+        fm_buf_printf(out, " LIMIT %" PRIu64, plan->lookup.row_limit);
+}
+
+void fm_plan_print_work(const struct fm_plan *plan, uint32_t n, struct fm_buf *out)
+{
+    const struct fm_plan_table *table = &plan->tables[n];
+
+    fm_assert(n < plan->table_count);
+    if (plan->kind == FM_PLAN_SHIP)
+        fm_buf_put_span(out, fm_buf_span(&plan->shipped));
+    else if (table->sql.len != 0)
+        fm_buf_put_span(out, fm_buf_span(&table->sql));
+    else
+        put_scan(plan, table, out);
+}
+
+uint64_t fm_plan_bytes(const struct fm_plan_table *table)
+{
+    uint64_t width = 0;
+
+    for (uint32_t i = 0; i < table->field_count; i++) {
+        uint32_t fixed = fm_type_width(&table->schema->fields[table->fields[i]].type);
+        width += fixed != 0 ? fixed : TEXT_BYTES_GUESSED;
+    }
+    return table->rows > UINT64_MAX / (width + 1) ? UINT64_MAX : table->rows * width;
 }

@@ -22,6 +22,19 @@ static struct fm_query *query_new(struct fm_server *server, const struct fm_call
     return query;
 }
 
+/* The statement, less what stands before it to have it explained. */
+static enum fm_status plan_query(struct fm_query *query, struct fm_span sql, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf rest = FM_BUF_INIT(FM_SQL_BYTES_MAX);
+
+    enum fm_status status = fm_explain_read(sql, &query->explain, &rest, err);
+    if (status != FM_OK)
+        return status;
+    if (query->explain != FM_EXPLAIN_NONE)
+        sql = fm_buf_span(&rest);
+    return fm_query_plan(query, sql, err);
+}
+
 static enum fm_status start_query(struct fm_query *query, struct fm_span body, struct fm_error *err)
 {
     struct fm_query_body asked;
@@ -39,8 +52,11 @@ static enum fm_status start_query(struct fm_query *query, struct fm_span body, s
         return fm_fail(err, FM_NOMEM, "start a query");
     query->plan_options.rules_off = asked.rules_off;
     fm_sha256_one(&query->sql_hash, asked.sql);
-    status = fm_query_plan(query, asked.sql, err);
-    return status == FM_OK ? fm_query_start(query, err) : status;
+    status = plan_query(query, asked.sql, err);
+    if (status != FM_OK)
+        return status;
+    return query->explain == FM_EXPLAIN_NONE ? fm_query_start(query, err)
+                                             : fm_query_explain(query, err);
 }
 
 static void log_query(const struct fm_query *query, enum fm_status status,
@@ -96,9 +112,10 @@ enum fm_status fm_rpc_query_open(struct fm_server *server, const struct fm_calle
         .opened = fm_buf_span(reply),
         .ticket = request,
     };
+    bool is_explained = query->explain != FM_EXPLAIN_NONE;
     options.producer = (struct fm_producer){
         .context = FM_TAKE(query),
-        .next = fm_query_next,
+        .next = is_explained ? fm_query_explain_next : fm_query_next,
         .finish = fm_query_finish,
         .cancel = fm_query_cancel,
         .free = query_free,

@@ -277,6 +277,14 @@ static void put_receipt(struct fm_buf *out)
     fm_receipt_encode(out, &receipt);
 }
 
+static void put_receipt_timed(struct fm_buf *out)
+{
+    struct fm_receipt receipt = example_receipt();
+
+    receipt.work_us = 1234;
+    fm_receipt_encode(out, &receipt);
+}
+
 static enum fm_status take_receipt(struct fm_span bytes)
 {
     struct fm_receipt receipt;
@@ -533,6 +541,7 @@ const struct record_example record_examples[] = {
     {"fragment-sql", put_sql, take_fragment, 0},
     {"ticket", put_ticket, take_ticket, 0},
     {"receipt", put_receipt, take_receipt, 0},
+    {"receipt-timed", put_receipt_timed, take_receipt, UINT64_C(1) << 32},
     {"answer", put_answer, take_answer, 0},
     {"bundle", put_bundle, take_bundle, 0},
     {"contract", put_contract, take_contract, 0},

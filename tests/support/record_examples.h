@@ -20,7 +20,7 @@ struct record_example {
     const char *name; /* In records.txt. */
     void (*put)(struct fm_buf *out);
     enum fm_status (*take)(struct fm_span bytes); /* Decode and forget. */
-    unsigned optional;                            /* Bit k: key k may be missing. */
+    uint64_t optional;                            /* Bit k: key k may be missing. */
 };
 
 extern const struct record_example record_examples[];
