@@ -34,9 +34,9 @@ enum fm_status fm_client_connect(struct folkmoot *handle)
 
     if (handle->connection != NULL && !fm_connection_is_broken(handle->connection))
         return FM_OK;
-    fm_connection_free(handle->connection);
-    handle->connection = NULL;
+    struct fm_connection *old = FM_TAKE(handle->connection);
     enum fm_status status = fm_connection_open(&options, &handle->connection, &handle->err);
+    fm_connection_free(old); /* Afterwards: the node ends what a closed connection asked for. */
     if (status == FM_OK)
         return FM_OK;
     return fm_wrap(&handle->err, status, "node %s", handle->node);

@@ -33,7 +33,7 @@ static enum fm_status call_once(struct folkmoot *handle, enum fm_method method, 
     }
     fm_random(id.bytes, sizeof id.bytes);
     return fm_connection_call(handle->connection, method, &id, body,
-                              fm_now_ms() + handle->timeout_ms + FM_GRACE_MS, NULL, err);
+                              fm_now_ms() + handle->timeout_ms + FM_GRACE_MS, NULL, NULL, err);
 }
 
 /* An append belongs to its principal, not to a session: a long one outlives several, and a part

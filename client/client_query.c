@@ -42,7 +42,7 @@ static void cancel(struct folkmoot_result *result)
     /* A courtesy: without it the node drops the query when its lease ends. */
     enum fm_status ignored =
         fm_connection_call(handle->connection, FM_METHOD_QUERY_CANCEL, &call, fm_buf_span(&body),
-                           fm_now_ms() + FM_GRACE_MS, NULL, NULL);
+                           fm_now_ms() + FM_GRACE_MS, NULL, NULL, NULL);
     (void)ignored;
 }
 
@@ -275,7 +275,7 @@ static enum fm_status fetch(struct folkmoot_result *result, enum fm_part_kind *k
     fm_buf_clear(&result->bytes);
     return fm_connection_fetch(handle->connection, FM_METHOD_QUERY_FETCH, &result->id, 0,
                                result->leaves.count, fm_now_ms() + result->timeout_ms + FM_GRACE_MS,
-                               kind, &result->bytes, &handle->err);
+                               NULL, kind, &result->bytes, &handle->err);
 }
 
 static enum fm_status next_batch(struct folkmoot_result *result)

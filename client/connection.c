@@ -9,7 +9,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#define CALLS_MAX 64u /* At once on one connection. */
+#define CALLS_MAX 512u /* At once on one connection; fewer than FM_REPLAY_WINDOW. */
+_Static_assert(CALLS_MAX < FM_REPLAY_WINDOW, "calls arrive in any order");
 
 struct fm_connection {
     const struct fm_identity *identity;
@@ -58,6 +59,8 @@ static enum fm_status nng_failed(int code, struct fm_error *err, const char *wha
         return fm_fail(err, FM_INVALID, "%s: the address is not host:port", what);
     case NNG_EMSGSIZE:
         return fm_fail(err, FM_MALFORMED, "%s: the message is too large", what);
+    case NNG_ECANCELED:
+        return fm_fail(err, FM_CANCELLED, "%s: the query was cancelled", what);
     default:
         return fm_fail(err, FM_UNAVAILABLE, "%s: %s", what, nng_strerror(code));
     }
@@ -94,42 +97,63 @@ static nng_duration left(fm_ms deadline)
                                             : (nng_duration)(deadline - now);
 }
 
-/* Begin to send or to receive; what has begun is aborted when the link goes, so that nobody waits
- * for an answer that cannot come. nng would send over its next link, which is in no session. */
-static int run_step(struct fm_connection *connection, nng_ctx context, nng_aio *aio, fm_ms deadline,
-                    void (*step)(nng_ctx, nng_aio *))
-{
-    nng_aio_set_timeout(aio, left(deadline));
-    (void)pthread_mutex_lock(&connection->lock);
-    bool broken = atomic_load(&connection->broken);
-    if (!broken)
-        step(context, aio);
-    (void)pthread_mutex_unlock(&connection->lock);
-    if (broken)
-        return NNG_ECONNRESET;
-    nng_aio_wait(aio);
-    return nng_aio_result(aio);
-}
-
 struct exchange { /* One request and its answer, whatever happens in between. */
+    struct fm_connection *connection;
     nng_ctx context;
     bool context_open;
     nng_aio *aio;
+    struct fm_stop *stop;
+    struct fm_stop_hook hook;
+    bool stopped; /* Guarded by the connection's lock, as what has begun with `aio`. */
 };
+
+/* Begin to send or to receive; what has begun is aborted when the link goes, so that nobody waits
+ * for an answer that cannot come, and when it is to stop. nng would send over its next link, which
+ * is in no session. */
+static int run_step(struct exchange *exchange, fm_ms deadline, void (*step)(nng_ctx, nng_aio *))
+{
+    struct fm_connection *connection = exchange->connection;
+
+    nng_aio_set_timeout(exchange->aio, left(deadline));
+    (void)pthread_mutex_lock(&connection->lock);
+    bool broken = atomic_load(&connection->broken), stopped = exchange->stopped;
+    if (!broken && !stopped)
+        step(exchange->context, exchange->aio);
+    (void)pthread_mutex_unlock(&connection->lock);
+    if (stopped)
+        return NNG_ECANCELED;
+    if (broken)
+        return NNG_ECONNRESET;
+    nng_aio_wait(exchange->aio);
+    return nng_aio_result(exchange->aio);
+}
+
+static void stop_exchange(void *context)
+{
+    struct exchange *exchange = context;
+    struct fm_connection *connection = exchange->connection;
+
+    (void)pthread_mutex_lock(&connection->lock); /* Cannot fail: a plain mutex. */
+    exchange->stopped = true;
+    nng_aio_abort(exchange->aio, NNG_ECANCELED);
+    (void)pthread_mutex_unlock(&connection->lock);
+}
 
 static void exchange_end(struct exchange *exchange)
 {
+    fm_stop_unhook(exchange->stop, &exchange->hook);
     if (exchange->context_open)
         (void)nng_ctx_close(exchange->context); /* Only fails when it is closed already. */
     if (exchange->aio != NULL)
         nng_aio_free(exchange->aio);
 }
 
-/* Send `frame` and wait for the answer's bytes. */
+/* Send `frame` and wait for the answer's bytes; `answer` NULL: only send. */
 static enum fm_status exchange_frames(struct fm_connection *connection, struct fm_span frame,
-                                      fm_ms deadline, struct fm_buf *answer, struct fm_error *err)
+                                      fm_ms deadline, struct fm_stop *stop, struct fm_buf *answer,
+                                      struct fm_error *err)
 {
-    FM_AUTO(exchange_end) struct exchange exchange = {.aio = NULL};
+    FM_AUTO(exchange_end) struct exchange exchange = {.connection = connection};
     nng_msg *message = NULL;
     uint32_t slot = 0;
 
@@ -148,14 +172,18 @@ static enum fm_status exchange_frames(struct fm_connection *connection, struct f
         return fm_fail(err, FM_BUSY, "more than %u calls on one connection", CALLS_MAX);
     }
     nng_aio_set_msg(exchange.aio, message);
-    code = run_step(connection, exchange.context, exchange.aio, deadline, nng_ctx_send);
+    exchange.stop = stop;
+    fm_stop_hook(stop, &exchange.hook, stop_exchange, &exchange);
+    code = run_step(&exchange, deadline, nng_ctx_send);
     if (code != 0)
         nng_msg_free(nng_aio_get_msg(exchange.aio)); /* Not sent: still ours. */
-    else
-        code = run_step(connection, exchange.context, exchange.aio, deadline, nng_ctx_recv);
+    else if (answer != NULL)
+        code = run_step(&exchange, deadline, nng_ctx_recv);
     remove_waiting(connection, slot);
     if (code != 0)
-        return nng_failed(code, err, "wait for the answer");
+        return nng_failed(code, err, answer != NULL ? "wait for the answer" : "send");
+    if (answer == NULL)
+        return FM_OK;
     message = nng_aio_get_msg(exchange.aio);
     fm_buf_put(answer, nng_msg_body(message), nng_msg_len(message));
     nng_msg_free(message);
@@ -221,8 +249,9 @@ static enum fm_status accept_peer(struct fm_connection *connection,
 
 /* `answer` is left with the answer to FINISH, empty when the pattern has none. */
 static enum fm_status run_handshake(struct fm_connection *connection,
-                                    struct fm_handshake *handshake, fm_ms deadline,
-                                    struct fm_buf *answer, struct fm_error *err)
+                                    struct fm_handshake *handshake,
+                                    const struct fm_connect_options *options, struct fm_buf *answer,
+                                    struct fm_error *err)
 {
     FM_AUTO(fm_buf_free) struct fm_buf frame = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
     enum fm_status status = fm_handshake_start(handshake, &frame);
@@ -231,7 +260,8 @@ static enum fm_status run_handshake(struct fm_connection *connection,
         return fm_fail(err, status, "begin a handshake: %s", fm_status_text(status));
     while (status == FM_OK && frame.len != 0) {
         fm_buf_clear(answer);
-        status = exchange_frames(connection, fm_buf_span(&frame), deadline, answer, err);
+        status = exchange_frames(connection, fm_buf_span(&frame), options->deadline, options->stop,
+                                 answer, err);
         if (status != FM_OK || fm_handshake_is_finished(handshake))
             return status;
         fm_buf_clear(&frame);
@@ -304,7 +334,7 @@ static enum fm_status handshake(struct fm_connection *connection,
     }
     enum fm_status status = fm_handshake_new(&setup, &state);
     if (status == FM_OK)
-        status = run_handshake(connection, state, options->deadline, &answer, err);
+        status = run_handshake(connection, state, options, &answer, err);
     if (status == FM_OK)
         status = accept_peer(connection, state, options->expected, err);
     if (status == FM_OK)
@@ -377,14 +407,11 @@ bool fm_connection_is_broken(const struct fm_connection *connection)
 
 /* ---- Calls ----------------------------------------------------------------------------------- */
 
-enum fm_status fm_connection_call(struct fm_connection *connection, enum fm_method method,
-                                  const struct fm_request_id *id, struct fm_span body,
-                                  fm_ms deadline, struct fm_buf *reply, struct fm_error *err)
+static enum fm_status seal_call(struct fm_connection *connection, enum fm_method method,
+                                const struct fm_request_id *id, struct fm_span body,
+                                struct fm_buf *frame, struct fm_error *err)
 {
     FM_AUTO(fm_buf_free) struct fm_buf plain = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
-    FM_AUTO(fm_buf_free) struct fm_buf frame = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
-    FM_AUTO(fm_buf_free) struct fm_buf answer = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
-    struct fm_reply decoded;
 
     fm_call_encode(&plain, &(struct fm_call){.method = method, .id = *id, .body = body});
     enum fm_status status = fm_buf_status(&plain);
@@ -392,13 +419,40 @@ enum fm_status fm_connection_call(struct fm_connection *connection, enum fm_meth
         status = FM_LIMIT;
     if (status == FM_OK)
         status = fm_frame_seal(connection->session, connection->session_id, fm_now_ms(),
-                               fm_buf_span(&plain), &frame);
+                               fm_buf_span(&plain), frame);
     if (status != FM_OK)
         return fm_fail(err, status, "send %s: %s", fm_method_text(method), fm_status_text(status));
-    status = exchange_frames(connection, fm_buf_span(&frame), deadline, &answer, err);
+    return FM_OK;
+}
+
+enum fm_status fm_connection_tell(struct fm_connection *connection, enum fm_method method,
+                                  const struct fm_request_id *id, struct fm_span body,
+                                  fm_ms deadline, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf frame = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+
+    enum fm_status status = seal_call(connection, method, id, body, &frame, err);
+    if (status == FM_OK)
+        status = exchange_frames(connection, fm_buf_span(&frame), deadline, NULL, NULL, err);
+    return status;
+}
+
+enum fm_status fm_connection_call(struct fm_connection *connection, enum fm_method method,
+                                  const struct fm_request_id *id, struct fm_span body,
+                                  fm_ms deadline, struct fm_stop *stop, struct fm_buf *reply,
+                                  struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf plain = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    FM_AUTO(fm_buf_free) struct fm_buf frame = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    FM_AUTO(fm_buf_free) struct fm_buf answer = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    struct fm_reply decoded;
+
+    enum fm_status status = seal_call(connection, method, id, body, &frame, err);
+    if (status != FM_OK)
+        return status;
+    status = exchange_frames(connection, fm_buf_span(&frame), deadline, stop, &answer, err);
     if (status != FM_OK)
         return fm_wrap(err, status, "%s", fm_method_text(method));
-    fm_buf_clear(&plain);
     status = read_reply(connection, fm_buf_span(&answer), &plain, &decoded, err);
     if (status == FM_REFUSED)
         status = FM_UNAVAILABLE; /* The session is gone; that says nothing about rights. */
@@ -437,13 +491,14 @@ enum fm_status fm_connection_request(struct fm_connection *connection, struct fm
     if (envelope != NULL)
         fm_buf_put_span(envelope, fm_buf_span(&sealed));
     return fm_connection_call(connection, request->kind, &request->id, fm_buf_span(&sealed),
-                              deadline, reply, err);
+                              deadline, NULL, reply, err);
 }
 
 enum fm_status fm_connection_fetch(struct fm_connection *connection, enum fm_method method,
                                    const struct fm_request_id *query, uint32_t number,
-                                   uint64_t batch, fm_ms deadline, enum fm_part_kind *kind,
-                                   struct fm_buf *out, struct fm_error *err)
+                                   uint64_t batch, fm_ms deadline, struct fm_stop *stop,
+                                   enum fm_part_kind *kind, struct fm_buf *out,
+                                   struct fm_error *err)
 {
     FM_AUTO(fm_buf_free) struct fm_buf call = FM_BUF_INIT(1024);
     FM_AUTO(fm_buf_free) struct fm_buf reply = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
@@ -458,7 +513,7 @@ enum fm_status fm_connection_fetch(struct fm_connection *connection, enum fm_met
                         &(struct fm_fetch){
                             .query = *query, .number = number, .batch = batch, .offset = offset});
         enum fm_status status = fm_connection_call(connection, method, query, fm_buf_span(&call),
-                                                   deadline, &reply, err);
+                                                   deadline, stop, &reply, err);
         if (status != FM_OK)
             return status;
         status = fm_part_decode(fm_buf_span(&reply), &part);

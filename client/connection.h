@@ -10,6 +10,7 @@
 
 #include "client/identity.h"
 #include "core/records.h"
+#include "core/stop.h"
 #include "core/time.h"
 
 struct fm_connection;
@@ -21,6 +22,7 @@ struct fm_connect_options {
      * do. With it the session is IKpsk2 (nodes only) and another node is FM_FORGED. */
     const struct fm_node_cert *expected;
     fm_ms deadline;
+    struct fm_stop *stop; /* Cuts it short: FM_CANCELLED. NULL: nothing does. */
 };
 
 /* FM_UNAVAILABLE: nobody answers there; FM_TIMEOUT; FM_REFUSED: the node will not talk to us (its
@@ -37,12 +39,20 @@ const uint8_t *fm_connection_session_hash(const struct fm_connection *connection
 /* The link is gone or the session too old: open another one. */
 bool fm_connection_is_broken(const struct fm_connection *connection);
 
-/* One call. Status and text are the peer's when it answered; else FM_UNAVAILABLE, FM_TIMEOUT, ...
- * The reply's body is appended to `reply` (may be NULL when none is wanted). */
+/* One call. Status and text are the peer's when it answered; else FM_UNAVAILABLE, FM_TIMEOUT, or
+ * FM_CANCELLED once `stop` (may be NULL) fired. The reply's body is appended to `reply` (may be
+ * NULL when none is wanted). */
 FM_MUST_USE enum fm_status fm_connection_call(struct fm_connection *connection,
                                               enum fm_method method, const struct fm_request_id *id,
                                               struct fm_span body, fm_ms deadline,
-                                              struct fm_buf *reply, struct fm_error *err);
+                                              struct fm_stop *stop, struct fm_buf *reply,
+                                              struct fm_error *err);
+/* Send a call and do not wait for its answer: the peer may get it. Waits for room to send until
+ * `deadline`. */
+FM_MUST_USE enum fm_status fm_connection_tell(struct fm_connection *connection,
+                                              enum fm_method method, const struct fm_request_id *id,
+                                              struct fm_span body, fm_ms deadline,
+                                              struct fm_error *err);
 
 /* A call whose body is a REQUEST envelope signed by the identity's principal: `request` gets kind,
  * audience, session and time filled in; its envelope as sent is appended to `envelope` if not
@@ -57,7 +67,7 @@ FM_MUST_USE enum fm_status fm_connection_request(struct fm_connection *connectio
 FM_MUST_USE enum fm_status fm_connection_fetch(struct fm_connection *connection,
                                                enum fm_method method,
                                                const struct fm_request_id *query, uint32_t number,
-                                               uint64_t batch, fm_ms deadline,
+                                               uint64_t batch, fm_ms deadline, struct fm_stop *stop,
                                                enum fm_part_kind *kind, struct fm_buf *out,
                                                struct fm_error *err);
 

@@ -29,6 +29,7 @@ struct fm_server_cursor {
     /* Guarded by cursors->lock. */
     uint32_t references;
     uint32_t fetchers;
+    uint8_t session[FM_HASH_BYTES]; /* The one that used it last. */
     fm_ms used;
     bool doomed;
     bool finished;  /* As `released`. */
@@ -40,6 +41,7 @@ struct fm_cursors {
     pthread_mutex_t lock;
     uint32_t running[3]; /* By kind. */
     bool stopping;
+    struct fm_openings openings; /* With a lock of its own. */
     struct fm_server_cursor *slots[CURSORS_MAX];
 };
 
@@ -63,8 +65,14 @@ enum fm_status fm_cursors_new(struct fm_cursors **out)
         free(cursors);
         return FM_NOMEM;
     }
+    fm_openings_init(&cursors->openings);
     *out = cursors;
     return FM_OK;
+}
+
+struct fm_openings *fm_cursors_openings(struct fm_cursors *cursors)
+{
+    return &cursors->openings;
 }
 
 enum fm_status fm_cursors_enter(struct fm_cursors *cursors, enum fm_cursor_kind kind,
@@ -132,6 +140,7 @@ void fm_cursors_free(struct fm_cursors *cursors)
         return;
     for (uint32_t i = 0; i < CURSORS_MAX; i++)
         cursor_end(cursors, FM_TAKE(cursors->slots[i]));
+    fm_openings_deinit(&cursors->openings);
     (void)pthread_mutex_destroy(&cursors->lock);
     free(cursors);
 }
@@ -152,7 +161,7 @@ static struct fm_server_cursor *find(struct fm_cursors *cursors, enum fm_cursor_
 
 static struct fm_server_cursor *get(struct fm_cursors *cursors, enum fm_cursor_kind kind,
                                     const struct fm_request_id *query, uint32_t number,
-                                    const struct fm_public_key *caller)
+                                    const struct fm_public_key *caller, const uint8_t *session)
 {
     lock(&cursors->lock);
     struct fm_server_cursor *cursor = find(cursors, kind, query, number);
@@ -161,6 +170,8 @@ static struct fm_server_cursor *get(struct fm_cursors *cursors, enum fm_cursor_k
     if (cursor != NULL) {
         cursor->references++;
         cursor->used = fm_now_ms();
+        if (session != NULL)
+            memcpy(cursor->session, session, sizeof cursor->session);
     }
     unlock(&cursors->lock);
     return cursor;
@@ -221,6 +232,8 @@ static struct fm_server_cursor *cursor_new(const struct fm_cursor_options *optio
         return NULL;
     cursor->options = *options;
     cursor->used = fm_now_ms();
+    if (options->session != NULL)
+        memcpy(cursor->session, options->session, sizeof cursor->session);
     for (uint32_t i = 0; i < FM_FETCH_WINDOW; i++)
         cursor->window[i] = FM_BUF_INIT(FM_BATCH_BYTES_MAX);
     fm_tree_init(&cursor->tree);
@@ -293,6 +306,11 @@ static void fail(struct fm_cursors *cursors, struct fm_server_cursor *cursor, en
     release(cursors, cursor);
 }
 
+static enum fm_status past_deadline(struct fm_server_cursor *cursor)
+{
+    return fm_fail(&cursor->failure, FM_TIMEOUT, "the query's time limit has passed");
+}
+
 static void finish(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
 {
     fm_tree_root(&cursor->tree, &cursor->totals.root);
@@ -315,8 +333,7 @@ static void produce(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
     struct fm_hash leaf;
 
     if (fm_now_ms() > cursor->options.deadline) {
-        fail(cursors, cursor,
-             fm_fail(&cursor->failure, FM_TIMEOUT, "the query's time limit has passed"));
+        fail(cursors, cursor, past_deadline(cursor));
         return;
     }
     if (atomic_load(&cursor->cancelled)) {
@@ -407,9 +424,11 @@ static void end_fetch(struct fm_cursors *cursors, struct fm_server_cursor *curso
 
 enum fm_status fm_cursor_fetch(struct fm_cursors *cursors, enum fm_cursor_kind kind,
                                const struct fm_fetch *fetch, const struct fm_public_key *caller,
-                               size_t part_max, struct fm_buf *reply, struct fm_error *err)
+                               const uint8_t *session, size_t part_max, struct fm_buf *reply,
+                               struct fm_error *err)
 {
-    struct fm_server_cursor *cursor = get(cursors, kind, &fetch->query, fetch->number, caller);
+    struct fm_server_cursor *cursor =
+        get(cursors, kind, &fetch->query, fetch->number, caller, session);
     struct fm_part part = {0};
     struct fm_span bytes;
 
@@ -444,7 +463,8 @@ enum fm_status fm_cursor_take(struct fm_cursors *cursors, enum fm_cursor_kind ki
                               const struct fm_fetch *fetch, const struct fm_public_key *caller,
                               enum fm_part_kind *part, struct fm_buf *out, struct fm_error *err)
 {
-    struct fm_server_cursor *cursor = get(cursors, kind, &fetch->query, fetch->number, caller);
+    struct fm_server_cursor *cursor =
+        get(cursors, kind, &fetch->query, fetch->number, caller, NULL);
     struct fm_span bytes;
 
     if (cursor == NULL)
@@ -469,19 +489,56 @@ static void cancel(struct fm_server_cursor *cursor)
     unlock(&cursor->life);
 }
 
+void fm_cursor_interrupt(struct fm_cursors *cursors, enum fm_cursor_kind kind,
+                         const struct fm_request_id *query, uint32_t number,
+                         const struct fm_public_key *caller)
+{
+    struct fm_server_cursor *cursor = get(cursors, kind, query, number, caller, NULL);
+
+    if (cursor == NULL)
+        return;
+    cancel(cursor);
+    put(cursors, cursor);
+}
+
 void fm_cursor_cancel(struct fm_cursors *cursors, enum fm_cursor_kind kind,
                       const struct fm_request_id *query, uint32_t number,
                       const struct fm_public_key *caller)
 {
-    struct fm_server_cursor *cursor = get(cursors, kind, query, number, caller);
+    struct fm_openings_match match = {
+        .caller = caller, .kind = kind, .query = query, .number = number};
+    struct fm_server_cursor *cursor = get(cursors, kind, query, number, caller, NULL);
 
-    if (cursor == NULL)
+    if (cursor == NULL) {
+        fm_openings_end(&cursors->openings, &match);
         return;
+    }
     cancel(cursor);
     lock(&cursors->lock);
     cursor->doomed = true;
     unlock(&cursors->lock);
     put(cursors, cursor);
+}
+
+void fm_cursors_orphan(struct fm_cursors *cursors, const uint8_t *session)
+{
+    fm_openings_end(&cursors->openings, &(struct fm_openings_match){.session = session});
+    for (uint32_t i = 0; i < CURSORS_MAX; i++) {
+        lock(&cursors->lock);
+        struct fm_server_cursor *cursor = cursors->slots[i];
+        if (cursor != NULL && (cursor->options.is_held || cursor->finished || cursor->doomed ||
+                               memcmp(cursor->session, session, sizeof cursor->session) != 0))
+            cursor = NULL;
+        if (cursor != NULL) {
+            cursor->references++;
+            cursor->doomed = true;
+        }
+        unlock(&cursors->lock);
+        if (cursor == NULL)
+            continue;
+        cancel(cursor);
+        put(cursors, cursor);
+    }
 }
 
 /* The caller holds cursors->lock. */
@@ -496,16 +553,37 @@ static bool is_over(const struct fm_server_cursor *cursor, fm_ms now)
     return !cursor->options.is_held && now - cursor->used > lease;
 }
 
+/* Nobody uses it, and what makes its batches may not go on: whoever comes is told. */
+static bool is_late(const struct fm_server_cursor *cursor, fm_ms now)
+{
+    return cursor->references == 0 && !cursor->finished && now > cursor->options.deadline;
+}
+
+static void end_late(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
+{
+    lock(&cursor->lock);
+    if (!cursor->ended && cursor->failed == FM_OK)
+        fail(cursors, cursor, past_deadline(cursor));
+    unlock(&cursor->lock);
+    put(cursors, cursor);
+}
+
 void fm_cursors_reap(struct fm_cursors *cursors, fm_ms now)
 {
     for (uint32_t i = 0; i < CURSORS_MAX; i++) {
-        struct fm_server_cursor *ended = NULL;
+        struct fm_server_cursor *ended = NULL, *late = NULL;
         lock(&cursors->lock);
         struct fm_server_cursor *cursor = cursors->slots[i];
-        if (cursor != NULL && is_over(cursor, now))
+        if (cursor != NULL && is_over(cursor, now)) {
             ended = doom(cursors, cursor);
+        } else if (cursor != NULL && is_late(cursor, now)) {
+            late = cursor;
+            late->references++;
+        }
         unlock(&cursors->lock);
         cursor_end(cursors, ended);
+        if (late != NULL)
+            end_late(cursors, late);
     }
 }
 
@@ -514,6 +592,7 @@ void fm_cursors_stop(struct fm_cursors *cursors)
     lock(&cursors->lock);
     cursors->stopping = true;
     unlock(&cursors->lock);
+    fm_openings_stop(&cursors->openings);
     for (uint32_t i = 0; i < CURSORS_MAX; i++) {
         lock(&cursors->lock);
         struct fm_server_cursor *cursor = cursors->slots[i];

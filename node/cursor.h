@@ -1,7 +1,8 @@
 /* Answers that are pulled batch by batch: queries by clients, fragments by asking nodes. A cursor
  * keeps the last FM_FETCH_WINDOW batches, so that a fetch whose reply was lost can be repeated; it
- * hashes what it hands out into a tree; it is dropped at its deadline, or FM_CURSOR_LEASE_MS after
- * the last fetch, sooner once its end was fetched or when room is needed.
+ * hashes what it hands out into a tree. What makes its batches ends at its deadline; it is dropped
+ * FM_CURSOR_LEASE_MS after the last fetch, sooner once its end was fetched, when room is needed or
+ * when the session that used it last is said to be orphaned: its asker has gone.
  * Threads: any; each cursor is produced by one thread at a time. */
 #ifndef FM_NODE_CURSOR_H
 #define FM_NODE_CURSOR_H
@@ -9,11 +10,10 @@
 #include "core/hash.h"
 #include "core/records.h"
 #include "core/time.h"
+#include "node/opening.h"
 
 struct fm_cursors;
 struct fm_server_cursor;
-
-enum fm_cursor_kind { FM_CURSOR_QUERY = 1, FM_CURSOR_FRAGMENT = 2 };
 
 struct fm_cursor_totals {
     uint64_t rows;
@@ -40,6 +40,7 @@ struct fm_cursor_options {
     struct fm_request_id query;
     uint32_t number;             /* Of the fragment; 0 for queries. */
     struct fm_public_key caller; /* Only who opened it may fetch. */
+    const uint8_t *session;      /* Its hash, 32 bytes; NULL: the same process. Copied. */
     fm_ms deadline;
     struct fm_producer producer;
     struct fm_span opened; /* The reply to its opening, given again to a repeated one; copied. */
@@ -56,6 +57,9 @@ FM_DEFINE_FREEP(fm_cursors_freep, struct fm_cursors, fm_cursors_free)
 FM_MUST_USE enum fm_status fm_cursors_enter(struct fm_cursors *cursors, enum fm_cursor_kind kind,
                                             struct fm_error *err);
 void fm_cursors_leave(struct fm_cursors *cursors, enum fm_cursor_kind kind);
+
+/* Those that are being opened; a cancel, the end of their session and of the node end them too. */
+struct fm_openings *fm_cursors_openings(struct fm_cursors *cursors);
 
 /* The reply of an earlier opening, appended to `opened`: FM_NOTFOUND when there is none,
  * FM_CONFLICT when its ticket or caller differ. */
@@ -76,7 +80,8 @@ FM_MUST_USE enum fm_status fm_cursor_open(struct fm_cursors *cursors,
  * FM_BUSY: several calls fetch from this cursor already; each of them holds a thread. */
 FM_MUST_USE enum fm_status fm_cursor_fetch(struct fm_cursors *cursors, enum fm_cursor_kind kind,
                                            const struct fm_fetch *fetch,
-                                           const struct fm_public_key *caller, size_t part_max,
+                                           const struct fm_public_key *caller,
+                                           const uint8_t *session, size_t part_max,
                                            struct fm_buf *reply, struct fm_error *err);
 /* The whole batch or end at once, for a feed in the same process. */
 FM_MUST_USE enum fm_status fm_cursor_take(struct fm_cursors *cursors, enum fm_cursor_kind kind,
@@ -88,6 +93,13 @@ FM_MUST_USE enum fm_status fm_cursor_take(struct fm_cursors *cursors, enum fm_cu
 void fm_cursor_cancel(struct fm_cursors *cursors, enum fm_cursor_kind kind,
                       const struct fm_request_id *query, uint32_t number,
                       const struct fm_public_key *caller);
+/* The same without dropping it: its producer stops, whoever fetches is told. */
+void fm_cursor_interrupt(struct fm_cursors *cursors, enum fm_cursor_kind kind,
+                         const struct fm_request_id *query, uint32_t number,
+                         const struct fm_public_key *caller);
+/* Cancel what this session opened or used last. */
+void fm_cursors_orphan(struct fm_cursors *cursors, const uint8_t *session);
+/* End what is past its deadline or lease. Called some times a second. */
 void fm_cursors_reap(struct fm_cursors *cursors, fm_ms now);
 /* Cancel all and let none begin any more: the node stops. */
 void fm_cursors_stop(struct fm_cursors *cursors);

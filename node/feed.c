@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#define CANCEL_MS 100 /* For room to send in; there is, where anybody reads. */
+
 struct slot {
     struct fm_buf bytes;
     enum fm_part_kind kind;
@@ -26,8 +28,11 @@ struct fm_feed {
     char domain[FM_NAME_MAX + 1];
     char address[280]; /* Of the owner's node. */
     fm_ms deadline;
+    struct fm_stop *stop; /* The query's. */
+    struct fm_stop_hook hook;
+    struct fm_stop ending; /* Fires with `stop`, and when the feed is freed. */
     bool is_local;
-    bool opened;
+    bool asked;           /* The owner may have opened it. */
     struct fm_peer *peer; /* Opened over it: the ticket is bound to its session. */
     struct fm_buf ticket;
     struct fm_hash fragment_hash;
@@ -184,11 +189,12 @@ static enum fm_status open_remote(struct fm_feed *feed, const struct fm_feed_opt
     enum fm_status status = fm_buf_status(&body);
     if (status != FM_OK)
         return fm_fail(err, status, "the query is too large for a message");
-    status = fm_connection_call(fm_peer_connection(feed->peer), FM_METHOD_FRAGMENT_OPEN,
-                                &options->query, fm_buf_span(&body), feed->deadline, &reply, err);
+    feed->asked = true;
+    status =
+        fm_connection_call(fm_peer_connection(feed->peer), FM_METHOD_FRAGMENT_OPEN, &options->query,
+                           fm_buf_span(&body), feed->deadline, &feed->ending, &reply, err);
     if (status != FM_OK)
         return status;
-    feed->opened = true;
     return take_opened(feed, fm_buf_span(&reply), err);
 }
 
@@ -200,16 +206,17 @@ static enum fm_status open_local(struct fm_feed *feed, const struct fm_feed_opti
         .principal_cert = options->principal_cert,
         .asker = &feed->server->identity->node,
         .session = NULL,
+        .stop = &feed->ending,
     };
 
     enum fm_status status = seal_ticket(feed, options, err);
     if (status != FM_OK)
         return status;
     ask.ticket = fm_buf_span(&feed->ticket);
+    feed->asked = true;
     status = fm_fragment_open(feed->server, &ask, &reply, err);
     if (status != FM_OK)
         return status;
-    feed->opened = true;
     return take_opened(feed, fm_buf_span(&reply), err);
 }
 
@@ -243,7 +250,8 @@ static enum fm_status get_peer(struct fm_feed *feed, struct fm_peer **out, struc
 
     if (deadline > feed->deadline)
         deadline = feed->deadline;
-    return fm_peer_get(feed->server->peers, &feed->owner, feed->address, deadline, out, err);
+    return fm_peer_get(feed->server->peers, &feed->owner, feed->address, deadline, &feed->ending,
+                       out, err);
 }
 
 static enum fm_status connect_and_open(struct fm_feed *feed, const struct fm_feed_options *options,
@@ -261,7 +269,6 @@ static void cancel_at_owner(struct fm_feed *feed)
     FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(64);
     FM_AUTO(fm_peer_releasep) struct fm_peer *peer = NULL;
     struct fm_error ignored = {0};
-    fm_ms deadline = fm_now_ms() + 500;
 
     if (feed->is_local) {
         fm_cursor_cancel(feed->server->cursors, FM_CURSOR_FRAGMENT, &feed->query, feed->number,
@@ -271,12 +278,13 @@ static void cancel_at_owner(struct fm_feed *feed)
     fm_pack_map(&body, 2);
     fm_pack_key_bin(&body, 0, feed->query.bytes, sizeof feed->query.bytes);
     fm_pack_key_uint(&body, 1, feed->number);
-    /* Best effort: the owner's lease ends it otherwise. */
-    enum fm_status status =
-        fm_peer_get(feed->server->peers, &feed->owner, feed->address, deadline, &peer, &ignored);
+    /* Best effort, and nobody waits for an owner that may be frozen. Where the connection is gone
+     * the owner sees that, and where it sees nothing the fragment's lease ends. */
+    enum fm_status status = fm_peer_find(feed->server->peers, &feed->owner, feed->address, &peer);
     if (status == FM_OK)
-        status = fm_connection_call(fm_peer_connection(peer), FM_METHOD_FRAGMENT_CANCEL,
-                                    &feed->query, fm_buf_span(&body), deadline, NULL, &ignored);
+        status =
+            fm_connection_tell(fm_peer_connection(peer), FM_METHOD_FRAGMENT_CANCEL, &feed->query,
+                               fm_buf_span(&body), fm_now_ms() + CANCEL_MS, &ignored);
     if (status != FM_OK)
         fm_log(&feed->server->log, FM_LOG_DEBUG, "cancel failed", "domain", feed->domain, "reason",
                ignored.text, NULL);
@@ -307,9 +315,9 @@ static enum fm_status fetch_once(struct fm_feed *feed, uint64_t number, enum fm_
 
     fm_buf_clear(out);
     if (status == FM_OK)
-        status =
-            fm_connection_fetch(fm_peer_connection(peer), FM_METHOD_FRAGMENT_FETCH, &feed->query,
-                                feed->number, number, feed->deadline, kind, out, err);
+        status = fm_connection_fetch(fm_peer_connection(peer), FM_METHOD_FRAGMENT_FETCH,
+                                     &feed->query, feed->number, number, feed->deadline,
+                                     &feed->ending, kind, out, err);
     return status;
 }
 
@@ -357,9 +365,9 @@ static void renew_lease(struct fm_feed *feed, uint64_t number, uint64_t bytes)
     fm_fetch_encode(&body, &wanted);
     enum fm_status status = get_peer(feed, &peer, &ignored);
     if (status == FM_OK)
-        status =
-            fm_connection_call(fm_peer_connection(peer), FM_METHOD_FRAGMENT_FETCH, &feed->query,
-                               fm_buf_span(&body), fm_now_ms() + FM_CONNECT_MS_MAX, NULL, &ignored);
+        status = fm_connection_call(fm_peer_connection(peer), FM_METHOD_FRAGMENT_FETCH,
+                                    &feed->query, fm_buf_span(&body),
+                                    fm_now_ms() + FM_CONNECT_MS_MAX, &feed->ending, NULL, &ignored);
     (void)status; /* What is wrong shows at the next batch. */
 }
 
@@ -546,6 +554,8 @@ static enum fm_status next_local(struct fm_feed *feed, uint64_t number, struct f
 {
     struct fm_fetch fetch = {.query = feed->query, .number = feed->number, .batch = number};
     enum fm_part_kind kind;
+    if (fm_stop_is_fired(&feed->ending))
+        return named(feed, fm_fail(err, FM_CANCELLED, "the query was cancelled"), err);
     enum fm_status status = fm_cursor_take(feed->server->cursors, FM_CURSOR_FRAGMENT, &fetch,
                                            &feed->server->identity->node.sign_key, &kind, out, err);
 
@@ -673,6 +683,18 @@ static enum fm_status start_threads(struct fm_feed *feed, struct fm_error *err)
     return FM_OK;
 }
 
+/* The query is to stop: its waits end. */
+static void on_stop(void *context)
+{
+    struct fm_feed *feed = context;
+
+    (void)set_stopping(feed); /* The owner is told by fm_feed_free(). */
+    fm_stop_fire(&feed->ending);
+    if (feed->is_local)
+        fm_cursor_interrupt(feed->server->cursors, FM_CURSOR_FRAGMENT, &feed->query, feed->number,
+                            &feed->server->identity->node.sign_key);
+}
+
 static struct fm_feed *feed_new(struct fm_server *server, const struct fm_feed_options *options)
 {
     struct fm_feed *feed = calloc(1, sizeof *feed);
@@ -689,6 +711,9 @@ static struct fm_feed *feed_new(struct fm_server *server, const struct fm_feed_o
     feed->query = options->query;
     feed->number = options->number;
     feed->deadline = options->deadline;
+    feed->stop = options->stop;
+    fm_stop_init(&feed->ending);
+    fm_stop_hook(feed->stop, &feed->hook, on_stop, feed);
     feed->table_count = options->fragment->table_count;
     memcpy(feed->domain, options->domain, strlen(options->domain) + 1);
     fm_sha256_one(&feed->principal_hash, options->principal_cert);
@@ -717,21 +742,15 @@ enum fm_status fm_feed_open(struct fm_server *server, const struct fm_feed_optio
     return FM_OK;
 }
 
-void fm_feed_cancel(struct fm_feed *feed)
-{
-    (void)set_stopping(feed); /* Remote owners are told by fm_feed_free(): it may take a while. */
-    if (feed->is_local)
-        cancel_at_owner(feed);
-}
-
 void fm_feed_free(struct fm_feed *feed)
 {
     if (feed == NULL)
         return;
     bool can_tell = set_stopping(feed);
-    /* Before the threads end: it makes fetches that wait at the owner return. A local cursor has
-     * no lease, it goes now. */
-    if (feed->opened && (feed->is_local || (can_tell && !feed->ended)))
+    fm_stop_unhook(feed->stop, &feed->hook);
+    fm_stop_fire(&feed->ending);
+    /* A local cursor has no lease, it goes now. */
+    if (feed->asked && (feed->is_local || (can_tell && !feed->ended)))
         cancel_at_owner(feed);
     stop_threads(feed);
     for (uint32_t i = 0; i < FM_FEED_AHEAD; i++)
@@ -746,6 +765,7 @@ void fm_feed_free(struct fm_feed *feed)
     fm_buf_free(&feed->receipt_bytes);
     (void)pthread_cond_destroy(&feed->changed);
     (void)pthread_mutex_destroy(&feed->lock);
+    fm_stop_deinit(&feed->ending);
     free(feed);
 }
 

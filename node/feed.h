@@ -1,6 +1,7 @@
 /* The asked node's end of one fragment: opens it at its owner (here or elsewhere), pulls batches
  * ahead of need, checks each one, and at the end checks the owner's receipt against what came.
- * Threads: one user; remote feeds fetch on FM_FEED_THREADS of their own. */
+ * Threads: one user; remote feeds fetch on FM_FEED_THREADS of their own. Once `stop` has fired
+ * every call fails soon with FM_CANCELLED. */
 #ifndef FM_NODE_FEED_H
 #define FM_NODE_FEED_H
 
@@ -25,13 +26,15 @@ struct fm_feed_options {
     struct fm_hash sql_hash;
     const uint8_t *trace; /* 16 bytes. */
     fm_ms deadline;
+    struct fm_stop *stop; /* Cuts every wait short; outlives the feed. */
 };
 
 /* Errors name domain and node: FM_UNAVAILABLE when it cannot be reached. */
 FM_MUST_USE enum fm_status fm_feed_open(struct fm_server *server,
                                         const struct fm_feed_options *options, struct fm_feed **out,
                                         struct fm_error *err);
-void fm_feed_free(struct fm_feed *feed); /* Cancels at the owner what is not finished. */
+/* Cancels at the owner what is not finished, without waiting for it. */
+void fm_feed_free(struct fm_feed *feed);
 FM_DEFINE_FREEP(fm_feed_freep, struct fm_feed, fm_feed_free)
 
 const char *fm_feed_owner_name(const struct fm_feed *feed); /* Of the owner's node. */
@@ -45,8 +48,6 @@ FM_MUST_USE enum fm_status fm_feed_next(struct fm_feed *feed, struct fm_buf *bat
 /* Stop reading: the owner is asked for a receipt over what it handed out. FM_OK also after the
  * end. */
 FM_MUST_USE enum fm_status fm_feed_stop(struct fm_feed *feed, struct fm_error *err);
-/* From any thread: fm_feed_next() fails soon. */
-void fm_feed_cancel(struct fm_feed *feed);
 
 /* After the end. Spans live as long as the feed. */
 struct fm_span fm_feed_ticket(const struct fm_feed *feed);

@@ -71,7 +71,7 @@ static enum fm_status dial(struct fm_server *server, const struct fm_fetch_job *
     fm_ms deadline = fm_now_ms() + FETCH_MS;
 
     if (fm_registry_cert(server->registry, &job->node, &cert, NULL) == FM_OK)
-        return fm_peer_get(server->peers, &cert, job->address, deadline, peer, err);
+        return fm_peer_get(server->peers, &cert, job->address, deadline, NULL, peer, err);
     return fm_peer_dial(server->peers, job->address, deadline, peer, err);
 }
 
@@ -87,7 +87,7 @@ static enum fm_status call(const struct visit *visit, enum fm_method method,
     if (fm_buf_status(body) != FM_OK)
         return fm_buf_status(body);
     return fm_connection_call(fm_peer_connection(visit->peer), method, &id, fm_buf_span(body),
-                              deadline, reply, err);
+                              deadline, NULL, reply, err);
 }
 
 static enum fm_status get_record(const struct visit *visit, const struct gossip_record_key *key,

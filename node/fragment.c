@@ -28,7 +28,8 @@ struct fragment {
     struct fm_table_run *run;  /* FM_FRAGMENT_SQL. */
     struct fm_columns columns; /* Of the batches as they are made. */
     struct fm_recode *recode;
-    int64_t work_us; /* Spent so far. */
+    int64_t work_us;     /* Spent so far. */
+    struct fm_stop stop; /* Ends all waits. */
 };
 
 static void fragment_free(void *context)
@@ -45,6 +46,7 @@ static void fragment_free(void *context)
     fm_fragment_deinit(&fragment->plan);
     fm_buf_free(&fragment->ticket_bytes);
     fm_buf_free(&fragment->heads);
+    fm_stop_deinit(&fragment->stop);
     free(fragment);
 }
 
@@ -252,6 +254,7 @@ static enum fm_status start_sql(struct fragment *fragment, uint64_t *rows, struc
         .tables = fragment->plan.tables,
         .table_count = fragment->plan.table_count,
         .deadline = fragment->deadline,
+        .stop = &fragment->stop,
     };
 
     *rows = 0;
@@ -286,8 +289,7 @@ static void fragment_cancel(void *context)
 {
     struct fragment *fragment = context;
 
-    if (fragment->run != NULL)
-        fm_table_run_cancel(fragment->run);
+    fm_stop_fire(&fragment->stop);
 }
 
 static enum fm_status fragment_finish(void *context, const struct fm_cursor_totals *totals,
@@ -358,6 +360,38 @@ static enum fm_status start(struct fragment *fragment, struct fm_buf *reply, str
     return fm_buf_status(reply);
 }
 
+static void stop_fragment(void *context)
+{
+    struct fragment *fragment = context;
+
+    fm_stop_fire(&fragment->stop);
+}
+
+/* Whoever cancels meanwhile, or goes, finds it among the openings. */
+static enum fm_status start_stoppable(struct fragment *fragment, const struct fm_fragment_ask *ask,
+                                      struct fm_buf *reply, struct fm_error *err)
+{
+    struct fm_openings *openings = fm_cursors_openings(fragment->server->cursors);
+    struct fm_stop_hook hook;
+    struct fm_opening opening = {
+        .kind = FM_CURSOR_FRAGMENT,
+        .query = fragment->ticket.query,
+        .number = fragment->ticket.number,
+        .caller = ask->asker->sign_key,
+        .session = ask->session,
+        .stop = &fragment->stop,
+    };
+
+    fm_openings_add(openings, &opening);
+    fm_stop_hook(ask->stop, &hook, stop_fragment, fragment);
+    enum fm_status status = start(fragment, reply, err);
+    fm_stop_unhook(ask->stop, &hook);
+    fm_openings_remove(openings, &opening);
+    if (status == FM_OK && fm_stop_is_fired(&fragment->stop))
+        status = fm_fail(err, FM_CANCELLED, "the query was cancelled");
+    return status;
+}
+
 enum fm_status fm_fragment_open(struct fm_server *server, const struct fm_fragment_ask *ask,
                                 struct fm_buf *reply, struct fm_error *err)
 {
@@ -365,6 +399,7 @@ enum fm_status fm_fragment_open(struct fm_server *server, const struct fm_fragme
 
     if (fragment == NULL)
         return fm_fail(err, FM_NOMEM, "run a fragment");
+    fm_stop_init(&fragment->stop);
     fragment->server = server;
     int64_t begun = fm_ticks_us();
     enum fm_status status = check_ticket(server, ask, fragment, err);
@@ -382,7 +417,7 @@ enum fm_status fm_fragment_open(struct fm_server *server, const struct fm_fragme
     status = fm_cursors_enter(server->cursors, FM_CURSOR_FRAGMENT, err);
     if (status != FM_OK)
         return status;
-    status = start(fragment, reply, err);
+    status = start_stoppable(fragment, ask, reply, err);
     fragment->work_us = fm_ticks_us() - begun;
     if (status != FM_OK) {
         fm_cursors_leave(server->cursors, FM_CURSOR_FRAGMENT);
@@ -393,6 +428,7 @@ enum fm_status fm_fragment_open(struct fm_server *server, const struct fm_fragme
         .query = fragment->ticket.query,
         .number = fragment->ticket.number,
         .caller = ask->asker->sign_key,
+        .session = ask->session,
         .deadline = fragment->deadline,
         .opened = fm_buf_span(reply),
         .ticket = fragment->ticket_hash,

@@ -4,6 +4,7 @@
 #define FM_NODE_FRAGMENT_H
 
 #include "core/records.h"
+#include "core/stop.h"
 
 struct fm_server;
 
@@ -12,6 +13,7 @@ struct fm_fragment_ask {
     struct fm_span principal_cert; /* Envelope. */
     const struct fm_node_cert *asker;
     const uint8_t *session; /* Session hash; NULL in the same process. */
+    struct fm_stop *stop;   /* Cuts the opening short; NULL: only a cancel does. */
 };
 
 /* Opens a cursor (node/cursor.h) of kind FM_CURSOR_FRAGMENT for (query, number), fetched by the

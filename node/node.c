@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define REAP_MS 1000
+#define LATE_MS 250 /* Between looks for queries past their deadline. */
 #define DESCRIPTORS_WANTED 65536u
 #define FILE_LOG_KEY "log"
 
@@ -130,20 +131,37 @@ static void close_parts(struct fm_server *server)
     fm_identity_free(server->identity);
 }
 
+static void reap(struct fm_server *server, fm_ms now)
+{
+    fm_append_table_reap(server->appends, now);
+    fm_transport_reap(server->transport, now);
+    fm_store_tidy_checkpoint(server->store);
+    fm_peers_reap(server->peers);
+}
+
 static void serve_until_signal(struct fm_server *server, int signals)
 {
-    struct pollfd fd = {.fd = signals, .events = POLLIN};
+    struct pollfd fds[2] = {{.fd = signals, .events = POLLIN},
+                            {.fd = fm_transport_wake(server->transport), .events = POLLIN}};
+    fm_ms reaped = 0, orphan = FM_MS_NEVER;
 
     for (;;) {
-        int ready = poll(&fd, 1, REAP_MS);
-        fm_ms now = fm_now_ms();
+        fm_ms now = fm_now_ms(), wake = now + LATE_MS;
+        uint64_t count;
+        if (orphan < wake)
+            wake = orphan > now ? orphan : now;
+        (void)poll(fds, 2, (int)(wake - now)); /* Errors show in what is read. */
+        ssize_t woken = fds[1].revents != 0 ? read(fds[1].fd, &count, sizeof count) : 0;
+        (void)woken; /* Only empties it. */
+        now = fm_now_ms();
+        orphan = fm_transport_end_orphans(server->transport, now);
         fm_cursors_reap(server->cursors, now);
-        fm_append_table_reap(server->appends, now);
-        fm_transport_reap(server->transport, now);
-        fm_store_tidy_checkpoint(server->store);
-        fm_peers_reap(server->peers);
+        if (now - reaped >= REAP_MS) {
+            reap(server, now);
+            reaped = now;
+        }
         struct signalfd_siginfo info;
-        if (ready > 0 && read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (fds[0].revents != 0 && read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
             fm_log(&server->log, FM_LOG_INFO, "stopping", "signal",
                    info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT", NULL);
             return;

@@ -131,8 +131,8 @@ static void keep(struct fm_peers *peers, struct fm_peer *peer)
 }
 
 static enum fm_status dial(struct fm_peers *peers, const struct fm_node_cert *cert,
-                           const char *address, fm_ms deadline, struct fm_peer **out,
-                           struct fm_error *err)
+                           const char *address, fm_ms deadline, struct fm_stop *stop,
+                           struct fm_peer **out, struct fm_error *err)
 {
     struct fm_peer *peer = calloc(1, sizeof *peer);
 
@@ -150,6 +150,7 @@ static enum fm_status dial(struct fm_peers *peers, const struct fm_node_cert *ce
         .identity = peers->identity,
         .expected = cert,
         .deadline = deadline,
+        .stop = stop,
     };
     enum fm_status status = fm_connection_open(&options, &peer->connection, err);
     if (status != FM_OK) {
@@ -162,13 +163,13 @@ static enum fm_status dial(struct fm_peers *peers, const struct fm_node_cert *ce
 }
 
 enum fm_status fm_peer_get(struct fm_peers *peers, const struct fm_node_cert *cert,
-                           const char *address, fm_ms deadline, struct fm_peer **out,
-                           struct fm_error *err)
+                           const char *address, fm_ms deadline, struct fm_stop *stop,
+                           struct fm_peer **out, struct fm_error *err)
 {
     struct fm_peer *peer = find(peers, &cert->node, address);
 
     if (peer == NULL) {
-        enum fm_status status = dial(peers, cert, address, deadline, &peer, err);
+        enum fm_status status = dial(peers, cert, address, deadline, stop, &peer, err);
         if (status != FM_OK)
             return status;
         keep(peers, peer);
@@ -177,10 +178,17 @@ enum fm_status fm_peer_get(struct fm_peers *peers, const struct fm_node_cert *ce
     return FM_OK;
 }
 
+enum fm_status fm_peer_find(struct fm_peers *peers, const struct fm_node_cert *cert,
+                            const char *address, struct fm_peer **out)
+{
+    *out = find(peers, &cert->node, address);
+    return *out != NULL ? FM_OK : FM_NOTFOUND;
+}
+
 enum fm_status fm_peer_dial(struct fm_peers *peers, const char *address, fm_ms deadline,
                             struct fm_peer **out, struct fm_error *err)
 {
-    return dial(peers, NULL, address, deadline, out, err);
+    return dial(peers, NULL, address, deadline, NULL, out, err);
 }
 
 struct fm_connection *fm_peer_connection(const struct fm_peer *peer)

@@ -15,8 +15,11 @@ FM_DEFINE_FREEP(fm_peers_freep, struct fm_peers, fm_peers_free)
 /* A connection to the node of `cert` at `address`, made if need be. Errors as of
  * fm_connection_open(). */
 FM_MUST_USE enum fm_status fm_peer_get(struct fm_peers *peers, const struct fm_node_cert *cert,
-                                       const char *address, fm_ms deadline, struct fm_peer **out,
-                                       struct fm_error *err);
+                                       const char *address, fm_ms deadline, struct fm_stop *stop,
+                                       struct fm_peer **out, struct fm_error *err);
+/* A connection that is there, never made: FM_NOTFOUND. */
+FM_MUST_USE enum fm_status fm_peer_find(struct fm_peers *peers, const struct fm_node_cert *cert,
+                                        const char *address, struct fm_peer **out);
 /* To whoever answers at `address`, of which no certificate is known yet; not kept. */
 FM_MUST_USE enum fm_status fm_peer_dial(struct fm_peers *peers, const char *address, fm_ms deadline,
                                         struct fm_peer **out, struct fm_error *err);

@@ -30,6 +30,8 @@ struct fm_query {
     struct fm_columns result; /* FM_PLAN_MERGE: as the worker makes them. */
     struct fm_recode *recode;
     struct fm_worker *worker; /* FM_PLAN_MERGE, while it runs. */
+    struct fm_stop stop;      /* Ends all waits of the query. */
+    struct fm_stop_hook worker_hook;
     uint32_t feed_count;
     struct fm_feed *feeds[FM_QUERY_TABLES_MAX];
     struct fm_batch_source sources[FM_QUERY_TABLES_MAX];
@@ -54,6 +56,9 @@ FM_DEFINE_FREEP(fm_query_freep, struct fm_query, fm_query_free)
 /* Lend a worker and plan with the node's registry (node/query_plan.c). Errors as fm_plan_make(). */
 FM_MUST_USE enum fm_status fm_query_plan(struct fm_query *query, struct fm_span sql,
                                          struct fm_error *err);
+
+/* Give the worker back, if there is one. */
+void fm_query_end_worker(struct fm_query *query);
 
 /* Open every fragment of the plan at its owner, all at once; the first failure by slot is told
  * (node/query_open.c). */

@@ -7,9 +7,10 @@ void fm_query_free(struct fm_query *query)
 {
     if (query == NULL)
         return;
+    fm_stop_fire(&query->stop); /* Feeds that wait come back. */
     fm_recode_free(query->recode);
     fm_columns_deinit(&query->result);
-    fm_worker_free(query->worker);
+    fm_query_end_worker(query);
     for (uint32_t i = 0; i < query->feed_count; i++)
         fm_feed_free(query->feeds[i]);
     fm_rows_free(query->explained);
@@ -18,6 +19,7 @@ void fm_query_free(struct fm_query *query)
     fm_buf_free(&query->columns);
     fm_buf_free(&query->request);
     fm_buf_free(&query->principal_cert);
+    fm_stop_deinit(&query->stop);
     free(query);
 }
 
@@ -126,21 +128,23 @@ static enum fm_status check_lookup(const struct fm_query *query, const struct fm
     const struct fm_plan_lookup *lookup = &query->plan.lookup;
 
     if (came->count != lookup->field_count)
-        return fm_fail(err, FM_MALFORMED, "domain %s: the owner announces %u columns, not %u",
-                       table->domain, came->count, lookup->field_count);
+        return fm_fail(
+            err, FM_MALFORMED, "domain %s on node %s: the owner announces %u columns, not %u",
+            table->domain, fm_feed_owner_name(query->feeds[0]), came->count, lookup->field_count);
     for (uint32_t i = 0; i < came->count; i++) {
         const struct fm_field *field = &table->schema->fields[lookup->fields[i]];
         if (strcmp(came->items[i].name, field->name) != 0 ||
             !fm_type_equal(&came->items[i].type, &field->type))
-            return fm_fail(err, FM_MALFORMED, "domain %s: column %s comes as another one",
-                           table->domain, field->name);
+            return fm_fail(err, FM_MALFORMED,
+                           "domain %s on node %s: column %s comes as another one", table->domain,
+                           fm_feed_owner_name(query->feeds[0]), field->name);
     }
     return FM_OK;
 }
 
 static enum fm_status start_passing(struct fm_query *query, struct fm_error *err)
 {
-    fm_worker_free(FM_TAKE(query->worker)); /* The owner does the work. */
+    fm_query_end_worker(query); /* The owner does the work. */
     enum fm_status status = fm_query_open_fragments(query, err);
     if (status == FM_OK && query->plan.kind == FM_PLAN_LOOKUP)
         status = check_lookup(query, fm_feed_columns(query->feeds[0]), err);
@@ -195,8 +199,5 @@ void fm_query_cancel(void *context)
 {
     struct fm_query *query = context;
 
-    if (query->worker != NULL)
-        fm_worker_cancel(query->worker);
-    for (uint32_t i = 0; i < query->feed_count; i++)
-        fm_feed_cancel(query->feeds[i]);
+    fm_stop_fire(&query->stop);
 }

@@ -27,6 +27,7 @@ static enum fm_status open_feed(struct fm_query *query, uint32_t number,
         .sql_hash = query->sql_hash,
         .trace = query->trace,
         .deadline = query->deadline,
+        .stop = &query->stop,
     };
 
     return fm_feed_open(query->server, &options, &query->feeds[number], err);

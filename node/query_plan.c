@@ -18,15 +18,28 @@ static enum fm_status statistics(void *context, const char *domain, const char *
     return fm_registry_statistics(query->server->registry, domain, table, owner, out);
 }
 
+static void cancel_worker(void *context)
+{
+    fm_worker_cancel(context);
+}
+
+void fm_query_end_worker(struct fm_query *query)
+{
+    fm_stop_unhook(&query->stop, &query->worker_hook);
+    fm_worker_free(FM_TAKE(query->worker));
+}
+
 enum fm_status fm_query_plan(struct fm_query *query, struct fm_span sql, struct fm_error *err)
 {
     struct fm_catalog catalog = {.context = query, .resolve = resolve, .statistics = statistics};
 
     enum fm_status status =
         fm_worker_lend(query->server->engine, query->deadline, &query->worker, err);
-    if (status == FM_OK)
+    if (status == FM_OK) {
+        fm_stop_hook(&query->stop, &query->worker_hook, cancel_worker, query->worker);
         status =
             fm_plan_make(query->worker, sql, &catalog, &query->plan_options, &query->plan, err);
+    }
     if (status != FM_OK)
         return status;
     fm_plan_print(&query->plan, &query->plan_text);

@@ -18,6 +18,8 @@ struct table {
 struct fm_table_run {
     const struct fm_table_run_options *options;
     struct fm_worker *worker;
+    struct fm_stop *stop;
+    struct fm_stop_hook hook;
     struct fm_plan plan;
     struct table *tables; /* plan.table_count. */
 };
@@ -36,6 +38,7 @@ void fm_table_run_free(struct fm_table_run *run)
 {
     if (run == NULL)
         return;
+    fm_stop_unhook(run->stop, &run->hook);
     fm_worker_free(run->worker); /* First: it maps what the tables hold. */
     for (uint32_t i = 0; run->tables != NULL && i < run->plan.table_count; i++)
         table_deinit(&run->tables[i]);
@@ -177,6 +180,11 @@ static enum fm_status open_tables(struct fm_table_run *run, struct fm_error *err
     return fm_worker_set_slots(run->worker, slots, run->plan.table_count, err);
 }
 
+static void cancel_worker(void *context)
+{
+    fm_worker_cancel(context);
+}
+
 /* ---- Life ------------------------------------------------------------------------------------ */
 
 enum fm_status fm_table_run_open(const struct fm_table_run_options *options,
@@ -192,8 +200,11 @@ enum fm_status fm_table_run_open(const struct fm_table_run_options *options,
     run->options = &copy;
     enum fm_status status =
         fm_worker_lend(options->server->engine, options->deadline, &run->worker, err);
-    if (status == FM_OK)
-        status = fm_plan_make(run->worker, options->sql, &catalog, NULL, &run->plan, err);
+    if (status != FM_OK)
+        return status;
+    run->stop = options->stop;
+    fm_stop_hook(run->stop, &run->hook, cancel_worker, run->worker);
+    status = fm_plan_make(run->worker, options->sql, &catalog, NULL, &run->plan, err);
     if (status == FM_OK)
         status = open_tables(run, err);
     if (status != FM_OK)
@@ -214,9 +225,4 @@ enum fm_status fm_table_run_next(struct fm_table_run *run, struct fm_buf *batch,
                                  struct fm_error *err)
 {
     return fm_worker_next(run->worker, batch, err);
-}
-
-void fm_table_run_cancel(struct fm_table_run *run)
-{
-    fm_worker_cancel(run->worker);
 }

@@ -4,6 +4,7 @@
 #define FM_NODE_RUN_H
 
 #include "core/records.h"
+#include "core/stop.h"
 #include "core/time.h"
 #include "storage/store.h"
 
@@ -17,6 +18,7 @@ struct fm_table_run_options {
     const struct fm_table_ref *tables; /* The only tables it may touch, with their schemas. */
     uint32_t table_count;
     fm_ms deadline;
+    struct fm_stop *stop; /* Cuts it short at any time; outlives the run. */
 };
 
 FM_MUST_USE enum fm_status fm_table_run_open(const struct fm_table_run_options *options,
@@ -25,7 +27,6 @@ FM_MUST_USE enum fm_status fm_table_run_open(const struct fm_table_run_options *
 /* Appends one batch to an empty buffer; FM_NOTFOUND at the end. */
 FM_MUST_USE enum fm_status fm_table_run_next(struct fm_table_run *run, struct fm_buf *batch,
                                              struct fm_error *err);
-void fm_table_run_cancel(struct fm_table_run *run); /* From any thread. */
 void fm_table_run_free(struct fm_table_run *run);
 
 #endif

@@ -4,12 +4,15 @@
 #include "core/session.h"
 #include "node/server.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #define HANDSHAKES_MAX 64u
 #define REPLY_BYTES_MAX (FM_PAYLOAD_BYTES_MAX - 64u) /* Room for what stands around a body. */
@@ -25,6 +28,9 @@ struct session {
     fm_ms since;
     fm_ms used;
     uint32_t references; /* Calls in progress. */
+    uint32_t pipe;       /* Used last. */
+    fm_ms cut_at;        /* When that one went; 0: it is there. */
+    bool orphaned;       /* What it asked for was ended. */
     bool doomed;         /* To be freed when the last call ends. */
     struct fm_session *session;
     struct fm_caller caller;
@@ -43,6 +49,7 @@ struct fm_transport {
     nng_socket socket;
     bool socket_open;
     uint16_t port;
+    int wake;             /* Eventfd. */
     bool closed_some;     /* Silent pipes, at the last reaping: the reaper's. */
     pthread_mutex_t lock; /* Guards `sessions`, their fields up to `doomed`, and `pipes`. */
     struct session *sessions[FM_SESSIONS_MAX];
@@ -248,11 +255,24 @@ static enum fm_status session_add(struct fm_transport *transport, struct session
     return slot == UINT32_MAX ? FM_BUSY : FM_OK;
 }
 
-static void session_confirm(struct fm_transport *transport, struct session *session)
+/* The caller holds the lock. */
+static bool has_pipe(const struct fm_transport *transport, uint32_t id)
+{
+    for (uint32_t i = 0; i < FM_PIPES_MAX; i++)
+        if (transport->pipes[i].id == id)
+            return true;
+    return false;
+}
+
+/* It is used, over this pipe now, which may have gone since the message came. */
+static void session_confirm(struct fm_transport *transport, struct session *session, nng_pipe pipe)
 {
     lock(transport);
     session->admitted = true;
     session->confirmed = true;
+    session->pipe = (uint32_t)nng_pipe_id(pipe);
+    session->orphaned = false;
+    session->cut_at = has_pipe(transport, session->pipe) ? 0 : fm_now_ms();
     unlock(transport);
 }
 
@@ -335,7 +355,8 @@ static enum fm_status on_hello(struct fm_transport *transport, struct fm_span by
 
 /* The answer is a sealed empty reply: the caller is admitted. */
 static enum fm_status on_finish(struct fm_transport *transport, struct session *session,
-                                struct fm_span bytes, struct fm_buf *out, struct fm_error *err)
+                                struct fm_span bytes, nng_pipe pipe, struct fm_buf *out,
+                                struct fm_error *err)
 {
     FM_AUTO(fm_buf_free) struct fm_buf plain = FM_BUF_INIT(256);
 
@@ -354,7 +375,7 @@ static enum fm_status on_finish(struct fm_transport *transport, struct session *
         session_doom(transport, session);
         return status;
     }
-    session_confirm(transport, session);
+    session_confirm(transport, session, pipe);
     fm_reply_encode(&plain, &(struct fm_reply){.status = FM_OK});
     return fm_frame_seal(session->session, session->id, fm_now_ms(), fm_buf_span(&plain), out);
 }
@@ -394,6 +415,16 @@ static enum fm_status run_call(struct fm_transport *transport, struct session *s
 
 static void pipe_known(struct fm_transport *transport, nng_pipe pipe);
 
+/* The session's link went while a call began something. */
+static void end_if_orphaned(struct fm_transport *transport, const struct session *session)
+{
+    lock(transport);
+    bool orphaned = session->orphaned;
+    unlock(transport);
+    if (orphaned)
+        fm_cursors_orphan(transport->server->cursors, fm_session_hash(session->session));
+}
+
 /* A frame that opens is answered sealed, whatever it asks for. */
 static enum fm_status on_sealed(struct fm_transport *transport, struct session *session,
                                 const struct fm_frame *frame, struct fm_span bytes, nng_pipe pipe,
@@ -407,9 +438,10 @@ static enum fm_status on_sealed(struct fm_transport *transport, struct session *
     enum fm_status status = fm_frame_open(session->session, frame, bytes, fm_now_ms(), &plain);
     if (status != FM_OK)
         return fm_fail(err, status, "the call does not open: %s", fm_status_text(status));
-    session_confirm(transport, session);
+    session_confirm(transport, session, pipe);
     pipe_known(transport, pipe); /* Before the call, which may take its time. */
     status = run_call(transport, session, fm_buf_span(&plain), &body, &failure);
+    end_if_orphaned(transport, session);
     struct fm_reply reply = {.status = status, .body = fm_buf_span(&body)};
     if (status != FM_OK)
         reply.error = error_text(status, &failure);
@@ -432,7 +464,7 @@ static enum fm_status on_session_frame(struct fm_transport *transport, const str
     if (session == NULL)
         return fm_fail(err, FM_NOTFOUND, "no such session here (any more)");
     if (frame->kind == FM_FRAME_FINISH) {
-        status = on_finish(transport, session, bytes, out, err);
+        status = on_finish(transport, session, bytes, pipe, out, err);
         if (status == FM_OK)
             pipe_known(transport, pipe);
     } else if (admitted) {
@@ -485,11 +517,54 @@ static void pipe_address(nng_pipe pipe, uint64_t out[2])
 
 static void pipe_remove(struct fm_transport *transport, uint32_t id)
 {
+    const uint64_t one = 1;
+    bool cut = false;
+
     lock(transport);
     for (uint32_t i = 0; i < FM_PIPES_MAX; i++)
         if (transport->pipes[i].id == id)
             transport->pipes[i].id = 0;
+    for (uint32_t i = 0; i < FM_SESSIONS_MAX; i++) {
+        struct session *session = transport->sessions[i];
+        if (session == NULL || !session->confirmed || session->pipe != id || session->cut_at != 0)
+            continue;
+        session->cut_at = fm_now_ms();
+        cut = true;
+    }
     unlock(transport);
+    ssize_t written = cut ? write(transport->wake, &one, sizeof one) : 0;
+    (void)written; /* Full means that it wakes all the same. */
+}
+
+int fm_transport_wake(const struct fm_transport *transport)
+{
+    return transport->wake;
+}
+
+fm_ms fm_transport_end_orphans(struct fm_transport *transport, fm_ms now)
+{
+    fm_ms next = FM_MS_NEVER;
+
+    for (uint32_t i = 0; i < FM_SESSIONS_MAX; i++) {
+        uint8_t hash[FM_HASH_BYTES];
+        bool due = false;
+        lock(transport);
+        struct session *session = transport->sessions[i];
+        if (session != NULL && session->confirmed && session->cut_at != 0) {
+            due = now - session->cut_at >= FM_ORPHAN_MS;
+            if (!due && session->cut_at + FM_ORPHAN_MS < next)
+                next = session->cut_at + FM_ORPHAN_MS;
+        }
+        if (due) {
+            session->cut_at = 0;
+            session->orphaned = true;
+            memcpy(hash, fm_session_hash(session->session), sizeof hash);
+        }
+        unlock(transport);
+        if (due)
+            fm_cursors_orphan(transport->server->cursors, hash);
+    }
+    return next;
 }
 
 /* Loopback is where all of a laptop's programs come from: it has the whole table. */
@@ -697,6 +772,11 @@ enum fm_status fm_transport_open(struct fm_server *server, struct fm_transport *
         return fm_fail(err, FM_NOMEM, "listen on %s", server->config.listen);
     }
     transport->server = server;
+    transport->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (transport->wake < 0) {
+        fm_transport_close(transport);
+        return fm_fail_errno(err, FM_IO, errno, "listen on %s", server->config.listen);
+    }
     enum fm_status status = set_up(transport, err);
     if (status != FM_OK) {
         fm_transport_close(transport);
@@ -732,6 +812,8 @@ void fm_transport_close(struct fm_transport *transport)
         (void)pthread_join(transport->threads[i], NULL); /* Joined once, by its maker. */
     for (uint32_t i = 0; i < FM_SESSIONS_MAX; i++)
         session_free(transport->sessions[i]);
+    if (transport->wake >= 0)
+        (void)close(transport->wake); /* Nothing is lost. */
     (void)pthread_mutex_destroy(&transport->lock);
     free(transport);
 }

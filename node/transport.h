@@ -20,6 +20,11 @@ FM_MUST_USE enum fm_status fm_transport_open(struct fm_server *server, struct fm
 FM_MUST_USE enum fm_status fm_transport_start(struct fm_transport *transport, struct fm_error *err);
 /* The port in use (config may say 0: any free one). */
 uint16_t fm_transport_port(const struct fm_transport *transport);
+/* A descriptor that can be read when a link with sessions has gone. */
+int fm_transport_wake(const struct fm_transport *transport);
+/* End what was asked for in sessions whose link went FM_ORPHAN_MS ago and did not come back. Gives
+ * the time of the next one that is due, FM_MS_NEVER when there is none. */
+fm_ms fm_transport_end_orphans(struct fm_transport *transport, fm_ms now);
 /* Close pipes and handshakes that took too long, sessions too old. Called about once a second. */
 void fm_transport_reap(struct fm_transport *transport, fm_ms now);
 /* Stop listening, end the threads (handlers in progress finish or fail), free. */

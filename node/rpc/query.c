@@ -12,6 +12,7 @@ static struct fm_query *query_new(struct fm_server *server, const struct fm_call
         return NULL;
     if (limit > server->config.query_timeout_ms)
         limit = server->config.query_timeout_ms;
+    fm_stop_init(&query->stop);
     query->server = server;
     query->id = caller->request->id;
     query->deadline = fm_now_ms() + limit;
@@ -59,6 +60,27 @@ static enum fm_status start_query(struct fm_query *query, struct fm_span body, s
                                              : fm_query_explain(query, err);
 }
 
+/* Whoever cancels meanwhile, or goes, finds it among the openings. */
+static enum fm_status open_query(struct fm_query *query, const struct fm_caller *caller,
+                                 struct fm_span body, struct fm_error *err)
+{
+    struct fm_openings *openings = fm_cursors_openings(query->server->cursors);
+    struct fm_opening opening = {
+        .kind = FM_CURSOR_QUERY,
+        .query = query->id,
+        .caller = caller->principal.sign_key,
+        .session = caller->session,
+        .stop = &query->stop,
+    };
+
+    fm_openings_add(openings, &opening);
+    enum fm_status status = start_query(query, body, err);
+    fm_openings_remove(openings, &opening);
+    if (status == FM_OK && fm_stop_is_fired(&query->stop))
+        status = fm_fail(err, FM_CANCELLED, "the query was cancelled");
+    return status;
+}
+
 static void log_query(const struct fm_query *query, enum fm_status status,
                       const struct fm_error *err)
 {
@@ -91,8 +113,8 @@ enum fm_status fm_rpc_query_open(struct fm_server *server, const struct fm_calle
     if (status != FM_OK)
         return status;
     FM_AUTO(fm_query_freep) struct fm_query *query = query_new(server, caller);
-    status =
-        query == NULL ? fm_fail(err, FM_NOMEM, "start a query") : start_query(query, body, err);
+    status = query == NULL ? fm_fail(err, FM_NOMEM, "start a query")
+                           : open_query(query, caller, body, err);
     if (query != NULL)
         log_query(query, status, err);
     if (status == FM_OK) {
@@ -108,6 +130,7 @@ enum fm_status fm_rpc_query_open(struct fm_server *server, const struct fm_calle
         .kind = FM_CURSOR_QUERY,
         .query = query->id,
         .caller = caller->principal.sign_key,
+        .session = caller->session,
         .deadline = query->deadline,
         .opened = fm_buf_span(reply),
         .ticket = request,
@@ -142,8 +165,8 @@ static enum fm_status fetch(struct fm_server *server, enum fm_cursor_kind kind,
         return fm_fail(err, status, "the fetch does not decode");
     if (kind == FM_CURSOR_QUERY && wanted.batch == FM_FETCH_STOP)
         return fm_fail(err, FM_INVALID, "a query is not stopped but cancelled");
-    return fm_cursor_fetch(server->cursors, kind, &wanted, key_of(caller), PART_BYTES_MAX, reply,
-                           err);
+    return fm_cursor_fetch(server->cursors, kind, &wanted, key_of(caller), caller->session,
+                           PART_BYTES_MAX, reply, err);
 }
 
 /* Body: map {0 query id, 1 fragment number (absent: 0)}. */

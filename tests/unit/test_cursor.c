@@ -145,8 +145,8 @@ static enum fm_status fetch(struct fixture *f, uint64_t batch, uint64_t offset,
     const struct fm_fetch wanted = {.query = query, .batch = batch, .offset = offset};
 
     fm_buf_clear(&f->reply);
-    enum fm_status status =
-        fm_cursor_fetch(f->cursors, FM_CURSOR_QUERY, &wanted, &owner, PART_MAX, &f->reply, &f->err);
+    enum fm_status status = fm_cursor_fetch(f->cursors, FM_CURSOR_QUERY, &wanted, &owner, NULL,
+                                            PART_MAX, &f->reply, &f->err);
     if (status == FM_OK)
         assert_int_equal(fm_part_decode(fm_buf_span(&f->reply), part), FM_OK);
     return status;
@@ -301,8 +301,8 @@ static void only_the_opener_reaches_a_cursor(void **state)
     enum fm_part_kind kind;
 
     open_cursor(f, &options);
-    assert_int_equal(fm_cursor_fetch(f->cursors, FM_CURSOR_QUERY, &wanted, &stranger, PART_MAX,
-                                     &f->reply, &f->err),
+    assert_int_equal(fm_cursor_fetch(f->cursors, FM_CURSOR_QUERY, &wanted, &stranger, NULL,
+                                     PART_MAX, &f->reply, &f->err),
                      FM_NOTFOUND);
     assert_int_equal(
         fm_cursor_take(f->cursors, FM_CURSOR_QUERY, &wanted, &stranger, &kind, &f->reply, &f->err),
@@ -358,7 +358,7 @@ static void *fetch_in_thread(void *argument)
     const struct fm_fetch wanted = {.query = query};
     struct fm_error err;
 
-    fetcher->status = fm_cursor_fetch(fetcher->f->cursors, FM_CURSOR_QUERY, &wanted, &owner,
+    fetcher->status = fm_cursor_fetch(fetcher->f->cursors, FM_CURSOR_QUERY, &wanted, &owner, NULL,
                                       PART_MAX, &reply, &err);
     return NULL;
 }
@@ -515,9 +515,9 @@ static void finished_cursors_make_room(void **state)
         options.query = stop.query;
         open_cursor(f, &options);
         fm_buf_clear(&f->reply);
-        assert_int_equal(
-            fm_cursor_fetch(f->cursors, FM_CURSOR_QUERY, &stop, &owner, 4096, &f->reply, &f->err),
-            FM_OK);
+        assert_int_equal(fm_cursor_fetch(f->cursors, FM_CURSOR_QUERY, &stop, &owner, NULL, 4096,
+                                         &f->reply, &f->err),
+                         FM_OK);
     }
     assert_int_equal(f->producer.freed, many);
     fm_buf_clear(&f->reply);
