@@ -21,7 +21,7 @@ enum fm_status fm_query_explain(struct fm_query *query, struct fm_error *err)
     enum fm_status status = runs ? fm_query_start(query, err) : FM_OK;
 
     if (!runs)
-        fm_worker_free(FM_TAKE(query->worker));
+        fm_query_end_worker(query);
     if (status != FM_OK)
         return status;
     status = fm_rows_new(columns, runs ? COLUMNS_RUN : COLUMNS_PLAN, &query->explained);
