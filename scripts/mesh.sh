@@ -25,10 +25,11 @@ mesh_make_node() {
     "$BIN/folkmoot" node join --dir "$dir" --invite "$MESH_DIR/$1.invite" >/dev/null
 }
 
-# $1: node. $2: address to listen on (default: any free port). Starts it and waits until it serves.
+# $1: node. $2: address to listen on (default: any free port). Rest: further options. Starts it and
+# waits until it serves.
 mesh_start_node() {
     local name=$1 listen=${2:-127.0.0.1:0} log=$MESH_DIR/$1.log tries=0
-    "$BIN/folkmoot" node start --dir "$MESH_DIR/$name" --listen "$listen" >>"$log" 2>&1 \
+    "$BIN/folkmoot" node start --dir "$MESH_DIR/$name" --listen "$listen" "${@:3}" >>"$log" 2>&1 \
         </dev/null &
     MESH_PID[$name]=$!
     : >"$log.ready"
@@ -52,6 +53,14 @@ mesh_start_node() {
 mesh_kill_node() {
     kill -KILL "${MESH_PID[$1]}"
     wait "${MESH_PID[$1]}" 2>/dev/null || true
+    unset "MESH_PID[$1]"
+    printf 'event=stopped\n' >>"$MESH_DIR/$1.log"
+}
+
+# $1: node. SIGTERM, and wait.
+mesh_stop_node() {
+    kill -TERM "${MESH_PID[$1]}"
+    wait "${MESH_PID[$1]}" || true
     unset "MESH_PID[$1]"
     printf 'event=stopped\n' >>"$MESH_DIR/$1.log"
 }

@@ -4,16 +4,22 @@
  *
  *   bench_query NODE IDENTITY DATA_DIR WORK_DIR COMMIT PART...
  *
- * PART: `table`, the queries; `clients`, queries per second with many clients. */
+ * PART: `table`, the queries; `clients`, queries per second with many clients. In WORK_DIR there is
+ * `delays`, the proxy's state, for the parts `latency` and `bytes`; `meter` for `crypto`. */
 #include "tests/support/bench_answer.h"
-#include "tests/support/bench_queries.h"
+#include "tests/support/bench_network.h"
+#include "tests/support/crypto_meter.h"
+#include "tests/support/delay_proxy.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #define RUNS 11u
 #define CLIENT_RUNS 3u
@@ -226,7 +232,12 @@ static void part_clients(struct bench_run *run)
 static const struct part {
     const char *name;
     void (*measure)(struct bench_run *run);
-} parts[] = {{"table", part_table}, {"clients", part_clients}};
+    bool needs_network;
+} parts[] = {{"table", part_table, false},
+             {"clients", part_clients, false},
+             {"latency", bench_part_latency, true},
+             {"bytes", bench_part_bytes, true},
+             {"crypto", bench_part_crypto, true}};
 #define PART_COUNT (sizeof parts / sizeof parts[0])
 
 static const struct part *find_part(const char *name)
@@ -235,6 +246,29 @@ static const struct part *find_part(const char *name)
         if (strcmp(parts[i].name, name) == 0)
             return &parts[i];
     bench_die("there is no part %s", name);
+}
+
+static void *map_file(const struct bench_run *run, const char *name, size_t bytes)
+{
+    char path[4096];
+
+    (void)snprintf(path, sizeof path, "%s/%s", run->work, name); /* Too long: not found. */
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    void *mapped =
+        fd < 0 ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (mapped == MAP_FAILED)
+        bench_die("%s: cannot be mapped", path);
+    (void)close(fd); /* The mapping stays. */
+    return mapped;
+}
+
+static void measure_part(struct bench_run *run, const struct part *part)
+{
+    if (part->needs_network && run->delays == NULL) {
+        run->delays = map_file(run, "delays", sizeof *run->delays);
+        run->meter = map_file(run, "meter", sizeof *run->meter);
+    }
+    part->measure(run);
 }
 
 int main(int argc, char **argv)
@@ -253,7 +287,7 @@ int main(int argc, char **argv)
     run->commit = argv[5];
     run->mesh = bench_connect(run);
     for (int i = 6; i < argc; i++)
-        find_part(argv[i])->measure(run);
+        measure_part(run, find_part(argv[i]));
     folkmoot_close(run->mesh);
     bench_close_ducks(run);
     bench_print_json("query", run->commit, run->results, run->result_count);

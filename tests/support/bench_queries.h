@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define BENCH_QUERIES 8u
-#define BENCH_RESULTS_MAX 128u
+#define BENCH_RESULTS_MAX 160u
 #define BENCH_NAME_BYTES 40u
 #define BENCH_ORDERS 2u /* Load order, clustering order. */
 #define BENCH_SORTED 1u
@@ -32,6 +32,8 @@ struct bench_run {
     struct folkmoot *mesh;
     struct bench_duck ducks[BENCH_ORDERS];
     bool has_ducks;
+    struct delay_state *delays; /* Between the nodes; NULL: nothing is. */
+    struct crypto_meter *meter; /* Of all processes; NULL: none. */
     uint32_t result_count;
     struct bench_result results[BENCH_RESULTS_MAX];
     char names[BENCH_RESULTS_MAX][BENCH_NAME_BYTES];
