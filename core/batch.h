@@ -89,6 +89,9 @@ struct fm_dictionary {
 void fm_dictionary_encode(struct fm_buf *out, const struct fm_dictionary *dictionary);
 /* Views `bytes`, which must stay and be 4-byte aligned. Checks order, offsets and UTF-8. */
 FM_MUST_USE enum fm_status fm_dictionary_view(struct fm_span bytes, struct fm_dictionary *out);
+/* The same; values that are no text (of a blob) need not be UTF-8. */
+FM_MUST_USE enum fm_status fm_dictionary_check(struct fm_span bytes, bool is_text,
+                                               struct fm_dictionary *out);
 static inline struct fm_span fm_dictionary_at(const struct fm_dictionary *dictionary, uint32_t code)
 {
     return fm_span(dictionary->text + dictionary->offsets[code],

@@ -103,9 +103,6 @@ static inline fm_i128 fm_load128(const void *p)
  * precision. True when all `rows` values pass. */
 bool fm_fixed_values_valid(const struct fm_type *type, const uint8_t *values, size_t rows);
 
-/* A view of the bytes of a dictionary as it stands in a batch or beside it. `is_text`: UTF-8. */
-FM_MUST_USE enum fm_status fm_dictionary_check(struct fm_span bytes, bool is_text,
-                                               struct fm_dictionary *out);
 /* The dictionary of a checked vector, inside or outside. */
 struct fm_dictionary fm_vector_dictionary(const struct fm_batch *batch,
                                           const struct fm_vector_entry *vector,

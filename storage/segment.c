@@ -130,7 +130,8 @@ static enum fm_status open_aux(struct column *column, const struct column_header
                          fm_span(stored, header->aux_stored_bytes), column->aux, header->aux_bytes);
     if (status != FM_OK || column->encoding != FM_ENC_DICTIONARY)
         return status;
-    status = fm_dictionary_view(fm_span(column->aux, column->aux_bytes), &column->dictionary);
+    status = fm_dictionary_check(fm_span(column->aux, column->aux_bytes),
+                                 column->type->kind != FM_KIND_BLOB, &column->dictionary);
     return status == FM_OK || status == FM_NOMEM ? status : FM_CORRUPT;
 }
 
