@@ -260,6 +260,35 @@ static enum fm_status set_enums(const struct tree_uses *uses, bool json,
     return FM_OK;
 }
 
+/* A column without a name is called as its expression is written, tables in it as asked for. */
+static enum fm_status name_columns(struct fm_worker *worker, struct tree *tree,
+                                   struct fm_error *err)
+{
+    FM_AUTO(tree_json_freep) json_t *items = json_array();
+    FM_AUTO(fm_buf_free) struct fm_buf name = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
+    static const char select[] = "SELECT ";
+    json_t *item = NULL;
+    size_t i = 0;
+
+    enum fm_status status = items == NULL ? FM_NOMEM : tree_nameless(tree, items);
+    json_array_foreach(items, i, item)
+    {
+        struct tree only = {.root = status == FM_OK ? tree_select_of(item) : NULL};
+        fm_buf_clear(&name);
+        if (status == FM_OK)
+            status = only.root == NULL ? FM_NOMEM : unparse(worker, &only, &name, err);
+        json_decref(only.root);
+        if (status != FM_OK)
+            break;
+        fm_assert(name.len >= sizeof select - 1);
+        if (json_object_set_new(item, "alias",
+                                json_stringn((const char *)name.data + sizeof select - 1,
+                                             name.len - (sizeof select - 1))) != 0)
+            return FM_NOMEM;
+    }
+    return status;
+}
+
 /* Parts of the statement to the owners of their tables. */
 static enum fm_status carve(struct fm_worker *worker, struct tree *tree, struct fm_plan *plan,
                             uint64_t rules_off, struct fm_error *err)
@@ -334,6 +363,8 @@ static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
     plan->kind = kind_of(plan, rules_off);
     if (plan->kind == FM_PLAN_SHIP)
         status = ship(worker, tree, &plan->shipped, err);
+    if (status == FM_OK)
+        status = name_columns(worker, tree, err);
     if (status == FM_OK)
         status = plan_tree(worker, tree, plan, rules_off, err);
     if (status == FM_OK)

@@ -62,6 +62,12 @@ FM_MUST_USE enum fm_status tree_point(struct tree *tree, uint64_t shared);
  * that the engine printed. By text, because printing loses the word MATERIALIZED. */
 FM_MUST_USE enum fm_status tree_share(struct fm_span sql, uint64_t shared, struct fm_buf *out);
 
+/* Append to `items` the columns of select lists that have no alias and read a base table, which the
+ * engine would name by what stands in the table's place. */
+FM_MUST_USE enum fm_status tree_nameless(const struct tree *tree, json_t *items);
+/* A whole statement: SELECT and this item, without FROM. NULL: no memory. */
+json_t *tree_select_of(json_t *item);
+
 /* ---- Between the files of the walk ----------------------------------------------------------- */
 
 /* FM_INVALID with "line l, column c: " before the text when `node` knows its position. */

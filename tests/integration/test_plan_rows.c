@@ -574,6 +574,10 @@ static const char *const statements[] = {
     "SELECT unnest([origin, destination]) FROM " D,
     "SELECT * FROM (VALUES ('SEA'), ('zz')) q(origin) LEFT JOIN " D " USING (origin)",
     "SELECT id FROM " D " ORDER BY id OFFSET 3",
+    "SELECT id FROM " D " WHERE delay > 1 ORDER BY id LIMIT 2",
+    "SELECT q.id, a.city FROM (SELECT id, origin FROM " D " WHERE delay > 1 ORDER BY id LIMIT 4) q "
+    "JOIN " A " a ON q.origin = a.iata WHERE q.id > 1",
+    "SELECT a.id, b.id FROM " D " a RIGHT JOIN " D " b USING (id) WHERE a.origin IS NULL",
     "SELECT a.id, b.iata FROM " D " a ASOF JOIN " A " b ON a.origin >= b.iata",
     "SELECT string_agg(origin, ',' ORDER BY origin, id) FROM " D,
     "SELECT origin IN ('SEA') AS o, origin IS NULL FROM " D,
