@@ -253,9 +253,7 @@ static enum fm_status replace(struct tree *tree, json_t *node, const struct fm_s
 
 /* ---- Carving --------------------------------------------------------------------------------- */
 
-/* FM_NOTFOUND: it does not stand alone. */
-static enum fm_status describe_part(struct planner *planner, json_t *node,
-                                    struct fm_columns *columns)
+enum fm_status plan_describe_part(struct planner *planner, json_t *node, struct fm_columns *columns)
 {
     FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(FM_ENGINE_SQL_BYTES_MAX);
     json_t *copy = copy_with_scans(planner->tree, node);
@@ -280,7 +278,7 @@ enum fm_status plan_carve(struct planner *planner, json_t *node, enum fm_plan_ru
 
     fm_assert(planner_is_one_owner(planner, tables));
     *carved = false;
-    enum fm_status status = describe_part(planner, node, &columns);
+    enum fm_status status = plan_describe_part(planner, node, &columns);
     if (status == FM_OK)
         status = print_statement(planner, json_incref(node), &slot.sql);
     if (status == FM_OK && slot.sql.len > FM_SQL_BYTES_MAX)

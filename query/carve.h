@@ -47,6 +47,13 @@ FM_MUST_USE enum fm_status plan_carve(struct planner *planner, json_t *node, enu
  * operations without ALL are made DISTINCT first. */
 FM_MUST_USE enum fm_status plan_carve_parts(struct planner *planner);
 
+/* Where `node` is a UNION ALL with a LIMIT, give its sides the same (query/limit_sides.c). */
+FM_MUST_USE enum fm_status plan_limit_sides(struct planner *planner, json_t *node);
+
+/* The columns of a part that stands alone; FM_NOTFOUND: it does not. The caller frees them. */
+FM_MUST_USE enum fm_status plan_describe_part(struct planner *planner, json_t *node,
+                                              struct fm_columns *columns);
+
 /* After the last carving: close the gaps, so that slot n is tables[n] of both. */
 void plan_settle_slots(struct planner *planner);
 

@@ -132,10 +132,13 @@ static enum fm_status carve_sides(struct planner *planner, const json_t *node)
 
 static enum fm_status carve_below(struct planner *planner, json_t *json)
 {
-    enum fm_status status = carve_sides(planner, json);
     const char *key;
     json_t *value;
     size_t i;
+
+    enum fm_status status = plan_limit_sides(planner, json);
+    if (status == FM_OK)
+        status = carve_sides(planner, json);
 
     if (json_is_object(json)) {
         json_object_foreach(json, key, value)

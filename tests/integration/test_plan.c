@@ -427,6 +427,12 @@ static void parts_go_to_their_owner(void **state)
         {"SELECT iata, (SELECT count(*) FROM flights.delays WHERE origin = iata) FROM "
          "airports.airport",
          "merge airports.airport(iata)[]{iata} flights.delays(origin)[origin IS NOT NULL]{origin}"},
+        {"SELECT id, origin FROM flights.delays WHERE id > 3 UNION ALL SELECT 1, iata FROM "
+         "airports.airport ORDER BY id DESC LIMIT 5 OFFSET 2",
+         "merge flights.delays<subquery: SELECT id, origin FROM flights.delays WHERE (id > 3) "
+         "ORDER "
+         "BY 1 DESC LIMIT 7>(id,origin)[]{} airports.airport<subquery: SELECT 1, iata FROM "
+         "airports.airport ORDER BY 1 DESC LIMIT 7>(1,iata)[]{}"},
         {"SELECT iata, (SELECT max(date) FROM flights.delays WHERE date < current_date) FROM "
          "airports.airport",
          "merge airports.airport(iata)[]{iata} flights.delays(date)[]{}"},
