@@ -80,11 +80,13 @@
 #define FM_PREDICATE_VALUES_MAX 4096u /* Literals of one IN list. */
 #define FM_QUERY_MS_DEFAULT 60000
 #define FM_QUERY_MS_MAX 3600000
-#define FM_CURSOR_LEASE_MS 30000 /* A cursor nobody fetches from is dropped. */
-#define FM_ORPHAN_MS 500         /* As one whose asker's link went and did not come back. */
-#define FM_FETCH_WINDOW 8u       /* Batches kept for a repeated fetch. */
-#define FM_CONNECT_MS_MAX 3000   /* Reaching an owner, before its fragment's own deadline. */
-#define FM_RPC_THREADS 24u       /* More than queries, so that fragments always find one. */
+#define FM_CURSOR_LEASE_MS 30000            /* A cursor nobody fetches from is dropped. */
+#define FM_PLANS_KEPT_MAX 256u              /* Plans of a node, for statements that come again; */
+#define FM_PLANS_KEPT_BYTES_MAX (16u << 20) /* their memory in all. */
+#define FM_ORPHAN_MS 500       /* As one whose asker's link went and did not come back. */
+#define FM_FETCH_WINDOW 8u     /* Batches kept for a repeated fetch. */
+#define FM_CONNECT_MS_MAX 3000 /* Reaching an owner, before its fragment's own deadline. */
+#define FM_RPC_THREADS 24u     /* More than queries, so that fragments always find one. */
 
 #define FM_RPC_THREADS_NEEDED (FM_QUERIES_MAX + 4u)
 _Static_assert(FM_RPC_THREADS > FM_RPC_THREADS_NEEDED, "queries could starve fragments");

@@ -94,6 +94,8 @@ static enum fm_status open_parts(struct fm_server *server, struct fm_error *err)
     if (status == FM_OK)
         status = fm_cursors_new(&server->cursors);
     if (status == FM_OK)
+        status = fm_plan_cache_new(FM_PLANS_KEPT_MAX, FM_PLANS_KEPT_BYTES_MAX, &server->plans);
+    if (status == FM_OK)
         status = fm_append_table_new(&server->appends);
     if (status == FM_OK)
         status = fm_peers_new(server->identity, &server->peers);
@@ -123,6 +125,7 @@ static void close_parts(struct fm_server *server)
     fm_membership_close(server->membership);
     fm_append_table_free(server->appends);
     fm_cursors_free(server->cursors);
+    fm_plan_cache_free(server->plans);
     fm_peers_free(server->peers);
     fm_registry_free(server->registry);
     fm_engine_free(server->engine);

@@ -1,21 +1,59 @@
-/* Planning at the asked node: the registry is the catalog. */
+/* Planning at the asked node: the registry is the catalog, and a plan that was made before for the
+ * same text, asker and options serves again while the catalog is the same. */
 #include "node/query.h"
+
+struct catalog {
+    struct fm_registry *registry;
+    bool used_statistics;
+};
 
 static enum fm_status resolve(void *context, const char *domain, const char *table,
                               struct fm_schema **schema, struct fm_node_id *owner, uint64_t *rows)
 {
-    struct fm_query *query = context;
+    struct catalog *catalog = context;
 
     *rows = 0; /* Statistics tell, and the owners when the fragments are opened. */
-    return fm_registry_table(query->server->registry, domain, table, schema, owner);
+    return fm_registry_table(catalog->registry, domain, table, schema, owner);
 }
 
 static enum fm_status statistics(void *context, const char *domain, const char *table,
                                  const struct fm_node_id *owner, struct fm_statistics *out)
 {
-    struct fm_query *query = context;
+    struct catalog *catalog = context;
 
-    return fm_registry_statistics(query->server->registry, domain, table, owner, out);
+    catalog->used_statistics = true;
+    return fm_registry_statistics(catalog->registry, domain, table, owner, out);
+}
+
+/* Whoever adds an option adds it to the key. */
+_Static_assert(sizeof(struct fm_plan_options) == sizeof(uint64_t), "a plan depends on each option");
+
+static void plan_key(const struct fm_query *query, struct fm_span sql, struct fm_hash *out)
+{
+    struct fm_hash principal;
+    uint8_t rules[8];
+
+    fm_sha256_one(&principal, fm_buf_span(&query->principal_cert));
+    fm_store64(rules, query->plan_options.rules_off);
+    struct fm_span parts[] = {fm_span_str("query"),
+                              fm_span(principal.bytes, sizeof principal.bytes),
+                              fm_span(rules, sizeof rules), sql};
+    fm_sha256(out, parts, sizeof parts / sizeof parts[0]);
+}
+
+static enum fm_status make(struct fm_query *query, struct fm_span sql, const struct fm_hash *key,
+                           const struct fm_registry_version *version, struct fm_error *err)
+{
+    struct catalog known = {.registry = query->server->registry};
+    struct fm_catalog catalog = {.context = &known, .resolve = resolve, .statistics = statistics};
+
+    enum fm_status status =
+        fm_plan_make(query->worker, sql, &catalog, &query->plan_options, &query->plan, err);
+    /* What one owner does alone is the same whatever it tells of its tables. */
+    bool depends = known.used_statistics && query->plan.kind == FM_PLAN_MERGE;
+    if (status == FM_OK)
+        fm_plan_cache_put(query->server->plans, key, version, depends, &query->plan);
+    return status;
 }
 
 static void cancel_worker(void *context)
@@ -29,17 +67,29 @@ void fm_query_end_worker(struct fm_query *query)
     fm_worker_free(FM_TAKE(query->worker));
 }
 
-enum fm_status fm_query_plan(struct fm_query *query, struct fm_span sql, struct fm_error *err)
+static enum fm_status lend_worker(struct fm_query *query, struct fm_error *err)
 {
-    struct fm_catalog catalog = {.context = query, .resolve = resolve, .statistics = statistics};
-
     enum fm_status status =
         fm_worker_lend(query->server->engine, query->deadline, &query->worker, err);
-    if (status == FM_OK) {
+
+    if (status == FM_OK)
         fm_stop_hook(&query->stop, &query->worker_hook, cancel_worker, query->worker);
-        status =
-            fm_plan_make(query->worker, sql, &catalog, &query->plan_options, &query->plan, err);
-    }
+    return status;
+}
+
+enum fm_status fm_query_plan(struct fm_query *query, struct fm_span sql, struct fm_error *err)
+{
+    struct fm_server *server = query->server;
+    struct fm_registry_version version = fm_registry_version(server->registry);
+    struct fm_hash key;
+
+    plan_key(query, sql, &key);
+    enum fm_status status = fm_plan_cache_get(server->plans, &key, &version, &query->plan);
+    bool is_kept = status == FM_OK;
+    if (!is_kept || query->plan.kind == FM_PLAN_MERGE)
+        status = lend_worker(query, err);
+    if (status == FM_OK && !is_kept)
+        status = make(query, sql, &key, &version, err);
     if (status != FM_OK)
         return status;
     fm_plan_print(&query->plan, &query->plan_text);

@@ -28,6 +28,7 @@ struct fm_registry {
     pthread_mutex_t lock;
     uint32_t count;
     uint32_t cap;
+    struct fm_registry_version version;
     struct entry **entries; /* In order of arrival: stable. */
 };
 
@@ -283,6 +284,10 @@ static enum fm_status insert(struct fm_registry *registry, struct entry *entry)
 {
     struct entry *old = find(registry, &entry->record.key);
 
+    if (entry->record.key.kind == GOSSIP_RECORD_STATISTICS)
+        registry->version.statistics++;
+    else
+        registry->version.catalog++;
     if (old != NULL) {
         for (uint32_t i = 0; i < registry->count; i++)
             if (registry->entries[i] == old)
@@ -359,6 +364,12 @@ enum fm_status fm_registry_body(struct fm_registry *registry, const struct gossi
         return FM_NOTFOUND;
     fm_buf_put_span(out, fm_buf_span(&entry->body));
     return fm_buf_status(out);
+}
+
+struct fm_registry_version fm_registry_version(struct fm_registry *registry)
+{
+    LOCKED(registry);
+    return registry->version;
 }
 
 enum fm_status fm_registry_each(struct fm_registry *registry,

@@ -33,6 +33,14 @@ const char *fm_registry_kind_text(enum gossip_record_kind kind);
 FM_MUST_USE enum fm_status fm_registry_body(struct fm_registry *registry,
                                             const struct gossip_record_key *key,
                                             struct fm_buf *out);
+/* Rises with each change of what is known: `catalog` for certificates and contracts, `statistics`
+ * for those. Equal numbers, equal answers. */
+struct fm_registry_version {
+    uint64_t catalog;
+    uint64_t statistics;
+};
+struct fm_registry_version fm_registry_version(struct fm_registry *registry);
+
 /* All records, in a stable order, until `each` fails. It must not call the registry. */
 FM_MUST_USE enum fm_status fm_registry_each(
     struct fm_registry *registry,

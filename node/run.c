@@ -1,6 +1,7 @@
 #include "node/run.h"
 
 #include "core/assert.h"
+#include "core/hash_stream.h"
 #include "node/server.h"
 #include "query/plan.h"
 
@@ -187,13 +188,67 @@ static void cancel_worker(void *context)
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
+/* All that the owner's plan depends on: the text, and each table's schema. How many rows there are
+ * when it runs, the worker is told then. */
+static void plan_key(const struct fm_table_run_options *options, struct fm_hash *out)
+{
+    struct fm_hash_stream stream;
+    uint8_t at[16];
+
+    fm_hash_begin(&stream);
+    fm_hash_put(&stream, fm_span_str("fragment"));
+    for (uint32_t i = 0; i < options->table_count; i++) {
+        const struct fm_table_ref *ref = &options->tables[i];
+        fm_hash_put(&stream, fm_span(ref->domain, strlen(ref->domain) + 1));
+        fm_hash_put(&stream, fm_span(ref->table, strlen(ref->table) + 1));
+        fm_hash_put(&stream, fm_span(ref->schema.bytes, sizeof ref->schema.bytes));
+        fm_store64(at, (uint64_t)ref->at.kind);
+        fm_store64(at + 8, (uint64_t)ref->at.value);
+        fm_hash_put(&stream, fm_span(at, sizeof at));
+    }
+    fm_hash_put(&stream, options->sql);
+    fm_hash_end(&stream, out);
+}
+
+/* A kept plan has the figures of its time. */
+static enum fm_status count_rows(struct fm_table_run *run)
+{
+    for (uint32_t i = 0; i < run->plan.table_count; i++) {
+        struct fm_plan_table *table = &run->plan.tables[i];
+        struct fm_table_info info = {0};
+        enum fm_status status =
+            fm_snapshot_table(run->options->snapshot, table->domain, table->table, &info);
+        if (status != FM_OK)
+            return status;
+        table->rows = info.rows_latest;
+        fm_schema_free(info.schema);
+    }
+    return FM_OK;
+}
+
+static enum fm_status make_plan(struct fm_table_run *run, struct fm_error *err)
+{
+    static const struct fm_registry_version any = {0}; /* The key says all. */
+    const struct fm_table_run_options *options = run->options;
+    struct fm_catalog catalog = {.context = (void *)(uintptr_t)options, .resolve = resolve};
+    struct fm_hash key;
+
+    plan_key(options, &key);
+    if (fm_plan_cache_get(options->server->plans, &key, &any, &run->plan) == FM_OK)
+        return count_rows(run);
+    enum fm_status status =
+        fm_plan_make(run->worker, options->sql, &catalog, NULL, &run->plan, err);
+    if (status == FM_OK)
+        fm_plan_cache_put(options->server->plans, &key, &any, false, &run->plan);
+    return status;
+}
+
 enum fm_status fm_table_run_open(const struct fm_table_run_options *options,
                                  struct fm_table_run **out, struct fm_columns *columns,
                                  struct fm_error *err)
 {
     FM_AUTO(run_freep) struct fm_table_run *run = calloc(1, sizeof *run);
     struct fm_table_run_options copy = *options;
-    struct fm_catalog catalog = {.context = &copy, .resolve = resolve};
 
     if (run == NULL)
         return fm_fail(err, FM_NOMEM, "run a query");
@@ -204,7 +259,7 @@ enum fm_status fm_table_run_open(const struct fm_table_run_options *options,
         return status;
     run->stop = options->stop;
     fm_stop_hook(run->stop, &run->hook, cancel_worker, run->worker);
-    status = fm_plan_make(run->worker, options->sql, &catalog, NULL, &run->plan, err);
+    status = make_plan(run, err);
     if (status == FM_OK)
         status = open_tables(run, err);
     if (status != FM_OK)

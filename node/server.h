@@ -11,6 +11,7 @@
 #include "node/log.h"
 #include "node/membership.h"
 #include "node/peers.h"
+#include "node/plan_cache.h"
 #include "node/registry.h"
 #include "node/transport.h"
 #include "query/engine.h"
@@ -31,6 +32,7 @@ struct fm_server {
     struct fm_peers *peers;
     struct fm_membership *membership;
     struct fm_cursors *cursors;
+    struct fm_plan_cache *plans;
     struct fm_append_table *appends;
     struct fm_transport *transport;
     struct fm_housekeeping *housekeeping;

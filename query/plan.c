@@ -330,6 +330,7 @@ static enum fm_status plan_tree(struct fm_worker *worker, struct tree *tree, str
     bool json = any_json(plan);
     for (uint32_t i = 0; status == FM_OK && i < plan->table_count; i++)
         status = set_enums(&tree->uses, json, &plan->tables[i]);
+    plan->is_timed = tree->timed;
     /* The statement runs a moment after it was planned, when now() is another. */
     for (uint32_t i = 0; tree->timed && i < plan->table_count; i++)
         fm_predicate_list_deinit(&plan->tables[i].predicates);

@@ -71,6 +71,7 @@ struct fm_plan {
     struct fm_plan_lookup lookup;
     struct fm_buf shipped; /* SHIP: the statement as the owner gets it, names and AT kept. */
     bool is_carved;        /* Some slot reads a statement. */
+    bool is_timed;         /* It asks what time it is: the plan holds for this moment only. */
     bool streams; /* Nothing but scans, filters, projections, limits: one thread is faster. */
 };
 
@@ -97,6 +98,10 @@ FM_MUST_USE enum fm_status fm_plan_make(struct fm_worker *worker, struct fm_span
                                         struct fm_error *err);
 void fm_plan_table_deinit(struct fm_plan_table *table);
 void fm_plan_deinit(struct fm_plan *plan); /* A zeroed plan is fine. */
+/* A plan of its own. FM_NOMEM. */
+FM_MUST_USE enum fm_status fm_plan_copy(const struct fm_plan *plan, struct fm_plan *out);
+/* About the memory that it takes. */
+size_t fm_plan_memory(const struct fm_plan *plan);
 
 /* The statement that the owner of a carved slot gets, to an empty buffer: the columns wanted, and
  * the rows that pass those of `predicates` (may be NULL) that SQL text says exactly. FM_LIMIT: too

@@ -183,14 +183,14 @@ static bool is_lookup(const struct folkmoot_result *result)
     return answer.plan.len > sizeof kind && memcmp(answer.plan.data, kind, sizeof kind - 1) == 0;
 }
 
-static enum folkmoot_status ask(struct fixture *f, const char *sql, const char *without,
+static enum folkmoot_status ask(struct folkmoot *handle, const char *sql, const char *without,
                                 struct answer *out)
 {
     const struct folkmoot_query_options options = {.without = without};
     struct folkmoot_result *result = NULL;
 
     *out = (struct answer){.columns = FM_BUF_INIT(0)};
-    enum folkmoot_status status = folkmoot_query(f->handle, sql, strlen(sql), &options, &result);
+    enum folkmoot_status status = folkmoot_query(handle, sql, strlen(sql), &options, &result);
     if (status != FOLKMOOT_OK)
         return status;
     for (uint32_t i = 0; i < folkmoot_result_column_count(result); i++)
@@ -209,12 +209,27 @@ static enum folkmoot_status ask(struct fixture *f, const char *sql, const char *
     return status;
 }
 
+/* False also while the owner knows a contract that the asked node does not. */
+static bool has_column(struct folkmoot *handle, const char *sql, const char *name)
+{
+    struct answer answer;
+    enum folkmoot_status status = ask(handle, sql, NULL, &answer);
+
+    fm_buf_put_u8(&answer.columns, 0);
+    bool found = status == FOLKMOOT_OK && strstr((const char *)answer.columns.data, name) != NULL;
+    if (status != FOLKMOOT_OK && status != FOLKMOOT_CONFLICT)
+        fail_msg("%s: %s", sql, folkmoot_error(handle));
+    answer_deinit(&answer);
+    return found;
+}
+
 /* With and without the rule. `limited`: which of the rows is free, only their number counts. */
 static void check(struct fixture *f, const char *sql, bool lookup, bool limited)
 {
     struct answer with, engine;
 
-    if (ask(f, sql, NULL, &with) != FOLKMOOT_OK || ask(f, sql, "lookup", &engine) != FOLKMOOT_OK)
+    if (ask(f->handle, sql, NULL, &with) != FOLKMOOT_OK ||
+        ask(f->handle, sql, "lookup", &engine) != FOLKMOOT_OK)
         fail_msg("%s: %s", sql, folkmoot_error(f->handle));
     if (with.is_lookup != lookup || engine.is_lookup)
         fail_msg("%s: %s", sql, with.is_lookup ? "is a lookup" : "is none");
@@ -363,11 +378,45 @@ static void an_engine_answers(void **state)
     check(*state, "SELECT id " K "LIMIT 50%", false, true);
 }
 
+/* Plans are kept while the catalog is the same: the statements before, asked at both nodes, must
+ * not hide a new column. */
+static void a_changed_contract_is_seen(void **state)
+{
+    static const char *const statements[] = {"SELECT * " K, "SELECT *, 1 AS one " K};
+    struct fixture *f = *state;
+    FM_AUTO(fm_buf_free) struct fm_buf changed = FM_BUF_INIT(0);
+    char path[LIVE_PATH_MAX], error[FOLKMOOT_ERROR_MAX];
+    struct folkmoot *owner = NULL;
+    struct folkmoot_options options = {.node = f->alpha->address,
+                                       .identity = live_path(f->mesh, "reader", path)};
+
+    assert_int_equal(folkmoot_open(&options, &owner, error), FOLKMOOT_OK);
+    for (int asked = 0; asked < 4; asked++)
+        assert_false(has_column(asked < 2 ? owner : f->handle, statements[asked % 2], "extra"));
+    const char *version = strstr(contract, "1.0.0");
+    assert_non_null(version);
+    fm_buf_put(&changed, contract, (size_t)(version - contract));
+    fm_buf_printf(&changed, "1.1.0%s      - {name: extra, logicalType: string}\n", version + 5);
+    assert_int_equal(
+        fm_file_write(live_path(f->mesh, "kinds.yaml", path), fm_buf_span(&changed), 0600, NULL),
+        FM_OK);
+    free(live_output(f->mesh, "alpha-team", f->alpha,
+                     (const char *const[]){"product", "apply", path, NULL}));
+    assert_true(has_column(owner, statements[0], "extra"));
+    assert_true(has_column(owner, statements[1], "extra"));
+    fm_ms end = fm_now_ms() + 20000; /* Until gossip has told it. */
+    while (!has_column(f->handle, statements[0], "extra"))
+        assert_true(fm_now_ms() < end);
+    assert_true(has_column(f->handle, statements[1], "extra"));
+    folkmoot_close(owner);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scan_answers),
         cmocka_unit_test(an_engine_answers),
+        cmocka_unit_test(a_changed_contract_is_seen),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
