@@ -21,7 +21,6 @@ struct crypto_meter {
     struct {
         atomic_ullong calls;
         atomic_ullong ns;
-        atomic_ullong bytes;
     } kinds[CRYPTO_KINDS];
 };
 

@@ -11,6 +11,7 @@
 
 #include <sodium.h>
 #define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/evp.h>
 #include <openssl/sha.h>
 
 /* A library has no handle to hang its state off. */
@@ -37,13 +38,17 @@ static unsigned long long now_ns(void)
     return (unsigned long long)now.tv_sec * 1000000000u + (unsigned long long)now.tv_nsec;
 }
 
-static void add(enum crypto_kind kind, unsigned long long start, unsigned long long bytes)
+static void add_time(enum crypto_kind kind, unsigned long long start)
 {
-    if (meter == NULL)
-        return;
-    atomic_fetch_add(&meter->kinds[kind].ns, now_ns() - start);
-    atomic_fetch_add(&meter->kinds[kind].calls, 1);
-    atomic_fetch_add(&meter->kinds[kind].bytes, bytes);
+    if (meter != NULL)
+        atomic_fetch_add(&meter->kinds[kind].ns, now_ns() - start);
+}
+
+static void add(enum crypto_kind kind, unsigned long long start)
+{
+    add_time(kind, start);
+    if (meter != NULL)
+        atomic_fetch_add(&meter->kinds[kind].calls, 1);
 }
 
 /* The function that this one stands before; ISO C has no cast from dlsym()'s result to it. */
@@ -60,7 +65,7 @@ int crypto_sign_detached(unsigned char *sig, unsigned long long *siglen_p, const
 {
     FIND_NEXT(crypto_sign_detached);
     int result = next(sig, siglen_p, m, mlen, sk);
-    add(CRYPTO_SIGN, start, mlen);
+    add(CRYPTO_SIGN, start);
     return result;
 }
 
@@ -69,31 +74,34 @@ int crypto_sign_verify_detached(const unsigned char *sig, const unsigned char *m
 {
     FIND_NEXT(crypto_sign_verify_detached);
     int result = next(sig, m, mlen, pk);
-    add(CRYPTO_VERIFY, start, mlen);
+    add(CRYPTO_VERIFY, start);
     return result;
 }
 
-int crypto_aead_chacha20poly1305_ietf_encrypt(unsigned char *c, unsigned long long *clen_p,
-                                              const unsigned char *m, unsigned long long mlen,
-                                              const unsigned char *ad, unsigned long long adlen,
-                                              const unsigned char *nsec, const unsigned char *npub,
-                                              const unsigned char *k)
+/* A message takes one of each; contexts are begun anew for every one. */
+int EVP_CipherInit_ex(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *cipher, ENGINE *impl,
+                      const unsigned char *key, const unsigned char *iv, int enc)
 {
-    FIND_NEXT(crypto_aead_chacha20poly1305_ietf_encrypt);
-    int result = next(c, clen_p, m, mlen, ad, adlen, nsec, npub, k);
-    add(CRYPTO_SEAL, start, mlen);
+    FIND_NEXT(EVP_CipherInit_ex);
+    int result = next(ctx, cipher, impl, key, iv, enc);
+    add_time(CRYPTO_SEAL, start);
     return result;
 }
 
-int crypto_aead_chacha20poly1305_ietf_decrypt(unsigned char *m, unsigned long long *mlen_p,
-                                              unsigned char *nsec, const unsigned char *c,
-                                              unsigned long long clen, const unsigned char *ad,
-                                              unsigned long long adlen, const unsigned char *npub,
-                                              const unsigned char *k)
+int EVP_CipherUpdate(EVP_CIPHER_CTX *ctx, unsigned char *out, int *outl, const unsigned char *in,
+                     int inl)
 {
-    FIND_NEXT(crypto_aead_chacha20poly1305_ietf_decrypt);
-    int result = next(m, mlen_p, nsec, c, clen, ad, adlen, npub, k);
-    add(CRYPTO_SEAL, start, clen);
+    FIND_NEXT(EVP_CipherUpdate);
+    int result = next(ctx, out, outl, in, inl);
+    add_time(CRYPTO_SEAL, start);
+    return result;
+}
+
+int EVP_CipherFinal_ex(EVP_CIPHER_CTX *ctx, unsigned char *outm, int *outl)
+{
+    FIND_NEXT(EVP_CipherFinal_ex);
+    int result = next(ctx, outm, outl);
+    add(CRYPTO_SEAL, start);
     return result;
 }
 
@@ -101,6 +109,6 @@ int SHA256_Update(SHA256_CTX *c, const void *data, size_t len)
 {
     FIND_NEXT(SHA256_Update);
     int result = next(c, data, len);
-    add(CRYPTO_HASH, start, len);
+    add(CRYPTO_HASH, start);
     return result;
 }
