@@ -70,6 +70,8 @@ enum fm_status tree_read(struct tree *tree, struct fm_span sql, struct fm_span j
     if (status == FM_OK)
         status = walk(tree);
     if (status == FM_OK)
+        status = tree_settle_joins(tree);
+    if (status == FM_OK)
         tree_uses_settle(&tree->uses);
     return status;
 }

@@ -539,6 +539,12 @@ static const char *const statements[] = {
     "SELECT d.id, a.city FROM " D " d FULL JOIN " A " a ON d.destination = a.iata",
     "SELECT iata FROM " A " FULL JOIN (SELECT origin AS iata FROM " D ") q USING (iata)",
     "SELECT count(*) FROM " D " a, " D " b WHERE a.origin = b.destination",
+    "SELECT a.iata, b.id, c.hub FROM " A " a CROSS JOIN " D " b RIGHT JOIN flights.carrier c ON "
+    "a.iata = c.hub AND b.origin = c.hub",
+    "SELECT a.iata, b.id, c.hub FROM flights.carrier c LEFT JOIN (" A " a CROSS JOIN " D " b) ON "
+    "a.iata = c.hub AND b.delay > 5",
+    "SELECT c.hub, u FROM flights.carrier c LEFT JOIN (" A " a CROSS JOIN unnest([a.iata]) q(u)) "
+    "ON a.iata = c.hub",
     "SELECT x.id FROM " D " x JOIN " D " y USING (id) WHERE y.delay > 5",
     "SELECT DISTINCT origin FROM " D " INTERSECT SELECT iata FROM " A,
     "SELECT iata FROM " A " EXCEPT SELECT origin FROM " D,

@@ -392,12 +392,14 @@ static enum folkmoot_status read_mesh(struct folkmoot_result *result, uint32_t r
     }
 }
 
-void mesh_ask(struct folkmoot *node, const char *sql, uint32_t rows_max, struct answer *out)
+void mesh_ask(struct folkmoot *node, const char *sql, const char *without, uint32_t rows_max,
+              struct answer *out)
 {
+    struct folkmoot_query_options options = {.without = without};
     struct folkmoot_result *result = NULL;
 
     *out = (struct answer){.kind = ANSWER_ROWS};
-    enum folkmoot_status status = folkmoot_query(node, sql, strlen(sql), NULL, &result);
+    enum folkmoot_status status = folkmoot_query(node, sql, strlen(sql), &options, &result);
     if (status == FOLKMOOT_OK)
         status = read_mesh(result, rows_max, out);
     folkmoot_result_free(result);

@@ -38,8 +38,9 @@ void oracle_ask(struct oracle *oracle, const char *sql, uint32_t rows_max, struc
 void oracle_batches(struct oracle *oracle, const char *sql,
                     void (*take)(void *context, struct fm_span batch), void *context);
 
-/* Ask a node through libfolkmoot. */
-void mesh_ask(struct folkmoot *node, const char *sql, uint32_t rows_max, struct answer *out);
+/* Ask a node through libfolkmoot, without these rules of its planner (NULL: with all). */
+void mesh_ask(struct folkmoot *node, const char *sql, const char *without, uint32_t rows_max,
+              struct answer *out);
 
 void answer_deinit(struct answer *answer);
 /* Equal names, types and rows, in this order or in any. Floating-point values may differ by 1e-9 of

@@ -38,6 +38,7 @@ struct maker {
     uint32_t depth; /* Of subqueries. */
     uint32_t aliases;
     uint32_t last_table;
+    bool has_facts; /* A history is read, of which DuckDB does not have all columns. */
     uint32_t cte_count;
     struct cte ctes[CTES_MAX];
 };

@@ -88,7 +88,13 @@ void put_table(struct maker *m, struct scope *scope)
     const struct world_table *table = &m->world->tables[number];
     next_alias(m, alias);
     const char *domain = world_domains[table->domain];
-    if (table->append_count > 0 && chance(m->choices, 1, 10)) {
+    if (chance(m->choices, 1, 16)) {
+        put(m, "%s.\"%s$facts\" AS %s", domain, table->name, alias);
+        add_to_scope(scope, alias, "_seq", FAMILY_INTEGER, 0);
+        add_to_scope(scope, alias, "_op", FAMILY_TEXT, 0);
+        add_to_scope(scope, alias, "_supersedes", FAMILY_INTEGER, 0);
+        m->has_facts = true;
+    } else if (table->append_count > 0 && chance(m->choices, 1, 10)) {
         unsigned size = table->sizes[choose(m->choices, table->append_count)];
         fm_buf_printf(&m->out->mesh, "%s.%s AS %s AT (VERSION => %u)", domain, table->name, alias,
                       size);
@@ -140,7 +146,7 @@ static void put_relation(struct maker *m, struct scope *scope)
 /* Columns of both sides that are equal in a join, first those of one name. */
 static bool put_equality(struct maker *m, const struct scope *left, const struct scope *right)
 {
-    uint32_t start = choose(m->choices, right->count);
+    uint32_t start = chance(m->choices, 1, 2) ? 0 : choose(m->choices, right->count);
 
     for (uint32_t k = 0; k < right->count; k++) {
         const struct scope_column *mine = &right->columns[(start + k) % right->count];
@@ -207,6 +213,10 @@ static void put_join(struct maker *m, struct scope *scope)
     const char *name = common_name(scope, &right);
     if (what == 8 && chance(m->choices, 1, 3)) {
         put(m, " CROSS JOIN ");
+        put_made(m, &made);
+    } else if (what == 8 && name != NULL && chance(m->choices, 1, 3)) {
+        /* By all names that both have; a name twice on one side is refused by both. */
+        put(m, " NATURAL %s ", joins[choose(m->choices, 4)]);
         put_made(m, &made);
     } else if (what >= 6 && name != NULL) {
         char quoted[40];
@@ -341,12 +351,10 @@ static void put_aggregation(struct maker *m, const struct scope *scope, struct r
         put(m, ", ");
     }
     for (uint32_t i = 0; i < count; i++) {
-        const struct scope_column *column = NULL;
         put(m, "%s", i > 0 ? ", " : "");
         /* min and max keep a type that only its column can be compared with: not known here. */
         uint32_t family = put_aggregate(m, scope);
         add_result(output, family, UINT32_MAX, is_named(m), m);
-        (void)column;
     }
     put_made(m, made);
     put_groups(m, groups, group_count);
@@ -379,6 +387,10 @@ static void put_select(struct maker *m, const struct scope *outer, const uint32_
     uint32_t what = choose(m->choices, 8);
     if (wanted == NULL && what >= 4 && what <= 6) {
         put_aggregation(m, scope, &made, output);
+    } else if (wanted == NULL && m->depth == 0 && !m->has_facts && what == 7 &&
+               chance(m->choices, 1, 3)) {
+        put(m, "*");
+        put_made(m, &made);
     } else {
         if (what == 3)
             put(m, "DISTINCT ");

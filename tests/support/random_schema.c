@@ -449,6 +449,9 @@ void world_sql(const struct world *world, uint64_t seed, uint32_t table_number, 
     put_facts(table, m, out);
     uint32_t size = table->append_count > 0 ? table->sizes[table->append_count - 1] : 0;
     put_latest(table, size, "", out);
+    fm_buf_printf(out, "CREATE VIEW %s.\"%s$facts\" AS SELECT * FROM hist.%s_%s;\n",
+                  world_domains[table->domain], table->name, world_domains[table->domain],
+                  table->name);
     for (uint32_t i = 0; i < table->append_count; i++) {
         (void)snprintf(suffix, sizeof suffix, "@%u", (unsigned)table->sizes[i]);
         put_latest(table, table->sizes[i], suffix, out);
