@@ -12,10 +12,18 @@ const char *folkmoot_error(const struct folkmoot *handle)
     return handle->err.text;
 }
 
+void fm_client_drop_ahead(struct folkmoot *handle)
+{
+    fm_fetching_free(handle->ahead);
+    handle->ahead = NULL;
+    handle->ahead_of = NULL;
+}
+
 void folkmoot_close(struct folkmoot *handle)
 {
     if (handle == NULL)
         return;
+    fm_client_drop_ahead(handle);
     fm_connection_free(handle->connection);
     fm_identity_free(handle->identity);
     free(handle->node);
@@ -34,6 +42,7 @@ enum fm_status fm_client_connect(struct folkmoot *handle)
 
     if (handle->connection != NULL && !fm_connection_is_broken(handle->connection))
         return FM_OK;
+    fm_client_drop_ahead(handle);
     struct fm_connection *old = FM_TAKE(handle->connection);
     enum fm_status status = fm_connection_open(&options, &handle->connection, &handle->err);
     fm_connection_free(old); /* Afterwards: the node ends what a closed connection asked for. */

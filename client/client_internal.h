@@ -18,7 +18,13 @@ struct folkmoot {
     char *node; /* Address. */
     uint32_t timeout_ms;
     struct fm_error err; /* Of the last failure. */
+    /* The next batch of one of the results, on its way over `connection`; NULL: none. */
+    struct fm_fetching *ahead;
+    const void *ahead_of;
 };
+
+/* Give up what is on its way: its connection or its result ends. */
+void fm_client_drop_ahead(struct folkmoot *handle);
 
 /* Sorted by nothing: one leaf hash per batch in order. */
 struct fm_leaves {

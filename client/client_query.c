@@ -32,6 +32,8 @@ static void cancel(struct folkmoot_result *result)
     struct folkmoot *handle = result->handle;
     struct fm_request_id call;
 
+    if (handle->ahead_of == result)
+        fm_client_drop_ahead(handle);
     if (!result->is_open || handle->connection == NULL ||
         fm_connection_is_broken(handle->connection))
         return;
@@ -264,18 +266,46 @@ static enum fm_status finish(struct folkmoot_result *result)
     return status;
 }
 
+/* Ask for batch `number` of the result: it is made and sent while the one before it is read. Not
+ * while another result of this handle waits for one. */
+static void fetch_ahead(struct folkmoot_result *result, uint64_t number)
+{
+    struct folkmoot *handle = result->handle;
+    const struct fm_fetch wanted = {.query = result->id, .batch = number};
+    struct fm_error ignored = {0};
+
+    if (handle->ahead != NULL || fm_connection_is_broken(handle->connection))
+        return;
+    /* On failure it is asked for once more when it is needed, and then the failure told. */
+    enum fm_status status = fm_connection_fetch_begin(
+        handle->connection, FM_METHOD_QUERY_FETCH, &wanted,
+        fm_now_ms() + result->timeout_ms + FM_GRACE_MS, NULL, &handle->ahead, &ignored);
+    if (status == FM_OK)
+        handle->ahead_of = result;
+}
+
 /* A query belongs to its principal, not to a session: a long answer outlives several. */
 static enum fm_status fetch(struct folkmoot_result *result, enum fm_part_kind *kind)
 {
     struct folkmoot *handle = result->handle;
-    enum fm_status status = fm_client_connect(handle);
+    uint64_t number = result->leaves.count;
+    enum fm_status status = FM_OK;
 
-    if (status != FM_OK)
-        return status;
     fm_buf_clear(&result->bytes);
-    return fm_connection_fetch(handle->connection, FM_METHOD_QUERY_FETCH, &result->id, 0,
-                               result->leaves.count, fm_now_ms() + result->timeout_ms + FM_GRACE_MS,
-                               NULL, kind, &result->bytes, &handle->err);
+    if (handle->ahead_of == result) {
+        handle->ahead_of = NULL;
+        status =
+            fm_connection_fetch_end(FM_TAKE(handle->ahead), kind, &result->bytes, &handle->err);
+    } else {
+        status = fm_client_connect(handle);
+        if (status == FM_OK)
+            status = fm_connection_fetch(handle->connection, FM_METHOD_QUERY_FETCH, &result->id, 0,
+                                         number, fm_now_ms() + result->timeout_ms + FM_GRACE_MS,
+                                         NULL, kind, &result->bytes, &handle->err);
+    }
+    if (status == FM_OK && *kind == FM_PART_BATCH)
+        fetch_ahead(result, number + 1);
+    return status;
 }
 
 static enum fm_status next_batch(struct folkmoot_result *result)

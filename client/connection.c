@@ -1,226 +1,34 @@
 #include "client/connection.h"
 
+#include "client/link.h"
 #include "core/assert.h"
 #include "core/session.h"
 
-#include <nng/nng.h>
-#include <nng/protocol/reqrep0/req.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
-
-#define CALLS_MAX 512u /* At once on one connection; fewer than FM_REPLAY_WINDOW. */
-_Static_assert(CALLS_MAX < FM_REPLAY_WINDOW, "calls arrive in any order");
-
 struct fm_connection {
     const struct fm_identity *identity;
-    nng_socket socket;
-    bool socket_open;
+    struct fm_link *link;
     struct fm_session *session;
     uint8_t session_id[16];
     struct fm_node_cert node;
     struct fm_buf node_cert;
-    atomic_bool linked; /* A pipe is there. */
-    atomic_bool broken;
-    pthread_mutex_t lock; /* Guards `waiting`, and that nothing starts on a broken link. */
-    nng_aio *waiting[CALLS_MAX];
 };
 
-/* ---- nng ------------------------------------------------------------------------------------ */
-
-/* On nng's threads. When the link goes, calls that wait for an answer cannot get one any more. */
-static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *context)
-{
-    struct fm_connection *connection = context;
-
-    (void)pipe;
-    if (event == NNG_PIPE_EV_ADD_POST) {
-        atomic_store(&connection->linked, true);
-        return;
-    }
-    if (!atomic_load(&connection->linked))
-        return;
-    (void)pthread_mutex_lock(&connection->lock); /* Cannot fail: a plain mutex. */
-    atomic_store(&connection->broken, true);
-    for (uint32_t i = 0; i < CALLS_MAX; i++)
-        if (connection->waiting[i] != NULL)
-            nng_aio_abort(connection->waiting[i], NNG_ECONNRESET);
-    (void)pthread_mutex_unlock(&connection->lock);
-}
-
-static enum fm_status nng_failed(int code, struct fm_error *err, const char *what)
-{
-    switch (code) {
-    case NNG_ENOMEM:
-        return fm_fail(err, FM_NOMEM, "%s", what);
-    case NNG_ETIMEDOUT:
-        return fm_fail(err, FM_TIMEOUT, "%s: no answer before the deadline", what);
-    case NNG_EADDRINVAL:
-        return fm_fail(err, FM_INVALID, "%s: the address is not host:port", what);
-    case NNG_EMSGSIZE:
-        return fm_fail(err, FM_MALFORMED, "%s: the message is too large", what);
-    case NNG_ECANCELED:
-        return fm_fail(err, FM_CANCELLED, "%s: the query was cancelled", what);
-    default:
-        return fm_fail(err, FM_UNAVAILABLE, "%s: %s", what, nng_strerror(code));
-    }
-}
-
-static bool add_waiting(struct fm_connection *connection, nng_aio *aio, uint32_t *slot)
-{
-    bool added = false;
-    (void)pthread_mutex_lock(&connection->lock);
-    for (uint32_t i = 0; i < CALLS_MAX && !added; i++) {
-        if (connection->waiting[i] != NULL)
-            continue;
-        connection->waiting[i] = aio;
-        *slot = i;
-        added = true;
-    }
-    (void)pthread_mutex_unlock(&connection->lock);
-    return added;
-}
-
-static void remove_waiting(struct fm_connection *connection, uint32_t slot)
-{
-    (void)pthread_mutex_lock(&connection->lock);
-    connection->waiting[slot] = NULL;
-    (void)pthread_mutex_unlock(&connection->lock);
-}
-
-static nng_duration left(fm_ms deadline)
-{
-    fm_ms now = fm_now_ms();
-    if (deadline <= now)
-        return 1;
-    return deadline - now > FM_QUERY_MS_MAX ? (nng_duration)FM_QUERY_MS_MAX
-                                            : (nng_duration)(deadline - now);
-}
-
-struct exchange { /* One request and its answer, whatever happens in between. */
-    struct fm_connection *connection;
-    nng_ctx context;
-    bool context_open;
-    nng_aio *aio;
-    struct fm_stop *stop;
-    struct fm_stop_hook hook;
-    bool stopped; /* Guarded by the connection's lock, as what has begun with `aio`. */
-};
-
-/* Begin to send or to receive; what has begun is aborted when the link goes, so that nobody waits
- * for an answer that cannot come, and when it is to stop. nng would send over its next link, which
- * is in no session. */
-static int run_step(struct exchange *exchange, fm_ms deadline, void (*step)(nng_ctx, nng_aio *))
-{
-    struct fm_connection *connection = exchange->connection;
-
-    nng_aio_set_timeout(exchange->aio, left(deadline));
-    (void)pthread_mutex_lock(&connection->lock);
-    bool broken = atomic_load(&connection->broken), stopped = exchange->stopped;
-    if (!broken && !stopped)
-        step(exchange->context, exchange->aio);
-    (void)pthread_mutex_unlock(&connection->lock);
-    if (stopped)
-        return NNG_ECANCELED;
-    if (broken)
-        return NNG_ECONNRESET;
-    nng_aio_wait(exchange->aio);
-    return nng_aio_result(exchange->aio);
-}
-
-static void stop_exchange(void *context)
-{
-    struct exchange *exchange = context;
-    struct fm_connection *connection = exchange->connection;
-
-    (void)pthread_mutex_lock(&connection->lock); /* Cannot fail: a plain mutex. */
-    exchange->stopped = true;
-    nng_aio_abort(exchange->aio, NNG_ECANCELED);
-    (void)pthread_mutex_unlock(&connection->lock);
-}
-
-static void exchange_end(struct exchange *exchange)
-{
-    fm_stop_unhook(exchange->stop, &exchange->hook);
-    if (exchange->context_open)
-        (void)nng_ctx_close(exchange->context); /* Only fails when it is closed already. */
-    if (exchange->aio != NULL)
-        nng_aio_free(exchange->aio);
-}
-
-/* Send `frame` and wait for the answer's bytes; `answer` NULL: only send. */
+/* Send `frame` and wait for the answer's bytes. */
 static enum fm_status exchange_frames(struct fm_connection *connection, struct fm_span frame,
                                       fm_ms deadline, struct fm_stop *stop, struct fm_buf *answer,
                                       struct fm_error *err)
 {
-    FM_AUTO(exchange_end) struct exchange exchange = {.connection = connection};
-    nng_msg *message = NULL;
-    uint32_t slot = 0;
+    FM_AUTO(fm_exchange_freep) struct fm_exchange *exchange = NULL;
+    struct fm_span bytes;
 
-    int code = nng_ctx_open(&exchange.context, connection->socket);
-    if (code != 0)
-        return nng_failed(code, err, "open a request");
-    exchange.context_open = true;
-    code = nng_aio_alloc(&exchange.aio, NULL, NULL);
-    if (code == 0)
-        code = nng_msg_alloc(&message, frame.len);
-    if (code != 0)
-        return nng_failed(code, err, "send a request");
-    memcpy(nng_msg_body(message), frame.data, frame.len);
-    if (!add_waiting(connection, exchange.aio, &slot)) {
-        nng_msg_free(message);
-        return fm_fail(err, FM_BUSY, "more than %u calls on one connection", CALLS_MAX);
-    }
-    nng_aio_set_msg(exchange.aio, message);
-    exchange.stop = stop;
-    fm_stop_hook(stop, &exchange.hook, stop_exchange, &exchange);
-    code = run_step(&exchange, deadline, nng_ctx_send);
-    if (code != 0)
-        nng_msg_free(nng_aio_get_msg(exchange.aio)); /* Not sent: still ours. */
-    else if (answer != NULL)
-        code = run_step(&exchange, deadline, nng_ctx_recv);
-    remove_waiting(connection, slot);
-    if (code != 0)
-        return nng_failed(code, err, answer != NULL ? "wait for the answer" : "send");
-    if (answer == NULL)
-        return FM_OK;
-    message = nng_aio_get_msg(exchange.aio);
-    fm_buf_put(answer, nng_msg_body(message), nng_msg_len(message));
-    nng_msg_free(message);
+    enum fm_status status =
+        fm_exchange_begin(connection->link, frame, deadline, stop, &exchange, err);
+    if (status == FM_OK)
+        status = fm_exchange_wait(exchange, &bytes, err);
+    if (status != FM_OK)
+        return status;
+    fm_buf_put_span(answer, bytes);
     return fm_buf_status(answer);
-}
-
-static enum fm_status dial(struct fm_connection *connection, const char *address,
-                           struct fm_error *err)
-{
-    char url[512];
-    nng_dialer dialer;
-
-    if (snprintf(url, sizeof url, "tcp://%s", address) >= (int)sizeof url)
-        return fm_fail(err, FM_INVALID, "address %.100s... is too long", address);
-    int code = nng_req0_open(&connection->socket);
-    if (code != 0)
-        return nng_failed(code, err, "open a socket");
-    connection->socket_open = true;
-    /* -1: any other value resends at once when a pipe closes, in a session that is gone. */
-    code = nng_socket_set_ms(connection->socket, NNG_OPT_REQ_RESENDTIME, -1);
-    if (code == 0)
-        code = nng_socket_set_size(connection->socket, NNG_OPT_RECVMAXSZ, FM_MESSAGE_BYTES_MAX);
-    if (code == 0)
-        code = nng_socket_set_ms(connection->socket, NNG_OPT_RECONNMINT, 100);
-    if (code == 0)
-        code = nng_socket_set_ms(connection->socket, NNG_OPT_RECONNMAXT, 500);
-    if (code == 0)
-        code = nng_pipe_notify(connection->socket, NNG_PIPE_EV_ADD_POST, on_pipe, connection);
-    if (code == 0)
-        code = nng_pipe_notify(connection->socket, NNG_PIPE_EV_REM_POST, on_pipe, connection);
-    if (code == 0)
-        code = nng_dialer_create(&dialer, connection->socket, url);
-    if (code == 0)
-        code = nng_dialer_start(dialer, NNG_FLAG_NONBLOCK);
-    if (code != 0)
-        return nng_failed(code, err, address);
-    return FM_OK;
 }
 
 /* ---- Handshake ------------------------------------------------------------------------------- */
@@ -280,7 +88,7 @@ static enum fm_status read_reply(struct fm_connection *connection, struct fm_spa
     if (status != FM_OK)
         return fm_fail(err, status, "the answer is not a frame");
     if (frame.kind == FM_FRAME_REFUSED) {
-        atomic_store(&connection->broken, true); /* The node does not know the session any more. */
+        fm_link_break(connection->link); /* The node does not know the session any more. */
         return fm_frame_refusal(&frame, NULL, err);
     }
     if (frame.kind != FM_FRAME_SEALED ||
@@ -353,17 +161,13 @@ enum fm_status fm_connection_open(const struct fm_connect_options *options,
 
     if (connection == NULL)
         return fm_fail(err, FM_NOMEM, "connect to %s", options->address);
-    if (pthread_mutex_init(&connection->lock, NULL) != 0) {
-        free(FM_TAKE(connection));
-        return fm_fail(err, FM_NOMEM, "connect to %s", options->address);
-    }
     connection->identity = options->identity;
     if (bounded.deadline > fm_now_ms() + FM_CONNECT_MS_MAX)
         bounded.deadline = fm_now_ms() + FM_CONNECT_MS_MAX;
-    enum fm_status status = dial(connection, options->address, err);
+    enum fm_status status = fm_link_open(options->address, &connection->link, err);
     if (status == FM_OK)
         status = handshake(connection, &bounded, err);
-    if (status == FM_TIMEOUT && !atomic_load(&connection->linked))
+    if (status == FM_TIMEOUT && !fm_link_was_made(connection->link))
         return fm_fail(err, FM_UNAVAILABLE,
                        "nobody answers at %s: is a node running there, and is the address right?",
                        options->address);
@@ -377,11 +181,9 @@ void fm_connection_free(struct fm_connection *connection)
 {
     if (connection == NULL)
         return;
-    if (connection->socket_open)
-        (void)nng_close(connection->socket); /* Ends the callbacks too. */
+    fm_link_free(connection->link);
     fm_session_free(connection->session);
     fm_buf_free(&connection->node_cert);
-    (void)pthread_mutex_destroy(&connection->lock);
     free(connection);
 }
 
@@ -402,26 +204,56 @@ const uint8_t *fm_connection_session_hash(const struct fm_connection *connection
 
 bool fm_connection_is_broken(const struct fm_connection *connection)
 {
-    return atomic_load(&connection->broken) || fm_session_is_old(connection->session, fm_now_ms());
+    return fm_link_is_broken(connection->link) ||
+           fm_session_is_old(connection->session, fm_now_ms());
 }
 
 /* ---- Calls ----------------------------------------------------------------------------------- */
 
-static enum fm_status seal_call(struct fm_connection *connection, enum fm_method method,
-                                const struct fm_request_id *id, struct fm_span body,
-                                struct fm_buf *frame, struct fm_error *err)
+/* Seal a call and send it. */
+static enum fm_status call_begin(struct fm_connection *connection, const struct fm_call *call,
+                                 fm_ms deadline, struct fm_stop *stop,
+                                 struct fm_exchange **exchange, struct fm_error *err)
 {
     FM_AUTO(fm_buf_free) struct fm_buf plain = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    FM_AUTO(fm_buf_free) struct fm_buf frame = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
 
-    fm_call_encode(&plain, &(struct fm_call){.method = method, .id = *id, .body = body});
+    fm_call_encode(&plain, call);
     enum fm_status status = fm_buf_status(&plain);
     if (status == FM_OK && plain.len > FM_PAYLOAD_BYTES_MAX)
         status = FM_LIMIT;
     if (status == FM_OK)
         status = fm_frame_seal(connection->session, connection->session_id, fm_now_ms(),
-                               fm_buf_span(&plain), frame);
+                               fm_buf_span(&plain), &frame);
     if (status != FM_OK)
-        return fm_fail(err, status, "send %s: %s", fm_method_text(method), fm_status_text(status));
+        return fm_fail(err, status, "send %s: %s", fm_method_text(call->method),
+                       fm_status_text(status));
+    status =
+        fm_exchange_begin(connection->link, fm_buf_span(&frame), deadline, stop, exchange, err);
+    return status == FM_OK ? FM_OK : fm_wrap(err, status, "%s", fm_method_text(call->method));
+}
+
+/* Wait for the reply and open it into `plain`; `*body` views that. */
+static enum fm_status call_end(struct fm_connection *connection, struct fm_exchange *begun,
+                               enum fm_method method, struct fm_buf *plain, struct fm_span *body,
+                               struct fm_error *err)
+{
+    FM_AUTO(fm_exchange_freep) struct fm_exchange *exchange = begun;
+    struct fm_reply decoded;
+    struct fm_span bytes;
+
+    enum fm_status status = fm_exchange_wait(exchange, &bytes, err);
+    if (status == FM_OK) {
+        status = read_reply(connection, bytes, plain, &decoded, err);
+        if (status == FM_REFUSED)
+            status = FM_UNAVAILABLE; /* The session is gone; that says nothing about rights. */
+    }
+    if (status != FM_OK)
+        return fm_wrap(err, status, "%s", fm_method_text(method));
+    if (decoded.status != FM_OK)
+        return fm_fail(err, decoded.status, "%.*s", (int)decoded.error.len,
+                       (const char *)decoded.error.data);
+    *body = decoded.body;
     return FM_OK;
 }
 
@@ -429,12 +261,10 @@ enum fm_status fm_connection_tell(struct fm_connection *connection, enum fm_meth
                                   const struct fm_request_id *id, struct fm_span body,
                                   fm_ms deadline, struct fm_error *err)
 {
-    FM_AUTO(fm_buf_free) struct fm_buf frame = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    FM_AUTO(fm_exchange_freep) struct fm_exchange *exchange = NULL;
+    struct fm_call call = {.method = method, .id = *id, .body = body};
 
-    enum fm_status status = seal_call(connection, method, id, body, &frame, err);
-    if (status == FM_OK)
-        status = exchange_frames(connection, fm_buf_span(&frame), deadline, NULL, NULL, err);
-    return status;
+    return call_begin(connection, &call, deadline, NULL, &exchange, err);
 }
 
 enum fm_status fm_connection_call(struct fm_connection *connection, enum fm_method method,
@@ -443,27 +273,16 @@ enum fm_status fm_connection_call(struct fm_connection *connection, enum fm_meth
                                   struct fm_error *err)
 {
     FM_AUTO(fm_buf_free) struct fm_buf plain = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
-    FM_AUTO(fm_buf_free) struct fm_buf frame = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
-    FM_AUTO(fm_buf_free) struct fm_buf answer = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
-    struct fm_reply decoded;
+    struct fm_exchange *exchange = NULL;
+    struct fm_call call = {.method = method, .id = *id, .body = body};
+    struct fm_span answer;
 
-    enum fm_status status = seal_call(connection, method, id, body, &frame, err);
-    if (status != FM_OK)
+    enum fm_status status = call_begin(connection, &call, deadline, stop, &exchange, err);
+    if (status == FM_OK)
+        status = call_end(connection, exchange, method, &plain, &answer, err);
+    if (status != FM_OK || reply == NULL)
         return status;
-    status = exchange_frames(connection, fm_buf_span(&frame), deadline, stop, &answer, err);
-    if (status != FM_OK)
-        return fm_wrap(err, status, "%s", fm_method_text(method));
-    status = read_reply(connection, fm_buf_span(&answer), &plain, &decoded, err);
-    if (status == FM_REFUSED)
-        status = FM_UNAVAILABLE; /* The session is gone; that says nothing about rights. */
-    if (status != FM_OK)
-        return fm_wrap(err, status, "%s", fm_method_text(method));
-    if (decoded.status != FM_OK)
-        return fm_fail(err, decoded.status, "%.*s", (int)decoded.error.len,
-                       (const char *)decoded.error.data);
-    if (reply == NULL)
-        return FM_OK;
-    fm_buf_put_span(reply, decoded.body);
+    fm_buf_put_span(reply, answer);
     return fm_buf_status(reply);
 }
 
@@ -494,42 +313,113 @@ enum fm_status fm_connection_request(struct fm_connection *connection, struct fm
                               deadline, NULL, reply, err);
 }
 
+/* ---- Fetching -------------------------------------------------------------------------------- */
+
+struct fm_fetching {
+    enum fm_method method;
+    struct fm_fetch wanted; /* The part that was asked for. */
+    fm_ms deadline;
+    struct fm_stop *stop;
+    struct fm_connection *connection;
+    struct fm_exchange *exchange;
+};
+
+void fm_fetching_free(struct fm_fetching *fetching)
+{
+    if (fetching == NULL)
+        return;
+    fm_exchange_free(fetching->exchange);
+    free(fetching);
+}
+
+static enum fm_status ask_part(struct fm_fetching *fetching, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(1024);
+
+    fm_fetch_encode(&body, &fetching->wanted);
+    enum fm_status status = fm_buf_status(&body);
+    if (status != FM_OK)
+        return status;
+    struct fm_call call = {
+        .method = fetching->method, .id = fetching->wanted.query, .body = fm_buf_span(&body)};
+    return call_begin(fetching->connection, &call, fetching->deadline, fetching->stop,
+                      &fetching->exchange, err);
+}
+
+enum fm_status fm_connection_fetch_begin(struct fm_connection *connection, enum fm_method method,
+                                         const struct fm_fetch *wanted, fm_ms deadline,
+                                         struct fm_stop *stop, struct fm_fetching **out,
+                                         struct fm_error *err)
+{
+    FM_AUTO(fm_fetching_freep) struct fm_fetching *fetching = calloc(1, sizeof *fetching);
+
+    if (fetching == NULL)
+        return FM_NOMEM;
+    fetching->connection = connection;
+    fetching->method = method;
+    fetching->wanted = *wanted;
+    fetching->deadline = deadline;
+    fetching->stop = stop;
+    enum fm_status status = ask_part(fetching, err);
+    if (status == FM_OK)
+        *out = FM_TAKE(fetching);
+    return status;
+}
+
+/* A part that does not fit those before it. */
+static bool part_fits(const struct fm_part *part, const struct fm_part *before, uint64_t offset)
+{
+    if (offset != 0 && (part->total != before->total || part->kind != before->kind))
+        return false;
+    return part->total <= FM_BATCH_BYTES_MAX && part->bytes.len != 0 &&
+           part->bytes.len <= part->total - offset;
+}
+
+enum fm_status fm_connection_fetch_end(struct fm_fetching *fetching, enum fm_part_kind *kind,
+                                       struct fm_buf *out, struct fm_error *err)
+{
+    FM_AUTO(fm_fetching_freep) struct fm_fetching *owned = fetching;
+    FM_AUTO(fm_buf_free) struct fm_buf plain = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
+    unsigned long long batch = fetching->wanted.batch;
+    struct fm_part before = {0}, part = {0};
+    struct fm_span body;
+
+    for (;;) {
+        enum fm_status status = call_end(fetching->connection, FM_TAKE(fetching->exchange),
+                                         fetching->method, &plain, &body, err);
+        if (status != FM_OK)
+            return status;
+        status = fm_part_decode(body, &part);
+        if (status != FM_OK)
+            return fm_fail(err, status, "a part of batch %llu does not decode", batch);
+        if (!part_fits(&part, &before, fetching->wanted.offset))
+            return fm_fail(err, FM_MALFORMED, "batch %llu comes in parts that do not fit", batch);
+        fm_buf_put_span(out, part.bytes);
+        if (fm_buf_status(out) != FM_OK)
+            return fm_fail(err, fm_buf_status(out), "batch %llu is too large", batch);
+        fetching->wanted.offset += part.bytes.len;
+        if (fetching->wanted.offset == part.total)
+            break;
+        before = part;
+        fm_buf_clear(&plain);
+        status = ask_part(fetching, err);
+        if (status != FM_OK)
+            return status;
+    }
+    *kind = part.kind;
+    return FM_OK;
+}
+
 enum fm_status fm_connection_fetch(struct fm_connection *connection, enum fm_method method,
                                    const struct fm_request_id *query, uint32_t number,
                                    uint64_t batch, fm_ms deadline, struct fm_stop *stop,
                                    enum fm_part_kind *kind, struct fm_buf *out,
                                    struct fm_error *err)
 {
-    FM_AUTO(fm_buf_free) struct fm_buf call = FM_BUF_INIT(1024);
-    FM_AUTO(fm_buf_free) struct fm_buf reply = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
-    size_t start = out->len;
-    struct fm_part part = {.total = 1};
+    const struct fm_fetch wanted = {.query = *query, .number = number, .batch = batch};
+    struct fm_fetching *fetching = NULL;
 
-    for (uint64_t offset = 0; offset < part.total; offset = out->len - start) {
-        uint64_t total = part.total;
-        fm_buf_clear(&call);
-        fm_buf_clear(&reply);
-        fm_fetch_encode(&call,
-                        &(struct fm_fetch){
-                            .query = *query, .number = number, .batch = batch, .offset = offset});
-        enum fm_status status = fm_connection_call(connection, method, query, fm_buf_span(&call),
-                                                   deadline, stop, &reply, err);
-        if (status != FM_OK)
-            return status;
-        status = fm_part_decode(fm_buf_span(&reply), &part);
-        if (status != FM_OK)
-            return fm_fail(err, status, "a part of batch %llu does not decode",
-                           (unsigned long long)batch);
-        if ((offset != 0 && (part.total != total || part.kind != *kind)) ||
-            part.total > FM_BATCH_BYTES_MAX || part.bytes.len == 0 ||
-            part.bytes.len > part.total - offset)
-            return fm_fail(err, FM_MALFORMED, "batch %llu comes in parts that do not fit",
-                           (unsigned long long)batch);
-        *kind = part.kind;
-        fm_buf_put_span(out, part.bytes);
-        if (fm_buf_status(out) != FM_OK)
-            return fm_fail(err, fm_buf_status(out), "batch %llu is too large",
-                           (unsigned long long)batch);
-    }
-    return FM_OK;
+    enum fm_status status =
+        fm_connection_fetch_begin(connection, method, &wanted, deadline, stop, &fetching, err);
+    return status == FM_OK ? fm_connection_fetch_end(fetching, kind, out, err) : status;
 }

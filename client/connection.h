@@ -71,4 +71,18 @@ FM_MUST_USE enum fm_status fm_connection_fetch(struct fm_connection *connection,
                                                enum fm_part_kind *kind, struct fm_buf *out,
                                                struct fm_error *err);
 
+/* The same in two steps, so that the next batch is on its way while this one is read. The first
+ * sends; fm_connection_fetch_end() waits, and ends `fetching` in any case. What was begun is ended
+ * before its connection is freed. */
+struct fm_fetching;
+FM_MUST_USE enum fm_status fm_connection_fetch_begin(
+    struct fm_connection *connection, enum fm_method method,
+    const struct fm_fetch *wanted, /* With offset 0. */
+    fm_ms deadline, struct fm_stop *stop, struct fm_fetching **out, struct fm_error *err);
+FM_MUST_USE enum fm_status fm_connection_fetch_end(struct fm_fetching *fetching,
+                                                   enum fm_part_kind *kind, struct fm_buf *out,
+                                                   struct fm_error *err);
+void fm_fetching_free(struct fm_fetching *fetching); /* Give up. NULL is fine. */
+FM_DEFINE_FREEP(fm_fetching_freep, struct fm_fetching, fm_fetching_free)
+
 #endif
