@@ -330,7 +330,6 @@ static enum fm_status plan_tree(struct fm_worker *worker, struct tree *tree, str
     bool json = any_json(plan);
     for (uint32_t i = 0; status == FM_OK && i < plan->table_count; i++)
         status = set_enums(&tree->uses, json, &plan->tables[i]);
-    plan->is_timed = tree->timed;
     /* The statement runs a moment after it was planned, when now() is another. */
     for (uint32_t i = 0; tree->timed && i < plan->table_count; i++)
         fm_predicate_list_deinit(&plan->tables[i].predicates);
@@ -351,14 +350,32 @@ static void use_lookup(const struct tree *tree, uint64_t rules_off, struct fm_pl
     plan->tables[0].rule = FM_RULE_LOOKUP;
 }
 
-static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
-                           const struct fm_catalog *catalog, uint64_t rules_off, struct tree *tree,
-                           struct fm_plan *plan, struct fm_error *err)
+/* A column called current_date is not the clock. */
+static bool hides_clock(const struct fm_plan *plan)
 {
+    for (uint32_t i = 0; i < plan->table_count; i++)
+        for (uint32_t f = 0; f < plan->tables[i].schema->field_count; f++)
+            if (tree_is_clock_word(plan->tables[i].schema->fields[f].name))
+                return true;
+    return false;
+}
+
+static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
+                           const struct fm_catalog *catalog, const struct fm_plan_options *options,
+                           struct tree *tree, struct fm_plan *plan, struct fm_error *err)
+{
+    uint64_t rules_off = options->rules_off;
+
     enum fm_status status = read_tree(worker, sql, tree, err);
 
     if (status == FM_OK)
         status = resolve(catalog, tree, plan, err);
+    plan->is_timed = tree->timed;
+    if (status == FM_OK && tree->timed && options->now_us != 0 && !hides_clock(plan)) {
+        status = name_columns(worker, tree, err);
+        if (status == FM_OK)
+            status = tree_fix_clock(tree, options->now_us);
+    }
     if (status != FM_OK)
         return status;
     plan->kind = kind_of(plan, rules_off);
@@ -374,8 +391,9 @@ static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
 }
 
 static enum fm_status try_make(struct fm_worker *worker, struct fm_span sql,
-                               const struct fm_catalog *catalog, uint64_t rules_off,
-                               struct fm_plan *out, bool *carved, struct fm_error *err)
+                               const struct fm_catalog *catalog,
+                               const struct fm_plan_options *options, struct fm_plan *out,
+                               bool *carved, struct fm_error *err)
 {
     struct tree *tree = calloc(1, sizeof *tree);
     struct fm_plan plan = {0};
@@ -384,7 +402,7 @@ static enum fm_status try_make(struct fm_worker *worker, struct fm_span sql,
         return FM_NOMEM;
     plan.sql = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
     plan.shipped = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
-    enum fm_status status = make(worker, sql, catalog, rules_off, tree, &plan, err);
+    enum fm_status status = make(worker, sql, catalog, options, tree, &plan, err);
     tree_deinit(tree);
     free(tree);
     *carved = plan.is_carved;
@@ -399,16 +417,17 @@ enum fm_status fm_plan_make(struct fm_worker *worker, struct fm_span sql,
                             const struct fm_catalog *catalog, const struct fm_plan_options *options,
                             struct fm_plan *out, struct fm_error *err)
 {
-    uint64_t rules_off = options != NULL ? options->rules_off : 0;
+    struct fm_plan_options how = options != NULL ? *options : (struct fm_plan_options){0};
 
     fm_assert(worker != NULL && catalog != NULL && catalog->resolve != NULL && out != NULL);
     enum fm_status status = check_text(sql, err);
     if (status != FM_OK)
         return status;
     bool carved = false;
-    status = try_make(worker, sql, catalog, rules_off, out, &carved, err);
+    status = try_make(worker, sql, catalog, &how, out, &carved, err);
     /* The engine's complaint must be about the statement as it was asked. */
-    if (status == FM_INVALID && carved)
-        status = try_make(worker, sql, catalog, UINT64_MAX, out, &carved, err);
-    return status;
+    if (status != FM_INVALID || !carved)
+        return status;
+    how.rules_off = UINT64_MAX;
+    return try_make(worker, sql, catalog, &how, out, &carved, err);
 }

@@ -28,6 +28,7 @@ enum fm_plan_rule {
 
 struct fm_plan_options {
     uint64_t rules_off; /* Bit n: rule n is not used for this query. Unknown bits do nothing. */
+    int64_t now_us;     /* What now() means, microseconds since 1970; 0: each owner's own clock. */
 };
 
 /* A slot of the merge: what one fragment brings. Either a scan of one table, or (`sql` not empty)
@@ -70,9 +71,9 @@ struct fm_plan {
                              engine when it runs a shipped query). */
     struct fm_plan_lookup lookup;
     struct fm_buf shipped; /* SHIP: the statement as the owner gets it, names and AT kept. */
-    bool is_carved;        /* Some slot reads a statement. */
-    bool is_timed;         /* It asks what time it is: the plan holds for this moment only. */
-    bool streams; /* Nothing but scans, filters, projections, limits: one thread is faster. */
+    bool is_timed;  /* It holds for its moment only: options->now_us, or when it was planned. */
+    bool is_carved; /* Some slot reads a statement. */
+    bool streams;   /* Nothing but scans, filters, projections, limits: one thread is faster. */
 };
 
 /* What the planner must know of the mesh; the node implements it from its registry. */

@@ -34,7 +34,8 @@ struct tree {
     json_t *kept;      /* Owned array: old nodes whose strings `tables` still uses. */
     json_t *qualified; /* Owned array of references: column refs with three or more parts. */
     struct tree_uses uses;
-    bool timed; /* Asks what time it is: constants in a plan hold for that plan only. */
+    bool timed;      /* Asks what time it is: constants in a plan hold for that plan only. */
+    bool clock_left; /* Some of that is asked in a way that tree_fix_clock() does not know. */
     /* Of the walk. */
     const char *ctes[TREE_CTES_MAX];
     uint32_t cte_count;
@@ -50,6 +51,14 @@ void tree_deinit(struct tree *tree);
 /* flights.delays.origin becomes delays.origin where flights.delays is read without an alias; once
  * is enough. */
 FM_MUST_USE enum fm_status tree_shorten(struct tree *tree);
+
+/* Let now(), current_date and their like mean `now_us`, microseconds since 1970 (0: leave them).
+ * Where all of them are certain, the statement is no longer `timed`. FM_NOMEM. */
+FM_MUST_USE enum fm_status tree_fix_clock(struct tree *tree, int64_t now_us);
+/* Whether the expression is one that tree_fix_clock() knows. */
+bool tree_is_clock(const json_t *node);
+/* Whether a column of this name hides such a word. */
+bool tree_is_clock_word(const char *name);
 
 /* A reference to fm_scan(slot) as table `slot` is referred to; a new object, NULL: no memory. */
 json_t *tree_scan_of(const struct tree *tree, uint32_t slot);

@@ -119,8 +119,10 @@ static enum fm_status walk_column(struct tree *tree, json_t *node, enum tree_use
         return tree_fail(tree, node, FM_INVALID, "a column reference without a name");
     if (json_array_size(names) >= 3 && json_array_append(tree->qualified, node) != 0)
         return FM_NOMEM;
-    if (json_array_size(names) == 1 && is_clock(json_string_value(json_array_get(names, 0))))
+    if (json_array_size(names) == 1 && is_clock(json_string_value(json_array_get(names, 0)))) {
         tree->timed = true;
+        tree->clock_left |= !tree_is_clock(node);
+    }
     note_use(tree, node, node, use);
     return FM_OK;
 }
@@ -140,8 +142,10 @@ static enum fm_status check_function(struct tree *tree, const json_t *node)
     const char *why = tree_function_refused(name);
     if (why != NULL)
         return tree_fail(tree, node, FM_INVALID, "function %s is not supported: %s", name, why);
-    if (is_clock(name))
+    if (is_clock(name)) {
         tree->timed = true;
+        tree->clock_left |= !tree_is_clock(node);
+    }
     /* JSON compares with text, but not with an ENUM. */
     if (strncasecmp(name, "json", 4) == 0 || strcasecmp(name, "to_json") == 0 ||
         strcasecmp(name, "->") == 0 || strstr(name, "_json") != NULL)

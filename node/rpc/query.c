@@ -52,6 +52,7 @@ static enum fm_status start_query(struct fm_query *query, struct fm_span body, s
     if (fm_buf_status(&query->request) != FM_OK || fm_buf_status(&query->principal_cert) != FM_OK)
         return fm_fail(err, FM_NOMEM, "start a query");
     query->plan_options.rules_off = asked.rules_off;
+    query->plan_options.now_us = fm_now_us();
     fm_sha256_one(&query->sql_hash, asked.sql);
     status = plan_query(query, asked.sql, err);
     if (status != FM_OK)

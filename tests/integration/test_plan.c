@@ -441,6 +441,49 @@ static void parts_go_to_their_owner(void **state)
     expect_plans(*state, cases, sizeof cases / sizeof cases[0]);
 }
 
+/* One moment for all: conditions with it travel, parts with it go to their owner. */
+static void the_clock_is_fixed(void **state)
+{
+    static const struct expectation cases[] = {
+        {"SELECT id, current_date, now() AS n FROM flights.delays WHERE date < current_date",
+         "ship streams flights.delays(id,date)[date < 2026-02-03]{}"},
+        {"SELECT iata FROM airports.airport, flights.delays WHERE date > today() - 1 AND iata = "
+         "origin AND now() > timestamptz '2026-02-03 04:05:06.000006+00'",
+         "merge airports.airport(iata)[]{iata} flights.delays(origin,date)[date > 2026-02-02]"
+         "{origin}"},
+        {"SELECT count(*) FROM airports.airport, flights.delays WHERE now() = timestamptz "
+         "'2026-02-03 04:05:06.000007+00' AND localtime = time '04:05:06.000007' AND "
+         "localtimestamp = timestamp '2026-02-03 04:05:06.000007' AND today() = date '2026-02-03'",
+         "merge airports.airport(iata)[]{iata} flights.delays(id)[]{}"},
+        {"SELECT iata, (SELECT max(id) FROM flights.delays WHERE date < current_date - 7) FROM "
+         "airports.airport",
+         "merge airports.airport(iata)[]{iata} flights.delays<subquery: SELECT max(id) FROM "
+         "flights.delays WHERE (date < (CAST('2026-02-03' AS DATE) - 7))>(max(id))[]{}"},
+        {"SELECT iata FROM airports.airport, flights.delays WHERE date < (SELECT max(current_date) "
+         "FROM (SELECT DATE '2001-01-01' AS current_date) q) AND date < current_date",
+         "merge airports.airport(iata)[]{iata} flights.delays(date)[]{}"},
+        {"SELECT id FROM flights.delays WHERE age(date) > interval 1 day AND date < today()",
+         "ship streams flights.delays(id,date)[]{}"},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fm_plan_options options = {.now_us = INT64_C(1770091506000007)};
+        struct fm_plan made = {0};
+        struct fm_buf text = FM_BUF_INIT(0);
+        if (fm_plan_make(f->worker, fm_span_str(cases[i].sql), &catalog_for_plans, &options, &made,
+                         &f->err) != FM_OK)
+            fail_msg("%s: %s", cases[i].sql, f->err.text);
+        assert_true(made.is_timed);
+        catalog_describe(&made, &text);
+        if (strcmp((const char *)text.data, cases[i].plan) != 0)
+            fail_msg("%s:\n  is     %s\n  wanted %s", cases[i].sql, (const char *)text.data,
+                     cases[i].plan);
+        fm_buf_free(&text);
+        fm_plan_deinit(&made);
+    }
+}
+
 static void plans_are_printed(void **state)
 {
     struct fixture *f = *state;
@@ -477,6 +520,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(errors_say_what_and_where, setup, teardown),
         cmocka_unit_test_setup_teardown(too_many_tables_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(parts_go_to_their_owner, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_clock_is_fixed, setup, teardown),
         cmocka_unit_test_setup_teardown(plans_are_printed, setup, teardown),
     };
 
