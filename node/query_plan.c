@@ -25,8 +25,9 @@ static enum fm_status statistics(void *context, const char *domain, const char *
     return fm_registry_statistics(catalog->registry, domain, table, owner, out);
 }
 
-/* Whoever adds an option adds it to the key. */
-_Static_assert(sizeof(struct fm_plan_options) == sizeof(uint64_t), "a plan depends on each option");
+/* Whoever adds an option adds it to the key; but plans that depend on the moment are not kept. */
+_Static_assert(sizeof(struct fm_plan_options) == sizeof(uint64_t) + sizeof(int64_t),
+               "a plan depends on each option");
 
 static void plan_key(const struct fm_query *query, struct fm_span sql, struct fm_hash *out)
 {
