@@ -251,6 +251,59 @@ static enum fm_status replace(struct tree *tree, json_t *node, const struct fm_s
     return FM_OK;
 }
 
+/* ---- Types that are not known yet --------------------------------------------------------------- */
+
+/* A NULL, or a list or map of nothing, where it can come to be a column. */
+static bool has_untyped(const json_t *json)
+{
+    static const char *const conditions[] = {"where_clause", "having", "qualify", "condition",
+                                             "modifiers"};
+    const char *key;
+    json_t *value;
+    size_t i;
+
+    if (tree_json_is(json, "class", "CONSTANT"))
+        return json_is_true(json_object_get(json_object_get(json, "value"), "is_null"));
+    if (tree_json_is(json, "class", "FUNCTION") &&
+        json_array_size(json_object_get(json, "children")) == 0 &&
+        !tree_json_is(json, "function_name", "count_star"))
+        return true;
+    json_object_foreach((json_t *)(uintptr_t)json, key, value)
+    {
+        bool is_condition = false;
+        for (i = 0; i < sizeof conditions / sizeof conditions[0]; i++)
+            is_condition |= strcmp(key, conditions[i]) == 0;
+        if (!is_condition && has_untyped(value))
+            return true;
+    }
+    json_array_foreach(json, i, value)
+    {
+        if (has_untyped(value))
+            return true;
+    }
+    return false;
+}
+
+static bool holds_int32(const struct fm_type *type)
+{
+    for (uint32_t i = 0; i < type->child_count; i++) {
+        if (holds_int32(&type->children[i]))
+            return true;
+    }
+    return type->kind == FM_KIND_INT32;
+}
+
+/* At its top a statement makes an INTEGER of what has no type; within another such a column would
+ * take the type of what it meets. */
+static bool types_are_known(const struct fm_columns *columns, const json_t *node)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < columns->count; i++)
+        any = any || holds_int32(&columns->items[i].type);
+    return !any || !has_untyped(node);
+}
+
 /* ---- Carving --------------------------------------------------------------------------------- */
 
 enum fm_status plan_describe_part(struct planner *planner, json_t *node, struct fm_columns *columns)
@@ -265,7 +318,9 @@ enum fm_status plan_describe_part(struct planner *planner, json_t *node, struct 
         status = fm_worker_describe(planner->worker, fm_buf_span(&sql), columns, planner->err);
     if (status == FM_INVALID || status == FM_UNSUPPORTED)
         return FM_NOTFOUND;
-    return status == FM_OK && !names_are_whole(columns) ? FM_NOTFOUND : status;
+    if (status == FM_OK && (!names_are_whole(columns) || !types_are_known(columns, node)))
+        return FM_NOTFOUND;
+    return status;
 }
 
 enum fm_status plan_carve(struct planner *planner, json_t *node, enum fm_plan_rule rule,

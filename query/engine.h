@@ -112,7 +112,8 @@ FM_MUST_USE enum fm_status fm_worker_set_slots(struct fm_worker *worker,
 FM_MUST_USE enum fm_status fm_worker_plan(struct fm_worker *worker, struct fm_span sql,
                                           struct fm_buf *plan, struct fm_error *err);
 
-/* The result columns of `sql` over the slots, without running it. The caller frees them. */
+/* The result columns of `sql` over the slots, without running it. The caller frees them.
+ * FM_UNSUPPORTED: also where a slot of these columns would not have just these types. */
 FM_MUST_USE enum fm_status fm_worker_describe(struct fm_worker *worker, struct fm_span sql,
                                               struct fm_columns *columns, struct fm_error *err);
 

@@ -296,6 +296,39 @@ enum fm_status ducktype_to(duckdb_logical_type type, struct fm_type *out, struct
     return FM_OK;
 }
 
+/* `type` is destroyed. */
+static bool child_is_kept(duckdb_logical_type type)
+{
+    bool kept = ducktype_is_kept(type);
+
+    duckdb_destroy_logical_type(&type);
+    return kept;
+}
+
+bool ducktype_is_kept(duckdb_logical_type type)
+{
+    bool kept = true;
+
+    switch ((int)duckdb_get_type_id(type)) {
+    case DUCKDB_TYPE_SQLNULL:
+    case DUCKDB_TYPE_TIMESTAMP_S:
+    case DUCKDB_TYPE_TIMESTAMP_MS:
+    case DUCKDB_TYPE_TIMESTAMP_NS:
+        return false;
+    case DUCKDB_TYPE_LIST:
+        return child_is_kept(duckdb_list_type_child_type(type));
+    case DUCKDB_TYPE_MAP:
+        return child_is_kept(duckdb_map_type_key_type(type)) &&
+               child_is_kept(duckdb_map_type_value_type(type));
+    case DUCKDB_TYPE_STRUCT:
+        for (idx_t i = 0; kept && i < duckdb_struct_type_child_count(type); i++)
+            kept = child_is_kept(duckdb_struct_type_child_type(type, i));
+        return kept;
+    default:
+        return true;
+    }
+}
+
 void ducktype_quote(struct fm_buf *out, struct fm_span text, char quote)
 {
     fm_buf_put_u8(out, (uint8_t)quote);

@@ -222,7 +222,8 @@ static void restore_text(const struct worker *worker, struct fm_column *column)
 
 /* Nested ENUMs of a dictionary have no codes in a batch: they stay enums. */
 static enum fm_status describe(struct worker *worker, duckdb_prepared_statement statement,
-                               uint32_t i, struct fm_column *out, struct fm_error *err)
+                               uint32_t i, bool exactly, struct fm_column *out,
+                               struct fm_error *err)
 {
     duckdb_logical_type type = duckdb_prepared_statement_column_logical_type(statement, i);
     const char *name = duckdb_prepared_statement_column_name(statement, i);
@@ -237,6 +238,8 @@ static enum fm_status describe(struct worker *worker, duckdb_prepared_statement 
         memcpy(out->name, name, len);
     duckdb_free((void *)(uintptr_t)name);
     enum fm_status status = ducktype_to(type, &out->type, err);
+    if (status == FM_OK && exactly && !ducktype_is_kept(type))
+        status = fm_fail(err, FM_UNSUPPORTED, "a type that becomes another");
     duckdb_destroy_logical_type(&type);
     if (status != FM_OK)
         return fm_wrap(err, status, "column %u, %s", i + 1, out->name);
@@ -245,7 +248,7 @@ static enum fm_status describe(struct worker *worker, duckdb_prepared_statement 
 }
 
 static enum fm_status describe_all(struct worker *worker, duckdb_prepared_statement statement,
-                                   struct fm_columns *out, struct fm_error *err)
+                                   bool exactly, struct fm_columns *out, struct fm_error *err)
 {
     idx_t count = duckdb_prepared_statement_column_count(statement);
     enum fm_status status = FM_OK;
@@ -259,7 +262,7 @@ static enum fm_status describe_all(struct worker *worker, duckdb_prepared_statem
         return FM_NOMEM;
     for (uint32_t i = 0; i < count && status == FM_OK; i++) {
         out->count = i + 1;
-        status = describe(worker, statement, i, &out->items[i], err);
+        status = describe(worker, statement, i, exactly, &out->items[i], err);
     }
     return status;
 }
@@ -272,7 +275,7 @@ static enum fm_status run_prepared(struct worker *worker, duckdb_prepared_statem
 
     if (duckdb_nparams(statement) != 0)
         return fm_fail(err, FM_INVALID, "the statement has parameters");
-    enum fm_status status = describe_all(worker, statement, &columns, err);
+    enum fm_status status = describe_all(worker, statement, describe_only, &columns, err);
     if (status == FM_OK)
         status = channel_columns_encode(&payload, &columns);
     if (status != FM_OK)

@@ -550,6 +550,10 @@ static const char *const statements[] = {
     "SELECT iata FROM " A " EXCEPT SELECT origin FROM " D,
     "SELECT origin FROM " D " UNION SELECT iata FROM " A " UNION SELECT 'zzz'",
     "SELECT origin FROM " D " UNION ALL SELECT hub FROM flights.carrier",
+    "SELECT typeof(n) FROM (SELECT (SELECT min(NULL) FROM " D ") AS n FROM " A " UNION ALL "
+    "SELECT 1.5 FROM " A ") q",
+    "SELECT typeof(t) FROM (SELECT max(date)::TIMESTAMP_S AS t FROM " D ") q, " A,
+    "SELECT typeof(e) FROM (SELECT [] AS e FROM " D " LIMIT 1) q, " A,
     "SELECT typeof(origin) FROM (SELECT origin FROM " D " UNION ALL SELECT hub FROM "
     "flights.carrier) q",
     "SELECT iata FROM " A " WHERE iata NOT IN (SELECT origin FROM " D " WHERE origin IS NOT "

@@ -44,7 +44,8 @@ void mesh_ask(struct folkmoot *node, const char *sql, const char *without, uint3
 
 void answer_deinit(struct answer *answer);
 /* Equal names, types and rows, in this order or in any. Floating-point values may differ by 1e-9 of
- * their size, and 0 equals -0. `why` says what differs first. */
+ * their size, and 0 equals -0; names that are the text of a subquery are not compared. `why` says
+ * what differs first. */
 bool answer_equal(struct answer *a, struct answer *b, bool ordered, char why[256]);
 /* At most `rows_max` rows. */
 void answer_print(const struct answer *answer, uint32_t rows_max, struct fm_buf *out);
