@@ -251,7 +251,7 @@ static enum fm_status replace(struct tree *tree, json_t *node, const struct fm_s
     return FM_OK;
 }
 
-/* ---- Types that are not known yet --------------------------------------------------------------- */
+/* ---- Types that are not known yet ------------------------------------------------------------ */
 
 /* A NULL, or a list or map of nothing, where it can come to be a column. */
 static bool has_untyped(const json_t *json)

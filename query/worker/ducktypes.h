@@ -18,8 +18,8 @@ FM_MUST_USE enum fm_status ducktype_from(const struct fm_type *type,
 FM_MUST_USE enum fm_status ducktype_to(duckdb_logical_type type, struct fm_type *out,
                                        struct fm_error *err);
 
-/* Whether ducktype_from() makes the same type of what ducktype_to() made of this one: neither a NULL
- * without a type nor a timestamp in another unit is in it. */
+/* Whether ducktype_from() makes the same type of what ducktype_to() made of this one: neither a
+ * NULL without a type nor a timestamp in another unit is in it. */
 bool ducktype_is_kept(duckdb_logical_type type);
 
 /* DuckDB's name of a type, for errors and for casts in SQL; fm_type to DuckDB's SQL. */

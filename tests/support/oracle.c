@@ -213,6 +213,8 @@ static enum answer_kind kind_of_error(const char *text)
         if (strstr(text, of_rows[i]) != NULL)
             return ANSWER_FAILED;
     }
+    if (strstr(text, "Not implemented Error") != NULL)
+        return ANSWER_UNABLE;
     return strstr(text, "INTERNAL Error") != NULL ? ANSWER_BROKEN : ANSWER_REFUSED;
 }
 
