@@ -74,8 +74,16 @@
 #define FM_SQL_BYTES_MAX (96u << 10) /* A ticket carries it twice, in one message. */
 #define FM_ENGINE_SQL_BYTES_MAX (4 * FM_SQL_BYTES_MAX) /* After the planner's rewriting. */
 #define FM_QUERY_TABLES_MAX 64u
-#define FM_QUERIES_MAX 8u             /* Running at once at the asked node. */
-#define FM_FRAGMENTS_MAX 16u          /* Running at once for other nodes. */
+/* Places: queries at once (node/admission.h); node.yaml may have fewer. */
+#define FM_PLANS_MAX 8u            /* Being planned, by a worker each. */
+#define FM_QUERIES_MAX 8u          /* Merged here, by a worker each. */
+#define FM_PASSES_MAX 16u          /* Passed on from the one owner of their rows. */
+#define FM_FRAGMENTS_MAX 16u       /* Whose fragments run here, by workers. */
+#define FM_SCANS_MAX 64u           /* Whose fragments only read here. */
+#define FM_QUERIES_WAITING_MAX 80u /* For a place; each holds a thread. */
+#define FM_FRAGMENTS_WAITING_MAX 32u
+#define FM_WAIT_MS_MAX 30000          /* For one place. */
+#define FM_OPEN_ROUNDS_MAX 16u        /* Until all owners of a query have room at once. */
 #define FM_PREDICATES_MAX 64u         /* Terms handed to one scan. */
 #define FM_PREDICATE_VALUES_MAX 4096u /* Literals of one IN list. */
 #define FM_QUERY_MS_DEFAULT 60000
@@ -86,10 +94,14 @@
 #define FM_ORPHAN_MS 500       /* As one whose asker's link went and did not come back. */
 #define FM_FETCH_WINDOW 8u     /* Batches kept for a repeated fetch. */
 #define FM_CONNECT_MS_MAX 3000 /* Reaching an owner, before its fragment's own deadline. */
-#define FM_RPC_THREADS 24u     /* More than queries, so that fragments always find one. */
+#define FM_QUERY_FETCHERS 2u   /* Calls at once for one query's rows; each may wait long. */
+#define FM_RPC_THREADS 192u    /* So many that fragments always find one. */
 
-#define FM_RPC_THREADS_NEEDED (FM_QUERIES_MAX + 4u)
-_Static_assert(FM_RPC_THREADS > FM_RPC_THREADS_NEEDED, "queries could starve fragments");
+/* What may wait for other nodes, or for a place. */
+#define FM_RPC_THREADS_WAITING                                                                     \
+    ((FM_QUERIES_MAX + FM_PASSES_MAX) * FM_QUERY_FETCHERS + FM_PLANS_MAX +                         \
+     FM_QUERIES_WAITING_MAX + FM_FRAGMENTS_WAITING_MAX)
+_Static_assert(FM_RPC_THREADS_WAITING + 16u <= FM_RPC_THREADS, "queries could starve fragments");
 _Static_assert(FM_BATCH_WIRE_BYTES < FM_PAYLOAD_BYTES_MAX, "a batch must fit a message");
 _Static_assert(FM_PAYLOAD_BYTES_MAX < FM_MESSAGE_BYTES_MAX, "sealing and headers need room");
 _Static_assert(FM_SEGMENT_ROWS % FM_BLOCK_ROWS == 0, "a segment is whole blocks");

@@ -57,6 +57,13 @@ static const struct key {
     {"cache_mib", VALUE_U32, AT(cache_mib), 8, 1048576, NULL, "cache of the store"},
     {"query_timeout_ms", VALUE_U32, AT(query_timeout_ms), 1, FM_QUERY_MS_MAX, NULL,
      "longest query"},
+    {"queries_max", VALUE_U32, AT(queries_max), 1, FM_QUERIES_MAX, NULL, "queries merged at once"},
+    {"fragments_max", VALUE_U32, AT(fragments_max), 1, FM_FRAGMENTS_MAX, NULL,
+     "queries of all nodes that this node runs parts of at once"},
+    {"query_memory_mib", VALUE_U32, AT(query_memory_mib), 0, UINT32_MAX, NULL,
+     "memory of all engine processes; 0: three quarters of the machine's"},
+    {"wait_ms", VALUE_U32, AT(wait_ms), 1, FM_WAIT_MS_MAX, NULL,
+     "longest wait of a query for its turn"},
     {"query_rows_max", VALUE_U64, AT(query_rows_max), 0, UINT64_MAX, NULL,
      "longest answer in rows; 0: any"},
     {"log_level", VALUE_CHOICE, AT(log_level), 0, 0, levels, "debug, info, warn, error"},
@@ -218,6 +225,9 @@ enum fm_status fm_node_config_init(struct fm_node_config *config, const char *di
         .cache_mib = 256,
         .free_mib_min = 256,
         .query_timeout_ms = FM_QUERY_MS_DEFAULT,
+        .queries_max = FM_QUERIES_MAX,
+        .fragments_max = FM_FRAGMENTS_MAX,
+        .wait_ms = FM_WAIT_MS_MAX,
         .log_level = FM_LOG_INFO,
     };
     int data = snprintf(config->data, sizeof config->data, "%s/data", dir);

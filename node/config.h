@@ -33,6 +33,10 @@ struct fm_node_config {
     uint32_t free_mib_min;           /* Free space that appends leave, 1..4294967295. */
     uint32_t query_timeout_ms;       /* Longest query, 1..FM_QUERY_MS_MAX. */
     uint64_t query_rows_max;         /* Longest answer in rows, 0: no bound. */
+    uint32_t queries_max;            /* Merged at once, 1..FM_QUERIES_MAX. */
+    uint32_t fragments_max;          /* Queries whose fragments run, 1..FM_FRAGMENTS_MAX. */
+    uint32_t query_memory_mib;       /* Of all workers; 0: three quarters of the machine's. */
+    uint32_t wait_ms;                /* For a place, 1..FM_WAIT_MS_MAX. */
     enum fm_log_level log_level;
     enum fm_log_format log_format;
 };

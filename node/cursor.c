@@ -7,10 +7,7 @@
 
 #define CURSORS_MAX 256u     /* Finished ones that wait for their lease included. */
 #define END_LEASE_MS 5000    /* After its end was fetched: only for a reply that was lost. */
-#define QUERY_FETCHERS 2u    /* Calls at once; a fetch may wait long, and holds a thread. */
 #define FRAGMENT_FETCHERS 4u /* Those of a feed, and as many whose link was lost. */
-/* Queries wait for fragments of other nodes, so they must leave threads for those. */
-_Static_assert(FM_QUERIES_MAX *QUERY_FETCHERS + 4u < FM_RPC_THREADS, "no nodes wait in a ring");
 
 struct fm_server_cursor {
     struct fm_cursor_options options; /* `opened` points into `opened`. */
@@ -25,7 +22,7 @@ struct fm_server_cursor {
     struct fm_tree tree;
     struct fm_cursor_totals totals;
     pthread_mutex_t life; /* Guards `released`: cancel must not meet a freed producer. */
-    bool released;        /* The producer and its place are gone. */
+    bool released;        /* The producer is gone. */
     /* Guarded by cursors->lock. */
     uint32_t references;
     uint32_t fetchers;
@@ -39,7 +36,6 @@ struct fm_server_cursor {
 
 struct fm_cursors {
     pthread_mutex_t lock;
-    uint32_t running[3]; /* By kind. */
     bool stopping;
     struct fm_openings openings; /* With a lock of its own. */
     struct fm_server_cursor *slots[CURSORS_MAX];
@@ -75,35 +71,7 @@ struct fm_openings *fm_cursors_openings(struct fm_cursors *cursors)
     return &cursors->openings;
 }
 
-enum fm_status fm_cursors_enter(struct fm_cursors *cursors, enum fm_cursor_kind kind,
-                                struct fm_error *err)
-{
-    uint32_t max = kind == FM_CURSOR_QUERY ? FM_QUERIES_MAX : FM_FRAGMENTS_MAX;
-    bool full, stopping;
-
-    lock(&cursors->lock);
-    full = cursors->running[kind] >= max;
-    stopping = cursors->stopping;
-    if (!full && !stopping)
-        cursors->running[kind]++;
-    unlock(&cursors->lock);
-    if (stopping)
-        return fm_fail(err, FM_UNAVAILABLE, "this node is stopping");
-    if (full)
-        return fm_fail(err, FM_BUSY, "this node already runs %u %s; try again in a moment", max,
-                       kind == FM_CURSOR_QUERY ? "queries" : "fragments for other nodes");
-    return FM_OK;
-}
-
-void fm_cursors_leave(struct fm_cursors *cursors, enum fm_cursor_kind kind)
-{
-    lock(&cursors->lock);
-    fm_assert(cursors->running[kind] > 0);
-    cursors->running[kind]--;
-    unlock(&cursors->lock);
-}
-
-/* Frees the producer and gives the place back; the batches stay for repeats. */
+/* Frees the producer; the batches stay for repeats. */
 static void release(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
 {
     lock(&cursor->life);
@@ -114,7 +82,6 @@ static void release(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
     unlock(&cursor->life);
     if (!first)
         return;
-    fm_cursors_leave(cursors, cursor->options.kind);
     lock(&cursors->lock);
     cursor->finished = true;
     unlock(&cursors->lock);
@@ -276,14 +243,15 @@ enum fm_status fm_cursor_open(struct fm_cursors *cursors, const struct fm_cursor
 
     if (cursor == NULL) {
         options->producer.free(options->producer.context);
-        fm_cursors_leave(cursors, options->kind);
         return fm_fail(err, FM_NOMEM, "open a cursor");
     }
     lock(&cursors->lock);
     if (find(cursors, options->kind, &options->query, options->number) != NULL)
         status = FM_CONFLICT;
     uint32_t slot = CURSORS_MAX;
-    if (status == FM_BUSY && !cursors->stopping)
+    if (cursors->stopping)
+        status = FM_UNAVAILABLE;
+    if (status == FM_BUSY)
         slot = free_slot(cursors, &evicted);
     if (slot != CURSORS_MAX) {
         cursors->slots[slot] = cursor;
@@ -295,7 +263,9 @@ enum fm_status fm_cursor_open(struct fm_cursors *cursors, const struct fm_cursor
         return FM_OK;
     cursor_end(cursors, cursor);
     return fm_fail(err, status,
-                   status == FM_CONFLICT ? "this query id is in use" : "too many open cursors");
+                   status == FM_CONFLICT      ? "this query id is in use"
+                   : status == FM_UNAVAILABLE ? "this node is stopping"
+                                              : "too many open cursors");
 }
 
 /* ---- Producing; the caller holds cursor->lock ------------------------------------------------ */
@@ -403,7 +373,7 @@ static enum fm_status unknown(struct fm_error *err)
 
 static bool begin_fetch(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
 {
-    uint32_t max = cursor->options.kind == FM_CURSOR_QUERY ? QUERY_FETCHERS : FRAGMENT_FETCHERS;
+    uint32_t max = cursor->options.kind == FM_CURSOR_QUERY ? FM_QUERY_FETCHERS : FRAGMENT_FETCHERS;
 
     lock(&cursors->lock);
     bool begun = cursor->fetchers < max;

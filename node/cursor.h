@@ -52,12 +52,6 @@ FM_MUST_USE enum fm_status fm_cursors_new(struct fm_cursors **out);
 void fm_cursors_free(struct fm_cursors *cursors);
 FM_DEFINE_FREEP(fm_cursors_freep, struct fm_cursors, fm_cursors_free)
 
-/* May another one of this kind begin? FM_BUSY. Holds a place until fm_cursors_leave() or until a
- * cursor opened with it ends. */
-FM_MUST_USE enum fm_status fm_cursors_enter(struct fm_cursors *cursors, enum fm_cursor_kind kind,
-                                            struct fm_error *err);
-void fm_cursors_leave(struct fm_cursors *cursors, enum fm_cursor_kind kind);
-
 /* Those that are being opened; a cancel, the end of their session and of the node end them too. */
 struct fm_openings *fm_cursors_openings(struct fm_cursors *cursors);
 
@@ -68,8 +62,8 @@ FM_MUST_USE enum fm_status fm_cursor_repeated(struct fm_cursors *cursors, enum f
                                               const struct fm_public_key *caller,
                                               const struct fm_hash *ticket, struct fm_buf *opened);
 
-/* Take the producer over (also on failure). The place of fm_cursors_enter() becomes the
- * cursor's. */
+/* Take the producer over (also on failure). FM_UNAVAILABLE: the node stops; FM_CONFLICT: the id is
+ * in use; FM_BUSY: no room. */
 FM_MUST_USE enum fm_status fm_cursor_open(struct fm_cursors *cursors,
                                           const struct fm_cursor_options *options,
                                           struct fm_error *err);

@@ -183,9 +183,10 @@ static enum fm_status open_remote(struct fm_feed *feed, const struct fm_feed_opt
     FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
     FM_AUTO(fm_buf_free) struct fm_buf reply = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
 
-    fm_pack_map(&body, 2);
+    fm_pack_map(&body, 3);
     fm_pack_key_bin(&body, 0, feed->ticket.data, feed->ticket.len);
     fm_pack_key_bin(&body, 1, options->principal_cert.data, options->principal_cert.len);
+    fm_pack_key_uint(&body, 32, (uint64_t)options->wait_ms);
     enum fm_status status = fm_buf_status(&body);
     if (status != FM_OK)
         return fm_fail(err, status, "the query is too large for a message");
@@ -206,6 +207,7 @@ static enum fm_status open_local(struct fm_feed *feed, const struct fm_feed_opti
         .principal_cert = options->principal_cert,
         .asker = &feed->server->identity->node,
         .session = NULL,
+        .wait_ms = options->wait_ms,
         .stop = &feed->ending,
     };
 

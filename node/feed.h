@@ -26,10 +26,12 @@ struct fm_feed_options {
     struct fm_hash sql_hash;
     const uint8_t *trace; /* 16 bytes. */
     fm_ms deadline;
+    fm_ms wait_ms;        /* That the owner may let it wait for a place; 0: not at all. */
     struct fm_stop *stop; /* Cuts every wait short; outlives the feed. */
 };
 
-/* Errors name domain and node: FM_UNAVAILABLE when it cannot be reached. */
+/* Errors name domain and node: FM_UNAVAILABLE when it cannot be reached, FM_BUSY when it has no
+ * place. */
 FM_MUST_USE enum fm_status fm_feed_open(struct fm_server *server,
                                         const struct fm_feed_options *options, struct fm_feed **out,
                                         struct fm_error *err);

@@ -30,6 +30,8 @@ struct fragment {
     struct fm_recode *recode;
     int64_t work_us;     /* Spent so far. */
     struct fm_stop stop; /* Ends all waits. */
+    struct fm_public_key principal;
+    struct fm_place place;
 };
 
 static void fragment_free(void *context)
@@ -46,6 +48,7 @@ static void fragment_free(void *context)
     fm_fragment_deinit(&fragment->plan);
     fm_buf_free(&fragment->ticket_bytes);
     fm_buf_free(&fragment->heads);
+    fm_place_leave(&fragment->place);
     fm_stop_deinit(&fragment->stop);
     free(fragment);
 }
@@ -134,6 +137,7 @@ static enum fm_status check_principal(struct fm_server *server, const struct fm_
         return fm_fail(err, FM_REFUSED, "the request in the ticket is too old or from the future");
     fragment->deadline = deadline_of(ticket, &request);
     fm_sha256_one(&fragment->principal_hash, ask->principal_cert);
+    fragment->principal = principal.sign_key;
     return FM_OK;
 }
 
@@ -333,7 +337,22 @@ static enum fm_status fragment_finish(void *context, const struct fm_cursor_tota
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
-static enum fm_status start(struct fragment *fragment, struct fm_buf *reply, struct fm_error *err)
+static enum fm_status enter(struct fragment *fragment, fm_ms wait_ms, struct fm_error *err)
+{
+    struct fm_place_ask ask = {
+        .kind = fragment->plan.kind == FM_FRAGMENT_SCAN ? FM_PLACE_SCAN : FM_PLACE_SQL,
+        .principal = &fragment->principal,
+        .query = &fragment->ticket.query,
+        .wait_ms = wait_ms,
+        .deadline = fragment->deadline,
+        .stop = &fragment->stop,
+    };
+
+    return fm_place_enter(fragment->server->admission, &ask, &fragment->place, err);
+}
+
+static enum fm_status start(struct fragment *fragment, fm_ms wait_ms, struct fm_buf *reply,
+                            struct fm_error *err)
 {
     FM_AUTO(fm_buf_free) struct fm_buf columns = FM_BUF_INIT(COLUMNS_BYTES_MAX);
     uint64_t rows = 0;
@@ -341,7 +360,9 @@ static enum fm_status start(struct fragment *fragment, struct fm_buf *reply, str
     enum fm_status status = fm_fragment_decode(fragment->ticket.fragment, &fragment->plan);
     if (status != FM_OK)
         return fm_fail(err, status, "the fragment does not decode");
-    status = fm_snapshot_open(fragment->server->store, &fragment->snapshot, err);
+    status = enter(fragment, wait_ms, err);
+    if (status == FM_OK)
+        status = fm_snapshot_open(fragment->server->store, &fragment->snapshot, err);
     for (uint32_t i = 0; i < fragment->plan.table_count && status == FM_OK; i++)
         status = add_head(fragment, i, err);
     if (status != FM_OK)
@@ -384,7 +405,7 @@ static enum fm_status start_stoppable(struct fragment *fragment, const struct fm
 
     fm_openings_add(openings, &opening);
     fm_stop_hook(ask->stop, &hook, stop_fragment, fragment);
-    enum fm_status status = start(fragment, reply, err);
+    enum fm_status status = start(fragment, ask->wait_ms, reply, err);
     fm_stop_unhook(ask->stop, &hook);
     fm_openings_remove(openings, &opening);
     if (status == FM_OK && fm_stop_is_fired(&fragment->stop))
@@ -414,15 +435,10 @@ enum fm_status fm_fragment_open(struct fm_server *server, const struct fm_fragme
         return fm_fail(err, status, "another fragment has this query's id and number");
     if (status != FM_NOTFOUND)
         return status;
-    status = fm_cursors_enter(server->cursors, FM_CURSOR_FRAGMENT, err);
-    if (status != FM_OK)
-        return status;
     status = start_stoppable(fragment, ask, reply, err);
     fragment->work_us = fm_ticks_us() - begun;
-    if (status != FM_OK) {
-        fm_cursors_leave(server->cursors, FM_CURSOR_FRAGMENT);
+    if (status != FM_OK)
         return status;
-    }
     struct fm_cursor_options options = {
         .kind = FM_CURSOR_FRAGMENT,
         .query = fragment->ticket.query,

@@ -81,6 +81,34 @@ static enum fm_status open_engine(struct fm_server *server, struct fm_error *err
     return fm_engine_open(&options, &server->engine, err);
 }
 
+/* Workers of queries and those of fragments have half of the memory each: a query that waits for
+ * fragments elsewhere never holds what those of other nodes need here. */
+static uint32_t places_for(const struct fm_node_config *config, uint32_t wanted)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    uint64_t mib = config->query_memory_mib;
+
+    if (mib == 0 && pages > 0 && page > 0)
+        mib = (uint64_t)pages / 4 * 3 * (uint64_t)page >> 20;
+    uint64_t fit = mib / 2 / config->memory_mib;
+    if (mib == 0 || fit >= wanted)
+        return wanted;
+    return fit == 0 ? 1 : (uint32_t)fit;
+}
+
+static enum fm_status open_admission(struct fm_server *server, struct fm_error *err)
+{
+    const struct fm_node_config *config = &server->config;
+    struct fm_admission_options options = {
+        .places = {[FM_PLACE_MERGE] = places_for(config, config->queries_max),
+                   [FM_PLACE_SQL] = places_for(config, config->fragments_max)},
+        .wait_ms = config->wait_ms,
+    };
+
+    enum fm_status status = fm_admission_new(&options, &server->admission);
+    return status == FM_OK ? FM_OK : fm_fail(err, status, "places for queries");
+}
+
 static enum fm_status open_parts(struct fm_server *server, struct fm_error *err)
 {
     enum fm_status status = load_identity(server, err);
@@ -95,6 +123,8 @@ static enum fm_status open_parts(struct fm_server *server, struct fm_error *err)
         status = fm_cursors_new(&server->cursors);
     if (status == FM_OK)
         status = fm_plan_cache_new(FM_PLANS_KEPT_MAX, FM_PLANS_KEPT_BYTES_MAX, &server->plans);
+    if (status == FM_OK)
+        status = open_admission(server, err);
     if (status == FM_OK)
         status = fm_append_table_new(&server->appends);
     if (status == FM_OK)
@@ -126,6 +156,7 @@ static void close_parts(struct fm_server *server)
     fm_append_table_free(server->appends);
     fm_cursors_free(server->cursors);
     fm_plan_cache_free(server->plans);
+    fm_admission_free(server->admission);
     fm_peers_free(server->peers);
     fm_registry_free(server->registry);
     fm_engine_free(server->engine);

@@ -31,6 +31,8 @@ struct fm_query {
     struct fm_recode *recode;
     struct fm_worker *worker; /* FM_PLAN_MERGE, while it runs. */
     struct fm_stop stop;      /* Ends all waits of the query. */
+    struct fm_place place;    /* For what it does now. */
+    uint32_t waits_at;        /* Fragment that may wait for a place, as nothing else is held. */
     struct fm_stop_hook worker_hook;
     uint32_t feed_count;
     struct fm_feed *feeds[FM_QUERY_TABLES_MAX];
@@ -57,6 +59,9 @@ FM_DEFINE_FREEP(fm_query_freep, struct fm_query, fm_query_free)
 FM_MUST_USE enum fm_status fm_query_plan(struct fm_query *query, struct fm_span sql,
                                          struct fm_error *err);
 
+/* Go on as what it turned out to be: its place for planning becomes one for merging, with a worker,
+ * or one for passing on, without. May wait, and holds nothing meanwhile. */
+FM_MUST_USE enum fm_status fm_query_admit(struct fm_query *query, struct fm_error *err);
 /* Give the worker back, if there is one. */
 void fm_query_end_worker(struct fm_query *query);
 

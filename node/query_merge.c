@@ -19,6 +19,7 @@ void fm_query_free(struct fm_query *query)
     fm_buf_free(&query->columns);
     fm_buf_free(&query->request);
     fm_buf_free(&query->principal_cert);
+    fm_place_leave(&query->place);
     fm_stop_deinit(&query->stop);
     free(query);
 }
@@ -144,7 +145,6 @@ static enum fm_status check_lookup(const struct fm_query *query, const struct fm
 
 static enum fm_status start_passing(struct fm_query *query, struct fm_error *err)
 {
-    fm_query_end_worker(query); /* The owner does the work. */
     enum fm_status status = fm_query_open_fragments(query, err);
     if (status == FM_OK && query->plan.kind == FM_PLAN_LOOKUP)
         status = check_lookup(query, fm_feed_columns(query->feeds[0]), err);
@@ -156,6 +156,10 @@ static enum fm_status start_passing(struct fm_query *query, struct fm_error *err
 
 enum fm_status fm_query_start(struct fm_query *query, struct fm_error *err)
 {
+    enum fm_status status = fm_query_admit(query, err);
+
+    if (status != FM_OK)
+        return status;
     return fm_query_passes_on(query) ? start_passing(query, err) : start_merge(query, err);
 }
 

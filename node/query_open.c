@@ -15,6 +15,7 @@ static enum fm_status open_feed(struct fm_query *query, uint32_t number,
                                 const struct fm_fragment *fragment, struct fm_error *err)
 {
     const struct fm_plan_table *table = &query->plan.tables[number];
+    bool is_alone = fm_query_passes_on(query) || query->plan.table_count == 1;
     struct fm_feed_options options = {
         .query = query->id,
         .number = number,
@@ -27,6 +28,7 @@ static enum fm_status open_feed(struct fm_query *query, uint32_t number,
         .sql_hash = query->sql_hash,
         .trace = query->trace,
         .deadline = query->deadline,
+        .wait_ms = is_alone || number == query->waits_at ? FM_WAIT_MS_MAX : 0,
         .stop = &query->stop,
     };
 
@@ -87,6 +89,7 @@ struct opening {
     uint32_t number;
     pthread_t thread;
     bool has_thread;
+    bool is_done;
     enum fm_status status;
     struct fm_error err;
 };
@@ -101,9 +104,40 @@ static void *open_thread(void *argument)
     return NULL;
 }
 
-/* One fragment per slot, all at once: an opening waits for its owner most of the time. The first
- * failure by slot is told. */
-static enum fm_status open_slots(struct fm_query *query, struct fm_error *err)
+static void open_all(struct opening *openings, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++)
+        if (!openings[i].is_done)
+            openings[i].has_thread =
+                pthread_create(&openings[i].thread, NULL, open_thread, &openings[i]) == 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (openings[i].has_thread)
+            (void)pthread_join(openings[i].thread, NULL); /* A thread of our own that exists. */
+        else if (!openings[i].is_done)
+            (void)open_thread(&openings[i]);
+    }
+}
+
+/* By slot, but what waiting does not cure comes first. */
+static enum fm_status first_failure(const struct opening *openings, uint32_t count,
+                                    uint32_t *busy_at, struct fm_error *err)
+{
+    enum fm_status status = FM_OK;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (openings[i].status == FM_OK || (status != FM_OK && status != FM_BUSY) ||
+            (status == FM_BUSY && openings[i].status == FM_BUSY))
+            continue;
+        status = openings[i].status;
+        *busy_at = status == FM_BUSY ? i : UINT32_MAX;
+        *err = openings[i].err;
+    }
+    return status;
+}
+
+/* One fragment per slot, all at once: an opening waits for its owner most of the time. `busy_at`:
+ * one whose owner had no place, of those that were not to wait. */
+static enum fm_status open_slots(struct fm_query *query, uint32_t *busy_at, struct fm_error *err)
 {
     uint32_t count = query->plan.table_count;
     FM_AUTO(fm_mem_freep) struct opening *openings = calloc(count + 1u, sizeof *openings);
@@ -113,20 +147,41 @@ static enum fm_status open_slots(struct fm_query *query, struct fm_error *err)
         return fm_fail(err, FM_NOMEM, "open fragments");
     for (uint32_t i = 0; i < count; i++)
         openings[i] = (struct opening){.query = query, .number = i};
-    for (uint32_t i = 1; i < count; i++)
-        openings[i].has_thread =
-            pthread_create(&openings[i].thread, NULL, open_thread, &openings[i]) == 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (openings[i].has_thread)
-            (void)pthread_join(openings[i].thread, NULL); /* A thread of our own that exists. */
-        else
-            (void)open_thread(&openings[i]);
-    }
-    query->feed_count = count; /* Those that failed are NULL. */
-    for (uint32_t i = 0; status == FM_OK && i < count; i++) {
-        status = openings[i].status;
+    query->feed_count = count;     /* Those that failed are NULL. */
+    if (query->waits_at < count) { /* Before anything else is held. */
+        (void)open_thread(&openings[query->waits_at]);
+        openings[query->waits_at].is_done = true;
+        status = openings[query->waits_at].status;
         if (status != FM_OK)
-            *err = openings[i].err;
+            *err = openings[query->waits_at].err;
+    }
+    if (status != FM_OK)
+        return status;
+    open_all(openings, count);
+    return first_failure(openings, count, busy_at, err);
+}
+
+static void close_slots(struct fm_query *query)
+{
+    for (uint32_t i = 0; i < query->feed_count; i++)
+        fm_feed_free(FM_TAKE(query->feeds[i]));
+    query->feed_count = 0;
+}
+
+/* Nodes that wait for each other's places while they hold some would wait in a ring. So all
+ * fragments are asked for at once and without waiting; where one finds its owner busy all are given
+ * back, and that one waits while nothing else is held. */
+static enum fm_status open_when_free(struct fm_query *query, struct fm_error *err)
+{
+    enum fm_status status = FM_BUSY;
+
+    for (uint32_t round = 0; status == FM_BUSY && round < FM_OPEN_ROUNDS_MAX; round++) {
+        uint32_t busy_at = UINT32_MAX;
+        status = open_slots(query, &busy_at, err);
+        if (status != FM_BUSY || busy_at == UINT32_MAX || query->plan.table_count == 1)
+            break;
+        close_slots(query);
+        query->waits_at = busy_at;
     }
     return status;
 }
@@ -162,5 +217,6 @@ static enum fm_status open_shipped(struct fm_query *query, struct fm_error *err)
 
 enum fm_status fm_query_open_fragments(struct fm_query *query, struct fm_error *err)
 {
-    return query->plan.kind == FM_PLAN_SHIP ? open_shipped(query, err) : open_slots(query, err);
+    query->waits_at = UINT32_MAX;
+    return query->plan.kind == FM_PLAN_SHIP ? open_shipped(query, err) : open_when_free(query, err);
 }

@@ -68,6 +68,20 @@ void fm_query_end_worker(struct fm_query *query)
     fm_worker_free(FM_TAKE(query->worker));
 }
 
+static enum fm_status enter(struct fm_query *query, enum fm_place_kind kind, struct fm_error *err)
+{
+    struct fm_place_ask ask = {
+        .kind = kind,
+        .principal = &query->principal.sign_key,
+        .query = &query->id,
+        .wait_ms = FM_WAIT_MS_MAX,
+        .deadline = query->deadline,
+        .stop = &query->stop,
+    };
+
+    return fm_place_enter(query->server->admission, &ask, &query->place, err);
+}
+
 static enum fm_status lend_worker(struct fm_query *query, struct fm_error *err)
 {
     enum fm_status status =
@@ -75,6 +89,24 @@ static enum fm_status lend_worker(struct fm_query *query, struct fm_error *err)
 
     if (status == FM_OK)
         fm_stop_hook(&query->stop, &query->worker_hook, cancel_worker, query->worker);
+    return status;
+}
+
+enum fm_status fm_query_admit(struct fm_query *query, struct fm_error *err)
+{
+    bool passes = fm_query_passes_on(query);
+    enum fm_place_kind kind = passes ? FM_PLACE_PASS : FM_PLACE_MERGE;
+    enum fm_status status = FM_OK;
+
+    if (passes)
+        fm_query_end_worker(query); /* The owner does the work. */
+    if (query->place.admission == NULL || !fm_place_move(&query->place, kind)) {
+        fm_query_end_worker(query);
+        fm_place_leave(&query->place);
+        status = enter(query, kind, err);
+    }
+    if (status == FM_OK && !passes && query->worker == NULL)
+        status = lend_worker(query, err);
     return status;
 }
 
@@ -87,7 +119,9 @@ enum fm_status fm_query_plan(struct fm_query *query, struct fm_span sql, struct 
     plan_key(query, sql, &key);
     enum fm_status status = fm_plan_cache_get(server->plans, &key, &version, &query->plan);
     bool is_kept = status == FM_OK;
-    if (!is_kept || query->plan.kind == FM_PLAN_MERGE)
+    if (!is_kept) /* Else fm_query_admit() lends a worker, where one is needed. */
+        status = enter(query, FM_PLACE_PLAN, err);
+    if (status == FM_OK && !is_kept)
         status = lend_worker(query, err);
     if (status == FM_OK && !is_kept)
         status = make(query, sql, &key, &version, err);

@@ -6,6 +6,7 @@
 
 #include "client/identity.h"
 #include "core/records.h"
+#include "node/admission.h"
 #include "node/config.h"
 #include "node/cursor.h"
 #include "node/log.h"
@@ -33,6 +34,7 @@ struct fm_server {
     struct fm_membership *membership;
     struct fm_cursors *cursors;
     struct fm_plan_cache *plans;
+    struct fm_admission *admission;
     struct fm_append_table *appends;
     struct fm_transport *transport;
     struct fm_housekeeping *housekeeping;

@@ -110,9 +110,6 @@ enum fm_status fm_rpc_query_open(struct fm_server *server, const struct fm_calle
         return fm_fail(err, status, "another query has this id");
     if (status != FM_NOTFOUND)
         return status;
-    status = fm_cursors_enter(server->cursors, FM_CURSOR_QUERY, err);
-    if (status != FM_OK)
-        return status;
     FM_AUTO(fm_query_freep) struct fm_query *query = query_new(server, caller);
     status = query == NULL ? fm_fail(err, FM_NOMEM, "start a query")
                            : open_query(query, caller, body, err);
@@ -123,10 +120,8 @@ enum fm_status fm_rpc_query_open(struct fm_server *server, const struct fm_calle
         fm_pack_key_bin(reply, 0, query->columns.data, query->columns.len);
         status = fm_buf_status(reply);
     }
-    if (status != FM_OK) {
-        fm_cursors_leave(server->cursors, FM_CURSOR_QUERY);
+    if (status != FM_OK)
         return status;
-    }
     struct fm_cursor_options options = {
         .kind = FM_CURSOR_QUERY,
         .query = query->id,

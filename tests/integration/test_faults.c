@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #define ROWS 60000u /* Of alpha.items; beta.items has a hundred. */
-#define AT_ONCE 20u
+#define AT_ONCE 64u
 #define LEASE_MS 30000
 
 /* All rows come from alpha's own worker, and never end. */
@@ -330,12 +330,12 @@ static void a_hundred_queries_leave_nothing(void **state)
     live_assert_growth(&before.beta, &after.beta, 32);
 }
 
-static void many_at_once_are_answered_or_told_to_wait(void **state)
+/* More than a node runs at once: the others wait for their turn. */
+static void many_at_once_are_all_answered(void **state)
 {
     struct fixture *f = *state;
     struct usages before = settled(f);
     struct live_process processes[AT_ONCE];
-    uint32_t answered = 0, busy = 0;
 
     for (uint32_t i = 0; i < AT_ONCE; i++)
         processes[i] = live_cli_begin(
@@ -343,22 +343,15 @@ static void many_at_once_are_answered_or_told_to_wait(void **state)
             (const char *const[]){"query",
                                   "SELECT count(*) AS n FROM alpha.items x JOIN beta.items y ON "
                                   "x.id % 100 = y.id",
-                                  "--format", "csv", "--no-receipts", "--timeout", "40", NULL});
+                                  "--format", "csv", "--no-receipts", "--timeout", "60", NULL});
     for (uint32_t i = 0; i < AT_ONCE; i++) {
         struct live_result result;
         live_cli_end(&processes[i], &result);
-        if (result.exit_code == 0 && strstr((const char *)result.out.data, "60000") != NULL)
-            answered++;
-        else if (result.exit_code == 75 &&
-                 strstr((const char *)result.err.data, "try again") != NULL)
-            busy++;
-        else
+        if (result.exit_code != 0 || strstr((const char *)result.out.data, "60000") == NULL)
             fail_msg("exit %d: %s%s", result.exit_code, (const char *)result.out.data,
                      (const char *)result.err.data);
         live_result_deinit(&result);
     }
-    print_message("of %u at once, %u were answered and %u told to wait\n", AT_ONCE, answered, busy);
-    assert_true(answered >= 4);
     assert_returns(f, &before, 6000);
     assert_all_works(f);
 }
@@ -399,7 +392,7 @@ int main(void)
         cmocka_unit_test_teardown(a_dead_worker_is_an_error_of_its_query, stream_close),
         cmocka_unit_test_teardown(a_cancelled_query_gives_all_back, stream_close),
         cmocka_unit_test(a_hundred_queries_leave_nothing),
-        cmocka_unit_test(many_at_once_are_answered_or_told_to_wait),
+        cmocka_unit_test(many_at_once_are_all_answered),
         cmocka_unit_test(vanished_clients_give_all_back),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -134,7 +134,6 @@ static struct fm_cursor_options options_of(struct fixture *f, enum fm_cursor_kin
 
 static void open_cursor(struct fixture *f, const struct fm_cursor_options *options)
 {
-    assert_int_equal(fm_cursors_enter(f->cursors, options->kind, &f->err), FM_OK);
     assert_int_equal(fm_cursor_open(f->cursors, options, &f->err), FM_OK);
 }
 
@@ -341,7 +340,6 @@ static void repeated_opening_gets_the_first_reply(void **state)
     assert_int_equal(
         fm_cursor_repeated(cursors, FM_CURSOR_FRAGMENT, &query, 0, &stranger, &ticket, &f->reply),
         FM_CONFLICT);
-    assert_int_equal(fm_cursors_enter(cursors, FM_CURSOR_FRAGMENT, &f->err), FM_OK);
     assert_int_equal(fm_cursor_open(cursors, &options, &f->err), FM_CONFLICT);
     assert_int_equal(f->producer.freed, 1); /* It was taken over all the same. */
 }
@@ -404,15 +402,13 @@ static void stop_cancels_all(void **state)
 
     f->producer.blocks = true;
     open_cursor(f, &options);
-    assert_int_equal(fm_cursors_enter(f->cursors, FM_CURSOR_QUERY, &f->err), FM_OK);
     assert_int_equal(pthread_create(&thread, NULL, fetch_in_thread, &fetcher), 0);
     wait_until(&f->producer.is_waiting);
     fm_cursors_stop(f->cursors);
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(fetcher.status, FM_CANCELLED);
-    assert_int_equal(fm_cursors_enter(f->cursors, FM_CURSOR_QUERY, &f->err), FM_UNAVAILABLE);
-    options.query.bytes[0] = 77; /* It entered before. */
-    assert_int_equal(fm_cursor_open(f->cursors, &options, &f->err), FM_BUSY);
+    options.query.bytes[0] = 77; /* It was being opened. */
+    assert_int_equal(fm_cursor_open(f->cursors, &options, &f->err), FM_UNAVAILABLE);
     assert_int_equal(f->producer.freed, 2);
 }
 
@@ -475,30 +471,76 @@ static void leases_end(void **state)
     assert_int_equal(fetch(f, 0, 0, &part), FM_NOTFOUND);
 }
 
-/* A place is taken from entering to the end of production, and given back once on every way. */
-static void places_are_bounded_and_given_back(void **state)
+/* Who asks has gone: what its session opened or used last ends, and nothing else. */
+static void an_orphaned_session_ends_its_cursors(void **state)
+{
+    static const uint8_t first[FM_HASH_BYTES] = {1}, second[FM_HASH_BYTES] = {2};
+    struct fixture *f = *state;
+    struct fm_cursor_options options = options_of(f, FM_CURSOR_QUERY);
+    const struct fm_fetch wanted = {.query = query};
+
+    options.session = first;
+    open_cursor(f, &options);
+    fm_cursors_orphan(f->cursors, second);
+    assert_int_equal(f->producer.freed, 0);
+    fm_buf_clear(&f->reply); /* It goes on in another session, which outlives the first. */
+    assert_int_equal(fm_cursor_fetch(f->cursors, FM_CURSOR_QUERY, &wanted, &owner, second, PART_MAX,
+                                     &f->reply, &f->err),
+                     FM_OK);
+    fm_cursors_orphan(f->cursors, first);
+    assert_int_equal(f->producer.freed, 0);
+    fm_cursors_orphan(f->cursors, second);
+    assert_int_equal(f->producer.freed, 1);
+    assert_true(atomic_load(&f->producer.was_cancelled));
+}
+
+/* Those that are being opened have no cursor yet: their stop fires. */
+static void openings_are_found(void **state)
+{
+    static const uint8_t session[FM_HASH_BYTES] = {1}, another[FM_HASH_BYTES] = {2};
+    struct fixture *f = *state;
+    struct fm_openings *openings = fm_cursors_openings(f->cursors);
+
+    for (uint32_t round = 0; round < 3; round++) {
+        struct fm_stop stop;
+        struct fm_opening opening = {.kind = FM_CURSOR_QUERY,
+                                     .query = query,
+                                     .caller = owner,
+                                     .session = session,
+                                     .stop = &stop};
+        fm_stop_init(&stop);
+        fm_openings_add(openings, &opening);
+        fm_cursors_orphan(f->cursors, another);
+        fm_cursor_cancel(f->cursors, FM_CURSOR_QUERY, &query, 0, &stranger);
+        fm_cursor_cancel(f->cursors, FM_CURSOR_FRAGMENT, &query, 0, &owner);
+        fm_cursor_cancel(f->cursors, FM_CURSOR_QUERY, &query, 7, &owner);
+        assert_false(fm_stop_is_fired(&stop));
+        if (round == 0)
+            fm_cursors_orphan(f->cursors, session);
+        else if (round == 1)
+            fm_cursor_cancel(f->cursors, FM_CURSOR_QUERY, &query, 0, &owner);
+        else
+            fm_cursors_stop(f->cursors);
+        assert_true(fm_stop_is_fired(&stop));
+        fm_openings_remove(openings, &opening);
+        fm_stop_deinit(&stop);
+    }
+}
+
+/* At the deadline what makes the rows ends, whoever may still come; it is told why. */
+static void the_deadline_ends_the_producer(void **state)
 {
     struct fixture *f = *state;
     struct fm_cursor_options options = options_of(f, FM_CURSOR_QUERY);
     struct fm_part part;
 
-    for (uint32_t round = 0; round < 3; round++) {
-        open_cursor(f, &options);
-        for (uint32_t i = 1; i < FM_QUERIES_MAX; i++)
-            assert_int_equal(fm_cursors_enter(f->cursors, FM_CURSOR_QUERY, &f->err), FM_OK);
-        assert_int_equal(fm_cursors_enter(f->cursors, FM_CURSOR_QUERY, &f->err), FM_BUSY);
-        assert_int_equal(fm_cursors_enter(f->cursors, FM_CURSOR_FRAGMENT, &f->err), FM_OK);
-        fm_cursors_leave(f->cursors, FM_CURSOR_FRAGMENT);
-        if (round == 0)
-            assert_int_equal(fetch(f, FM_FETCH_STOP, 0, &part), FM_OK);
-        fm_cursor_cancel(f->cursors, FM_CURSOR_QUERY, &query, 0, &owner);
-        assert_int_equal(fm_cursors_enter(f->cursors, FM_CURSOR_QUERY, &f->err), FM_OK);
-        assert_int_equal(fm_cursors_enter(f->cursors, FM_CURSOR_QUERY, &f->err), FM_BUSY);
-        for (uint32_t i = 0; i < FM_QUERIES_MAX; i++)
-            fm_cursors_leave(f->cursors, FM_CURSOR_QUERY);
-        assert_int_equal(f->producer.freed, round + 1);
-        atomic_store(&f->producer.was_cancelled, false);
-    }
+    options.deadline = fm_now_ms() + FM_CURSOR_LEASE_MS / 2;
+    open_cursor(f, &options);
+    fm_cursors_reap(f->cursors, options.deadline);
+    assert_int_equal(f->producer.freed, 0);
+    fm_cursors_reap(f->cursors, options.deadline + 1);
+    assert_int_equal(f->producer.freed, 1);
+    assert_int_equal(fetch(f, 0, 0, &part), FM_TIMEOUT);
 }
 
 /* Small queries follow each other faster than leases end: finished cursors make room, oldest
@@ -566,7 +608,9 @@ int main(void)
         TEST(stop_cancels_all),
         TEST(waiting_calls_of_a_query_are_bounded),
         TEST(leases_end),
-        TEST(places_are_bounded_and_given_back),
+        TEST(an_orphaned_session_ends_its_cursors),
+        TEST(openings_are_found),
+        TEST(the_deadline_ends_the_producer),
         TEST(finished_cursors_make_room),
         TEST(take_gives_whole_batches),
     };
