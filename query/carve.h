@@ -54,6 +54,10 @@ FM_MUST_USE enum fm_status plan_limit_sides(struct planner *planner, json_t *nod
 FM_MUST_USE enum fm_status plan_describe_part(struct planner *planner, json_t *node,
                                               struct fm_columns *columns);
 
+/* Let owners group their tables below joins, where that is sound and pays (aggregate.h). Before
+ * anything else is carved. */
+FM_MUST_USE enum fm_status plan_aggregate(struct planner *planner);
+
 /* After the last carving: close the gaps, so that slot n is tables[n] of both. */
 void plan_settle_slots(struct planner *planner);
 

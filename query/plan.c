@@ -297,6 +297,8 @@ static enum fm_status carve(struct fm_worker *worker, struct tree *tree, struct 
         .worker = worker, .tree = tree, .plan = plan, .rules_off = rules_off, .err = err};
     enum fm_status status = tree_shorten(tree);
 
+    if (status == FM_OK && planner_may(&planner, FM_RULE_AGGREGATE))
+        status = plan_aggregate(&planner);
     if (status == FM_OK && planner_may(&planner, FM_RULE_SUBQUERY))
         status = plan_carve_parts(&planner);
     plan_settle_slots(&planner);

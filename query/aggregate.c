@@ -1,0 +1,607 @@
+#include "query/aggregate_internal.h"
+
+#include "core/assert.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define ROWS_MIN 1000u /* Fewer are sent as they are. */
+/* Where the figures of a table are known: rows that must stand behind a group on average. */
+#define ROWS_PER_GROUP_MIN 4u
+/* Where they are not: */
+#define KEYS_MAX 4u          /* more columns make as many groups as there are rows, */
+#define VALUES_GUESSED 1000u /* and a column has so many values. */
+
+static bool is_empty(const json_t *value)
+{
+    return value == NULL || json_is_null(value);
+}
+
+/* ---- Which nodes, which tables --------------------------------------------------------------- */
+
+static bool one_group_set(const json_t *node)
+{
+    const json_t *sets = tree_json_array(node, "group_sets");
+    size_t groups = json_array_size(tree_json_array(node, "group_expressions"));
+
+    if (json_array_size(sets) == 0)
+        return groups == 0;
+    return json_array_size(sets) == 1 && json_array_size(json_array_get(sets, 0)) == groups;
+}
+
+static bool is_distinct(const json_t *node)
+{
+    const json_t *modifiers = tree_json_array(node, "modifiers");
+
+    for (size_t i = 0; i < json_array_size(modifiers); i++) {
+        if (tree_json_is(json_array_get(modifiers, i), "type", "DISTINCT_MODIFIER"))
+            return true;
+    }
+    return false;
+}
+
+static bool modifiers_suit(const json_t *node)
+{
+    const json_t *modifiers = tree_json_array(node, "modifiers");
+
+    for (size_t i = 0; i < json_array_size(modifiers); i++) {
+        const json_t *modifier = json_array_get(modifiers, i);
+        bool on = json_array_size(tree_json_array(modifier, "distinct_on_targets")) > 0;
+        if (on || tree_json_is(modifier, "type", "LIMIT_PERCENT_MODIFIER"))
+            return false;
+    }
+    return true;
+}
+
+static bool suits(const json_t *node)
+{
+    bool forced = tree_json_is(node, "aggregate_handling", "FORCE_AGGREGATES");
+
+    return tree_json_is(node, "type", "SELECT_NODE") &&
+           (forced || tree_json_is(node, "aggregate_handling", "STANDARD_HANDLING")) &&
+           tree_json_is(json_object_get(node, "from_table"), "type", "JOIN") &&
+           is_empty(json_object_get(node, "qualify")) &&
+           is_empty(json_object_get(node, "sample")) && one_group_set(node) && modifiers_suit(node);
+}
+
+/* Something that another owner has, or a WITH query may read. */
+static bool reads_others(const struct tree *tree, const struct fm_plan_table *tables,
+                         const struct fm_node_id *owner, const json_t *part)
+{
+    const char *key = NULL;
+    json_t *member = NULL;
+
+    if (tree_json_is(part, "type", "BASE_TABLE")) {
+        for (uint32_t i = 0; i < tree->table_count; i++) {
+            if (tree->tables[i].node == part)
+                return memcmp(&tables[i].owner, owner, sizeof *owner) != 0;
+        }
+        return true;
+    }
+    for (size_t i = 0; i < json_array_size(part); i++) {
+        if (reads_others(tree, tables, owner, json_array_get(part, i)))
+            return true;
+    }
+    json_object_foreach((json_t *)(uintptr_t)part, key, member)
+    {
+        if (reads_others(tree, tables, owner, member))
+            return true;
+    }
+    return false;
+}
+
+static bool is_candidate(const struct names *names, uint32_t leaf)
+{
+    const struct names_leaf *at = &names->leaves[leaf];
+
+    if (at->table == NAMES_NO_TABLE || !at->kept || !at->closed)
+        return false;
+    const struct fm_plan_table *table = &names->tables[at->table];
+    if (table->rows > 0 && table->rows < ROWS_MIN)
+        return false;
+    for (uint32_t i = 0; i < table->schema->field_count; i++) {
+        if (strncasecmp(table->schema->fields[i].name, "fm_", 3) == 0)
+            return false;
+    }
+    for (uint32_t i = 0; i < names->leaf_count; i++) {
+        const struct names_leaf *other = &names->leaves[i];
+        if (i != leaf && strcasecmp(other->alias, at->alias) == 0)
+            return false;
+        if (other->table == NAMES_NO_TABLE && names_may_reach(names, leaf, other->node))
+            return false; /* A lateral join. */
+    }
+    return reads_others(names->tree, names->tables, &table->owner, names->node);
+}
+
+/* ---- ON and WHERE ---------------------------------------------------------------------------- */
+
+/* Conditions on the table alone go below; `rest` gets what stays, itself and not a copy: there may
+ * be tables in it. */
+static enum fm_status split(struct aggregate *a, json_t *condition, json_t *rest)
+{
+    enum fm_status status = FM_OK;
+
+    if (tree_json_is(condition, "type", "CONJUNCTION_AND")) {
+        const json_t *list = tree_json_array(condition, "children");
+        for (size_t i = 0; status == FM_OK && i < json_array_size(list); i++)
+            status = split(a, json_array_get(list, i), rest);
+        return status;
+    }
+    bool below = aggregate_is_own(a, condition);
+    json_t *one = below ? aggregate_inner(a, condition) : json_incref(condition);
+    return json_array_append_new(below ? a->where : rest, one) == 0 ? FM_OK : FM_NOMEM;
+}
+
+static enum fm_status rewrite_all(struct aggregate *a, json_t *list)
+{
+    enum fm_status status = FM_OK;
+
+    for (size_t i = 0; status == FM_OK && i < json_array_size(list); i++) {
+        struct tree_place place = {list, NULL, i};
+        status = aggregate_rewrite(a, &place);
+    }
+    return status;
+}
+
+static enum fm_status split_at(struct aggregate *a, json_t *object, const char *key)
+{
+    FM_AUTO(tree_json_freep) json_t *rest = json_array();
+    json_t *condition = json_object_get(object, key);
+
+    if (rest == NULL)
+        return FM_NOMEM;
+    if (is_empty(condition))
+        return FM_OK;
+    enum fm_status status = split(a, condition, rest);
+    if (status == FM_OK)
+        status = rewrite_all(a, rest);
+    if (status == FM_OK && json_object_set_new(object, key, tree_build_all(FM_TAKE(rest))) != 0)
+        status = FM_NOMEM;
+    return status;
+}
+
+static enum fm_status keep_using(struct aggregate *a, const json_t *join)
+{
+    const json_t *columns = tree_json_array(join, "using_columns");
+
+    for (size_t i = 0; i < json_array_size(columns); i++) {
+        uint32_t field = 0;
+        struct fm_span name = fm_span_str(json_string_value(json_array_get(columns, i)));
+        if (fm_schema_find(a->schema, name, &field) != FM_OK)
+            continue;
+        if (!total_is_key(total_shape_of_type(&a->schema->fields[field].type)))
+            return AGGREGATE_LEAVE;
+        json_t *key = aggregate_key(a, tree_build_column(a->alias, a->schema->fields[field].name));
+        json_decref(key);
+        if (key == NULL)
+            return FM_NOMEM;
+    }
+    return FM_OK;
+}
+
+/* `seen` counts leaves as names_read() does. */
+static enum fm_status rewrite_from(struct aggregate *a, json_t *from, uint32_t *seen, bool *below)
+{
+    bool left = false;
+    bool right = false;
+
+    *below = false;
+    if (tree_json_is(from, "type", "EMPTY"))
+        return FM_OK;
+    if (!tree_json_is(from, "type", "JOIN")) {
+        *below = (*seen)++ == a->leaf;
+        return FM_OK;
+    }
+    enum fm_status status = rewrite_from(a, json_object_get(from, "left"), seen, &left);
+    if (status == FM_OK)
+        status = rewrite_from(a, json_object_get(from, "right"), seen, &right);
+    *below = left || right;
+    if (status == FM_OK && *below)
+        status = keep_using(a, from);
+    if (status != FM_OK)
+        return status;
+    bool was_null = is_empty(json_object_get(from, "condition"));
+    if (!*below || !tree_json_is(from, "join_type", "INNER"))
+        return aggregate_rewrite_at(a, from, "condition");
+    status = split_at(a, from, "condition");
+    if (status == FM_OK && !was_null && is_empty(json_object_get(from, "condition")) &&
+        json_object_set_new(from, "ref_type", json_string("CROSS")) != 0)
+        status = FM_NOMEM;
+    return status;
+}
+
+/* ---- Groups, items, order -------------------------------------------------------------------- */
+
+/* The expression that an item of GROUP BY means: itself, or the item that it names. */
+static const json_t *group_of(const struct aggregate *a, const json_t *expression)
+{
+    const json_t *items = tree_json_array(a->names->node, "select_list");
+    const json_t *value = json_object_get(expression, "value");
+    const json_t *parts = tree_json_array(expression, "column_names");
+    int64_t position = 0;
+
+    if (tree_json_is(expression, "class", "CONSTANT") &&
+        tree_json_int(json_object_get(value, "value"), 1, (int64_t)json_array_size(items),
+                      &position))
+        return json_array_get(items, (size_t)position - 1);
+    if (parts != NULL && json_array_size(parts) == 1 &&
+        names_find(a->names, expression, NAMES_IN_ROWS).kind == NAMES_ALIAS)
+        return names_item(a->names, json_string_value(json_array_get(parts, 0)));
+    return expression;
+}
+
+static enum fm_status add_grouped(struct aggregate *a, const json_t *expression)
+{
+    if (expression == NULL || tree_json_is(expression, "class", "COLUMN_REF") ||
+        !aggregate_is_own(a, expression) ||
+        !total_is_key(total_shape(a->names, a->leaf, expression)))
+        return FM_OK;
+    return json_array_append_new(a->grouped, aggregate_inner(a, expression)) == 0 ? FM_OK
+                                                                                  : FM_NOMEM;
+}
+
+/* GROUP BY ALL groups by the items without aggregates; one with them is not the table's own. */
+static enum fm_status find_grouped(struct aggregate *a)
+{
+    const json_t *node = a->names->node;
+    const json_t *groups = tree_json_array(node, "group_expressions");
+    const json_t *items = tree_json_array(node, "select_list");
+    bool all = tree_json_is(node, "aggregate_handling", "FORCE_AGGREGATES");
+    enum fm_status status = FM_OK;
+
+    for (size_t i = 0; status == FM_OK && i < json_array_size(groups); i++)
+        status = add_grouped(a, group_of(a, json_array_get(groups, i)));
+    for (size_t i = 0; all && status == FM_OK && i < json_array_size(items); i++)
+        status = add_grouped(a, json_array_get(items, i));
+    return status;
+}
+
+/* An item that has no name is called by its text: as it was. */
+static enum fm_status name_item(const struct aggregate_options *options, const json_t *before,
+                                const struct tree_place *place)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf name = FM_BUF_INIT(FM_ENGINE_SQL_BYTES_MAX);
+    json_t *item = tree_place_get(place);
+
+    if (options == NULL || tree_json_is(before, "class", "COLUMN_REF") ||
+        !tree_json_is(before, "alias", "") || tree_same(before, item))
+        return FM_OK;
+    enum fm_status status = options->name_of(options->context, before, &name);
+    if (status != FM_OK)
+        return status;
+    return json_object_set_new(item, "alias", json_stringn((const char *)name.data, name.len)) == 0
+               ? FM_OK
+               : FM_NOMEM;
+}
+
+static enum fm_status rewrite_items(struct aggregate *a, const struct aggregate_options *options,
+                                    json_t *items)
+{
+    const json_t *before = tree_json_array(a->names->node, "select_list");
+    enum fm_status status = FM_OK;
+
+    for (size_t i = 0; status == FM_OK && i < json_array_size(items); i++) {
+        struct tree_place place = {items, NULL, i};
+        status = aggregate_rewrite(a, &place);
+        if (status == FM_OK)
+            status = name_item(options, json_array_get(before, i), &place);
+    }
+    return status;
+}
+
+static enum fm_status rewrite_modifier(struct aggregate *a, json_t *modifier)
+{
+    json_t *orders = tree_json_array(modifier, "orders");
+    enum fm_status status = FM_OK;
+
+    a->clause = NAMES_IN_ORDER;
+    for (size_t i = 0; status == FM_OK && i < json_array_size(orders); i++) {
+        json_t *order = json_array_get(orders, i);
+        if (tree_json_is(json_object_get(order, "expression"), "class", "STAR"))
+            continue; /* ORDER BY ALL: by the items. */
+        status = aggregate_rewrite_at(a, order, "expression");
+    }
+    a->clause = NAMES_IN_GROUPS;
+    if (status == FM_OK)
+        status = aggregate_rewrite_at(a, modifier, "limit");
+    return status == FM_OK ? aggregate_rewrite_at(a, modifier, "offset") : status;
+}
+
+static enum fm_status rewrite_node(struct aggregate *a, const struct aggregate_options *options,
+                                   json_t *node)
+{
+    json_t *modifiers = tree_json_array(node, "modifiers");
+    uint32_t seen = 0;
+    bool below = false;
+
+    enum fm_status status = find_grouped(a);
+    a->before_groups = true;
+    if (status == FM_OK)
+        status = rewrite_from(a, json_object_get(node, "from_table"), &seen, &below);
+    if (status == FM_OK)
+        status = split_at(a, node, "where_clause");
+    a->before_groups = false;
+    if (status == FM_OK)
+        status = rewrite_all(a, tree_json_array(node, "group_expressions"));
+    a->may_aggregate = true;
+    if (status == FM_OK)
+        status = rewrite_items(a, options, tree_json_array(node, "select_list"));
+    a->clause = NAMES_IN_GROUPS;
+    if (status == FM_OK)
+        status = aggregate_rewrite_at(a, node, "having");
+    for (size_t i = 0; status == FM_OK && i < json_array_size(modifiers); i++)
+        status = rewrite_modifier(a, json_array_get(modifiers, i));
+    if (status != FM_OK)
+        return status;
+    fm_assert(below);
+    bool groups = json_array_size(tree_json_array(node, "group_expressions")) > 0 ||
+                  tree_json_is(node, "aggregate_handling", "FORCE_AGGREGATES");
+    return a->aggregate_count > 0 || groups || is_distinct(node) ? FM_OK : AGGREGATE_LEAVE;
+}
+
+/* ---- Whether it pays ------------------------------------------------------------------------- */
+
+/* The field of a key that is a column, NULL for an expression. */
+static const struct fm_field *field_of(const struct aggregate *a, const json_t *key)
+{
+    const json_t *parts = tree_json_array(key, "column_names");
+    uint32_t field = 0;
+
+    if (parts == NULL ||
+        fm_schema_find(a->schema, fm_span_str(tree_json_text(key, "alias")), &field) != FM_OK)
+        return NULL;
+    return &a->schema->fields[field];
+}
+
+static bool holds_primary_key(const struct aggregate *a)
+{
+    uint32_t found = 0;
+
+    for (size_t i = 0; i < json_array_size(a->keys); i++) {
+        const struct fm_field *field = field_of(a, json_array_get(a->keys, i));
+        for (uint32_t k = 0; field != NULL && k < a->schema->key_count; k++)
+            found += field == &a->schema->fields[a->schema->key[k]] ? 1u : 0u;
+    }
+    return a->schema->key_count > 0 && found == a->schema->key_count;
+}
+
+/* Columns of these kinds hardly ever repeat. */
+static bool is_sparse(const struct fm_field *field)
+{
+    switch (field->type.kind) {
+    case FM_KIND_BLOB:
+    case FM_KIND_TIME:
+    case FM_KIND_TIMESTAMP:
+    case FM_KIND_TIMESTAMPTZ:
+    case FM_KIND_UUID:
+    case FM_KIND_HUGEINT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Values of the column at most, 0: the owner did not say. NULL is one more. */
+static uint64_t distinct_values(const struct fm_plan_table *table, const struct fm_field *field)
+{
+    const struct fm_column_figures *figures =
+        table->statistics != NULL ? fm_statistics_column(table->statistics, field->id) : NULL;
+
+    if (field->type.kind == FM_KIND_BOOLEAN)
+        return 3;
+    return figures != NULL && figures->distinct > 0 ? figures->distinct + 1 : 0;
+}
+
+/* How many groups to expect of so many rows; `*known` when the figures of all keys are. */
+static uint64_t expected_groups(const struct aggregate *a, uint64_t rows, bool *known)
+{
+    const struct fm_plan_table *table = &a->names->tables[a->names->leaves[a->leaf].table];
+    uint64_t groups = 1;
+
+    *known = rows > 0;
+    for (size_t i = 0; i < json_array_size(a->keys); i++) {
+        const struct fm_field *field = field_of(a, json_array_get(a->keys, i));
+        uint64_t distinct = field != NULL ? distinct_values(table, field) : 0;
+        *known = *known && (distinct > 0 || field == NULL);
+        distinct = distinct > 0 ? distinct : VALUES_GUESSED;
+        groups = distinct > UINT64_MAX / groups ? UINT64_MAX : groups * distinct;
+    }
+    return rows > 0 && groups > rows ? rows : groups;
+}
+
+/* By the figures when there are any, else by what such columns are like. */
+static bool pays(const struct aggregate *a)
+{
+    uint64_t rows = a->names->tables[a->names->leaves[a->leaf].table].rows;
+    bool known = false;
+    uint64_t groups = expected_groups(a, rows, &known);
+
+    if (known)
+        return groups <= rows / ROWS_PER_GROUP_MIN;
+    if (json_array_size(a->keys) > KEYS_MAX || holds_primary_key(a))
+        return false;
+    for (size_t i = 0; i < json_array_size(a->keys); i++) {
+        const struct fm_field *field = field_of(a, json_array_get(a->keys, i));
+        if (field != NULL && is_sparse(field))
+            return false;
+    }
+    return true;
+}
+
+/* ---- The SELECT made ------------------------------------------------------------------------- */
+
+static json_t *without_names(const json_t *list)
+{
+    json_t *out = json_array();
+
+    for (size_t i = 0; out != NULL && i < json_array_size(list); i++) {
+        if (json_array_append_new(
+                out, tree_build_named(json_incref(json_array_get(list, i)), "")) != 0) {
+            json_decref(out);
+            return NULL;
+        }
+    }
+    return out;
+}
+
+/* Without keys there is one group, and none of an empty table. */
+static json_t *make_select(struct aggregate *a, json_t *from)
+{
+    json_t *having = json_null();
+
+    if (json_array_size(a->keys) == 0) {
+        json_t *rows = tree_build_call("count_star", json_null(), json_null());
+        having = tree_build_compare("COMPARE_GREATERTHAN", rows, tree_build_integer(0));
+        if (json_array_size(a->partials) == 0)
+            json_decref(
+                aggregate_partial(a, tree_build_call("count_star", json_null(), json_null())));
+    }
+    json_t *items = json_copy(a->keys);
+    if (items == NULL || json_array_extend(items, a->partials) != 0) {
+        json_decref(items);
+        json_decref(having);
+        json_decref(from);
+        return NULL;
+    }
+    return tree_build_select(items, from, tree_build_all(json_incref(a->where)),
+                             without_names(a->keys), having);
+}
+
+/* The table's node becomes the derived table; the table moves into it. */
+static enum fm_status put_below(struct aggregate *a, struct tree *tree, json_t *leaf,
+                                struct aggregate_made *made)
+{
+    uint32_t table = a->names->leaves[a->leaf].table;
+    FM_AUTO(tree_json_freep) json_t *base = json_copy(leaf);
+    FM_AUTO(tree_json_freep) json_t *derived = NULL;
+
+    json_t *select = base != NULL ? make_select(a, json_incref(base)) : NULL;
+    bool known = false;
+    uint64_t rows = expected_groups(a, a->names->tables[table].rows, &known);
+    *made = (struct aggregate_made){select, table, rows};
+    derived = tree_build_derived(select, a->alias);
+    if (derived == NULL || json_array_append(tree->kept, base) != 0 ||
+        json_object_clear(leaf) != 0 || json_object_update(leaf, derived) != 0)
+        return FM_NOMEM;
+    tree->tables[table].node = base;
+    return FM_OK;
+}
+
+/* ---- The walk -------------------------------------------------------------------------------- */
+
+struct push {
+    struct tree *tree;
+    const struct fm_plan_table *tables;
+    const struct aggregate_options *options;
+    struct aggregate_made *made;
+    uint32_t made_count;
+};
+
+/* First on a copy, to see whether it goes through; then on the node itself. */
+static enum fm_status push_leaf(struct push *push, struct names *names, uint32_t leaf)
+{
+    json_t *node = names->node;
+    FM_AUTO(tree_json_freep) json_t *before = json_deep_copy(node);
+    FM_AUTO(tree_json_freep) json_t *trial = json_deep_copy(node);
+    struct aggregate a = {0};
+
+    if (before == NULL || trial == NULL)
+        return FM_NOMEM;
+    json_t *at = names->leaves[leaf].node;
+    names->node = before;
+    enum fm_status status = aggregate_init(&a, names, leaf);
+    if (status == FM_OK)
+        status = rewrite_node(&a, NULL, trial);
+    if (status == FM_OK && !pays(&a))
+        status = AGGREGATE_LEAVE;
+    aggregate_deinit(&a);
+    if (status == FM_OK)
+        status = aggregate_init(&a, names, leaf);
+    if (status == FM_OK)
+        status = rewrite_node(&a, push->options, node);
+    if (status == FM_OK)
+        status = put_below(&a, push->tree, at, &push->made[push->made_count]);
+    if (status == FM_OK)
+        push->made_count++;
+    aggregate_deinit(&a);
+    names->node = node;
+    return status;
+}
+
+/* The tables with most rows first; unknown numbers are large. */
+static enum fm_status push_select(struct push *push, struct names *names)
+{
+    bool tried[NAMES_LEAVES_MAX] = {false};
+
+    for (uint32_t round = 0; round < names->leaf_count; round++) {
+        uint32_t best = NAMES_LEAVES_MAX;
+        uint64_t most = 0;
+        for (uint32_t i = 0; i < names->leaf_count; i++) {
+            uint32_t table = names->leaves[i].table;
+            if (tried[i] || table == NAMES_NO_TABLE)
+                continue;
+            uint64_t rows = push->tables[table].rows - 1; /* 0 is the largest. */
+            if (best == NAMES_LEAVES_MAX || rows > most) {
+                best = i;
+                most = rows;
+            }
+        }
+        if (best == NAMES_LEAVES_MAX)
+            return FM_OK;
+        tried[best] = true;
+        enum fm_status status =
+            is_candidate(names, best) ? push_leaf(push, names, best) : AGGREGATE_LEAVE;
+        if (status != AGGREGATE_LEAVE)
+            return status;
+    }
+    return FM_OK;
+}
+
+static enum fm_status push_node(struct push *push, json_t *node)
+{
+    enum fm_status status = FM_OK;
+
+    if (!suits(node))
+        return FM_OK;
+    struct names *names = malloc(sizeof *names); /* Large, and nodes may be nested deeply. */
+    if (names == NULL)
+        return FM_NOMEM;
+    if (names_read(names, push->tree, push->tables, node))
+        status = push_select(push, names);
+    free(names);
+    return status;
+}
+
+/* Not inside recursion, which would run what is made once per step. */
+static enum fm_status walk(struct push *push, json_t *part)
+{
+    enum fm_status status = FM_OK;
+    const char *key = NULL;
+    json_t *member = NULL;
+
+    for (size_t i = 0; status == FM_OK && i < json_array_size(part); i++)
+        status = walk(push, json_array_get(part, i));
+    if (!json_is_object(part) || tree_json_is(part, "type", "RECURSIVE_CTE_NODE"))
+        return status;
+    json_object_foreach(part, key, member)
+    {
+        if (status == FM_OK)
+            status = walk(push, member);
+    }
+    return status == FM_OK ? push_node(push, part) : status;
+}
+
+enum fm_status aggregate_push(struct tree *tree, const struct fm_plan_table *tables,
+                              const struct aggregate_options *options, struct aggregate_made *made,
+                              uint32_t *made_count)
+{
+    struct push push = {tree, tables, options, made, 0};
+
+    fm_assert(options != NULL && options->name_of != NULL);
+    *made_count = 0;
+    enum fm_status status = walk(&push, tree_json_array(tree->root, "statements"));
+    if (status == FM_OK)
+        *made_count = push.made_count;
+    return status;
+}

@@ -1,0 +1,53 @@
+/* Between the files of the rewriting: the node at hand, and the SELECT that is made below it. */
+#ifndef FM_QUERY_AGGREGATE_INTERNAL_H
+#define FM_QUERY_AGGREGATE_INTERNAL_H
+
+#include "query/aggregate.h"
+#include "query/total.h"
+#include "query/tree_build.h"
+
+/* What a function answers that finds that the node must stay as it is. */
+#define AGGREGATE_LEAVE FM_NOTFOUND
+
+struct aggregate {
+    const struct names *names; /* Of the node before it was changed. */
+    uint32_t leaf;             /* The table below. */
+    const char *alias;         /* Its name, above as below. */
+    const struct fm_schema *schema;
+    enum names_clause clause; /* Where the expression at hand stands. */
+    bool may_aggregate;       /* An aggregate may stand here, */
+    bool inside;              /* and this is inside one. */
+    bool before_groups;       /* ON and WHERE: any expression over the table may become a key. */
+    uint32_t aggregate_count;
+    /* Owned arrays. */
+    json_t *keys;     /* Of the SELECT made: expressions with their names as aliases. */
+    json_t *partials; /* The same. */
+    json_t *where;    /* Its conditions. */
+    json_t *grouped;  /* Expressions that the node groups by and that the table alone decides, in
+                         the form of aggregate_inner(). */
+};
+
+FM_MUST_USE enum fm_status aggregate_init(struct aggregate *a, const struct names *names,
+                                          uint32_t leaf);
+void aggregate_deinit(struct aggregate *a);
+
+/* Reads columns of the table below, and nothing else. */
+bool aggregate_is_own(const struct aggregate *a, const json_t *node);
+/* A copy with the table's columns written in the one form; NULL when memory ran out. */
+json_t *aggregate_inner(const struct aggregate *a, const json_t *node);
+
+/* The column above for a key of the SELECT made, or for a partial aggregate; equal ones are made
+ * once. `inner` is taken; NULL when memory ran out. */
+json_t *aggregate_key(struct aggregate *a, json_t *inner);
+json_t *aggregate_partial(struct aggregate *a, json_t *inner);
+
+/* Rewrite the expression at `place` for what is above. */
+FM_MUST_USE enum fm_status aggregate_rewrite(struct aggregate *a, const struct tree_place *place);
+FM_MUST_USE enum fm_status aggregate_rewrite_at(struct aggregate *a, json_t *object,
+                                                const char *key); /* Null is fine. */
+
+/* A call of an aggregate function: rewrite it. AGGREGATE_LEAVE when it does not decompose. */
+bool aggregate_is_known(const char *function);
+FM_MUST_USE enum fm_status aggregate_decompose(struct aggregate *a, const struct tree_place *place);
+
+#endif
