@@ -296,11 +296,22 @@ static void finish(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
     release(cursors, cursor);
 }
 
+/* What passes through unchanged was hashed when it was checked. */
+static void hash_batch(struct fm_server_cursor *cursor, struct fm_span batch)
+{
+    const struct fm_producer *producer = &cursor->options.producer;
+    const struct fm_hash *known = producer->leaf != NULL ? producer->leaf(producer->context) : NULL;
+    struct fm_hash leaf;
+
+    if (known == NULL)
+        fm_leaf_hash(&leaf, batch);
+    fm_tree_append(&cursor->tree, known != NULL ? known : &leaf);
+}
+
 static void produce(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
 {
     struct fm_buf *batch = &cursor->window[cursor->produced % FM_FETCH_WINDOW];
     struct fm_batch view;
-    struct fm_hash leaf;
 
     if (fm_now_ms() > cursor->options.deadline) {
         fail(cursors, cursor, past_deadline(cursor));
@@ -325,8 +336,7 @@ static void produce(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
         fail(cursors, cursor, status);
         return;
     }
-    fm_leaf_hash(&leaf, fm_buf_span(batch));
-    fm_tree_append(&cursor->tree, &leaf);
+    hash_batch(cursor, fm_buf_span(batch));
     cursor->totals.rows += view.rows;
     cursor->totals.bytes += batch->len;
     cursor->totals.batches++;

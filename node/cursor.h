@@ -24,11 +24,13 @@ struct fm_cursor_totals {
 };
 
 /* What makes the batches. `next` appends one batch (FMB1 bytes) to an empty buffer, FM_NOTFOUND at
- * the end; `finish` appends the end (bundle or receipt); `cancel` may be called from any thread,
+ * the end; `leaf` (may be NULL) tells the batch's leaf hash where it was made on its way here, else
+ * NULL; `finish` appends the end (bundle or receipt); `cancel` may be called from any thread,
  * while `next` runs; `free` ends it. */
 struct fm_producer {
     void *context;
     enum fm_status (*next)(void *context, struct fm_buf *batch, struct fm_error *err);
+    const struct fm_hash *(*leaf)(void *context);
     enum fm_status (*finish)(void *context, const struct fm_cursor_totals *totals,
                              struct fm_buf *end, struct fm_error *err);
     void (*cancel)(void *context);

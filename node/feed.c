@@ -11,8 +11,15 @@
 
 #define CANCEL_MS 100 /* For room to send in; there is, where anybody reads. */
 
+/* What is known of a batch's bytes. */
+struct checked {
+    struct fm_hash leaf;
+    uint32_t rows;
+};
+
 struct slot {
     struct fm_buf bytes;
+    struct checked checked; /* Of a batch that came. */
     enum fm_part_kind kind;
     enum fm_status status;
     struct fm_error failure;
@@ -45,6 +52,7 @@ struct fm_feed {
     uint64_t rows_estimate;
     /* What came. */
     struct fm_tree tree;
+    struct fm_hash leaf; /* Of the last batch. */
     uint64_t rows;
     uint64_t bytes;
     uint64_t read; /* Batches given to the user. */
@@ -390,6 +398,22 @@ static void wait_for_room(struct fm_feed *feed)
     }
 }
 
+/* Any thread: looks at what never changes. */
+static enum fm_status check_batch(const struct fm_feed *feed, uint64_t number, struct fm_span bytes,
+                                  struct checked *out, struct fm_error *err)
+{
+    struct fm_batch batch;
+    enum fm_status status =
+        fm_batch_view(bytes, feed->types, feed->columns.count, feed->dictionaries, &batch);
+
+    if (status != FM_OK)
+        return fm_fail(err, status, "batch %llu is malformed or of other columns than announced",
+                       (unsigned long long)number);
+    fm_leaf_hash(&out->leaf, bytes);
+    out->rows = batch.rows;
+    return FM_OK;
+}
+
 static void take_fetched(struct fm_feed *feed, uint64_t number, struct slot *slot)
 {
     slot->full = true;
@@ -419,6 +443,9 @@ static void *fetch_ahead(void *argument)
         fm_assert(!slot->full);
         unlock(feed);
         slot->status = fetch(feed, number, &slot->kind, &slot->bytes, &slot->failure);
+        if (slot->status == FM_OK && slot->kind == FM_PART_BATCH)
+            slot->status = check_batch(feed, number, fm_buf_span(&slot->bytes), &slot->checked,
+                                       &slot->failure);
         lock(feed);
         take_fetched(feed, number, slot);
     }
@@ -466,21 +493,13 @@ static enum fm_status wait_for(struct fm_feed *feed, uint64_t number, struct slo
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
-static enum fm_status check_batch(struct fm_feed *feed, struct fm_span bytes, struct fm_error *err)
+/* The batches are taken in order. */
+static void take_batch(struct fm_feed *feed, const struct checked *checked, size_t bytes)
 {
-    struct fm_batch batch;
-    struct fm_hash leaf;
-    enum fm_status status =
-        fm_batch_view(bytes, feed->types, feed->columns.count, feed->dictionaries, &batch);
-
-    if (status != FM_OK)
-        return fm_fail(err, status, "batch %llu is malformed or of other columns than announced",
-                       (unsigned long long)feed->tree.size);
-    fm_leaf_hash(&leaf, bytes);
-    fm_tree_append(&feed->tree, &leaf);
-    feed->rows += batch.rows;
-    feed->bytes += bytes.len;
-    return FM_OK;
+    feed->leaf = checked->leaf;
+    fm_tree_append(&feed->tree, &checked->leaf);
+    feed->rows += checked->rows;
+    feed->bytes += bytes;
 }
 
 static enum fm_status check_head(const struct fm_feed *feed, struct fm_span note,
@@ -565,8 +584,13 @@ static enum fm_status next_local(struct fm_feed *feed, uint64_t number, struct f
         status = FM_UNAVAILABLE; /* Cancelled or past its deadline; no end of the rows. */
     if (status != FM_OK)
         return named(feed, status, err);
-    if (kind == FM_PART_BATCH)
-        return check_batch(feed, fm_buf_span(out), err);
+    if (kind == FM_PART_BATCH) {
+        struct checked checked;
+        status = check_batch(feed, feed->tree.size, fm_buf_span(out), &checked, err);
+        if (status == FM_OK)
+            take_batch(feed, &checked, out->len);
+        return status;
+    }
     status = take_end(feed, fm_buf_span(out), err);
     fm_buf_clear(out);
     return status;
@@ -586,9 +610,7 @@ static enum fm_status next_remote(struct fm_feed *feed, struct fm_buf *out, stru
         return named(feed, status, err);
     if (slot->kind == FM_PART_END)
         return take_end(feed, fm_buf_span(&slot->bytes), err);
-    status = check_batch(feed, fm_buf_span(&slot->bytes), err);
-    if (status != FM_OK)
-        return named(feed, status, err);
+    take_batch(feed, &slot->checked, slot->bytes.len);
     struct fm_buf emptied = *out; /* Hand the bytes over without a copy. */
     *out = slot->bytes;
     out->max = emptied.max;
@@ -632,9 +654,7 @@ static enum fm_status drain_fetched(struct fm_feed *feed, struct fm_error *err)
             return named(feed, slot->status, err);
         if (slot->kind == FM_PART_END)
             return take_end(feed, fm_buf_span(&slot->bytes), err);
-        enum fm_status status = check_batch(feed, fm_buf_span(&slot->bytes), err);
-        if (status != FM_OK)
-            return named(feed, status, err);
+        take_batch(feed, &slot->checked, slot->bytes.len);
     }
     return FM_OK;
 }
@@ -769,6 +789,11 @@ void fm_feed_free(struct fm_feed *feed)
     (void)pthread_mutex_destroy(&feed->lock);
     fm_stop_deinit(&feed->ending);
     free(feed);
+}
+
+const struct fm_hash *fm_feed_leaf(const struct fm_feed *feed)
+{
+    return &feed->leaf;
 }
 
 const char *fm_feed_owner_name(const struct fm_feed *feed)

@@ -47,6 +47,7 @@ uint64_t fm_feed_rows_estimate(const struct fm_feed *feed);
  * holds. */
 FM_MUST_USE enum fm_status fm_feed_next(struct fm_feed *feed, struct fm_buf *batch,
                                         struct fm_error *err);
+const struct fm_hash *fm_feed_leaf(const struct fm_feed *feed); /* Of the batch given last. */
 /* Stop reading: the owner is asked for a receipt over what it handed out. FM_OK also after the
  * end. */
 FM_MUST_USE enum fm_status fm_feed_stop(struct fm_feed *feed, struct fm_error *err);

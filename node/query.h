@@ -83,6 +83,7 @@ FM_MUST_USE enum fm_status fm_query_stop(struct fm_query *query, struct fm_error
 
 /* The producer's calls, for struct fm_producer; `context` is the query. */
 enum fm_status fm_query_next(void *context, struct fm_buf *batch, struct fm_error *err);
+const struct fm_hash *fm_query_leaf(void *context); /* NULL: the batch was made here. */
 void fm_query_cancel(void *context);
 /* Sign the answer and append the bundle (node/query_answer.c). */
 enum fm_status fm_query_finish(void *context, const struct fm_cursor_totals *totals,

@@ -199,6 +199,13 @@ enum fm_status fm_query_next(void *context, struct fm_buf *batch, struct fm_erro
     return status == FM_OK ? FM_OK : fm_fail(err, FM_INTERNAL, "rebuild a batch");
 }
 
+const struct fm_hash *fm_query_leaf(void *context)
+{
+    const struct fm_query *query = context;
+
+    return fm_query_passes_on(query) ? fm_feed_leaf(query->feeds[0]) : NULL;
+}
+
 void fm_query_cancel(void *context)
 {
     struct fm_query *query = context;

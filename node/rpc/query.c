@@ -135,6 +135,7 @@ enum fm_status fm_rpc_query_open(struct fm_server *server, const struct fm_calle
     options.producer = (struct fm_producer){
         .context = FM_TAKE(query),
         .next = is_explained ? fm_query_explain_next : fm_query_next,
+        .leaf = is_explained ? NULL : fm_query_leaf,
         .finish = fm_query_finish,
         .cancel = fm_query_cancel,
         .free = query_free,

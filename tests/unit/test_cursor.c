@@ -170,6 +170,43 @@ static uint64_t value_of(struct fixture *f, uint64_t batch)
     return value;
 }
 
+/* Known of every second batch only. */
+static const struct fm_hash *fake_leaf(void *context)
+{
+    static const struct fm_hash known = {{7}};
+    const struct producer *producer = context;
+
+    return producer->made % 2 == 0 ? &known : NULL;
+}
+
+/* Hashes that the producer has are taken as they are, others are made. */
+static void hashes_that_are_known_are_not_made_again(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_cursor_options options = options_of(f, FM_CURSOR_QUERY);
+    struct fm_tree tree;
+    struct fm_hash root;
+    struct fm_part part;
+
+    options.producer.leaf = fake_leaf;
+    f->producer.batches = 6;
+    open_cursor(f, &options);
+    fm_tree_init(&tree);
+    for (uint64_t i = 0; i < 6; i++) {
+        FM_AUTO(fm_buf_free) struct fm_buf bytes = FM_BUF_INIT(4096);
+        struct fm_hash leaf;
+
+        assert_int_equal(value_of(f, i), i);
+        assert_int_equal(put_batch(i, &bytes), FM_OK);
+        fm_leaf_hash(&leaf, fm_buf_span(&bytes));
+        fm_tree_append(&tree, i % 2 == 1 ? &(struct fm_hash){{7}} : &leaf);
+    }
+    assert_int_equal(fetch(f, 6, 0, &part), FM_OK);
+    assert_int_equal(part.kind, FM_PART_END);
+    fm_tree_root(&tree, &root);
+    assert_true(fm_hash_equal(&f->producer.totals.root, &root));
+}
+
 /* All batches in order, in parts, then the end; the totals are those of what was handed out, and
  * the producer is gone as soon as the end is known. */
 static void batches_come_in_order_and_are_counted(void **state)
@@ -598,6 +635,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(batches_come_in_order_and_are_counted),
+        TEST(hashes_that_are_known_are_not_made_again),
         TEST(window_bounds_what_can_be_repeated),
         TEST(stop_ends_with_what_was_handed_out),
         TEST(failures_are_sticky),
