@@ -86,6 +86,11 @@
 #define FM_OPEN_ROUNDS_MAX 16u        /* Until all owners of a query have room at once. */
 #define FM_PREDICATES_MAX 64u         /* Terms handed to one scan. */
 #define FM_PREDICATE_VALUES_MAX 4096u /* Literals of one IN list. */
+#define FM_PLAN_JOINS_MAX 128u
+#define FM_REDUCTIONS_MAX 16u
+#define FM_REDUCE_KEY_BYTES_MAX (64u << 10) /* Of the keys that reduce a slot, in a message. */
+#define FM_REDUCE_KEEP_BYTES_MAX (2u << 20) /* Of a side that is read before the merge. */
+#define FM_PLAN_RTT_US 1000u                /* Between nodes, where nobody measured it. */
 #define FM_QUERY_MS_DEFAULT 60000
 #define FM_QUERY_MS_MAX 3600000
 #define FM_CURSOR_LEASE_MS 30000            /* A cursor nobody fetches from is dropped. */

@@ -6,6 +6,7 @@
 
 #include "node/cursor.h"
 #include "node/feed.h"
+#include "node/kept.h"
 #include "node/recode.h"
 #include "node/rows.h"
 #include "node/server.h"
@@ -36,6 +37,7 @@ struct fm_query {
     struct fm_stop_hook worker_hook;
     uint32_t feed_count;
     struct fm_feed *feeds[FM_QUERY_TABLES_MAX];
+    struct fm_kept kept[FM_QUERY_TABLES_MAX]; /* What the merge reads of each feed. */
     struct fm_batch_source sources[FM_QUERY_TABLES_MAX];
     uint64_t rows; /* FM_PLAN_LOOKUP: passed on so far. */
     enum fm_explain explain;
@@ -65,9 +67,15 @@ FM_MUST_USE enum fm_status fm_query_admit(struct fm_query *query, struct fm_erro
 /* Give the worker back, if there is one. */
 void fm_query_end_worker(struct fm_query *query);
 
-/* Open every fragment of the plan at its owner, all at once; the first failure by slot is told
- * (node/query_open.c). */
+/* Open every fragment of the plan at its owner, all at once but for those that wait for the rows of
+ * others; the first failure by slot is told (node/query_open.c). */
 FM_MUST_USE enum fm_status fm_query_open_fragments(struct fm_query *query, struct fm_error *err);
+
+/* The slot's conditions and, where it is reduced, those that its rows need to have partners among
+ * the rows that other slots brought; these must have been read ahead. To a zeroed list
+ * (node/query_reduce.c). */
+FM_MUST_USE enum fm_status fm_query_reduce(const struct fm_query *query, uint32_t slot,
+                                           struct fm_predicate_list *out, struct fm_error *err);
 
 /* Open the fragments and begin to make rows; `columns` are then announced
  * (node/query_merge.c). */

@@ -11,8 +11,10 @@ void fm_query_free(struct fm_query *query)
     fm_recode_free(query->recode);
     fm_columns_deinit(&query->result);
     fm_query_end_worker(query);
-    for (uint32_t i = 0; i < query->feed_count; i++)
+    for (uint32_t i = 0; i < query->feed_count; i++) {
+        fm_kept_deinit(&query->kept[i]);
         fm_feed_free(query->feeds[i]);
+    }
     fm_rows_free(query->explained);
     fm_plan_deinit(&query->plan);
     fm_buf_free(&query->plan_text);
@@ -22,11 +24,6 @@ void fm_query_free(struct fm_query *query)
     fm_place_leave(&query->place);
     fm_stop_deinit(&query->stop);
     free(query);
-}
-
-static enum fm_status source_next(void *context, struct fm_buf *batch, struct fm_error *err)
-{
-    return fm_feed_next(context, batch, err);
 }
 
 static bool is_enum(const struct fm_plan_table *plan, uint32_t field)
@@ -69,6 +66,17 @@ static enum fm_status slot_columns(const struct fm_plan_table *table, const stru
     return FM_OK;
 }
 
+/* The owner's estimate knows nothing of conditions. */
+static uint64_t rows_expected(const struct fm_query *query, uint32_t slot)
+{
+    uint64_t told = fm_feed_rows_estimate(query->feeds[slot]);
+    uint64_t expected = query->plan.tables[slot].expected_rows;
+
+    if (query->kept[slot].is_whole)
+        return query->kept[slot].rows;
+    return expected != 0 && expected < told ? expected : told;
+}
+
 static enum fm_status set_slots(struct fm_query *query, struct fm_slot *slots,
                                 struct fm_columns *columns, struct fm_error *err)
 {
@@ -78,10 +86,10 @@ static enum fm_status set_slots(struct fm_query *query, struct fm_slot *slots,
         if (status != FM_OK)
             return status;
         query->sources[i] =
-            (struct fm_batch_source){.context = query->feeds[i], .next = source_next};
+            (struct fm_batch_source){.context = &query->kept[i], .next = fm_kept_next};
         slots[i] = (struct fm_slot){
             .columns = &columns[i],
-            .rows = fm_feed_rows_estimate(query->feeds[i]),
+            .rows = rows_expected(query, i),
             .supplied_count = table->field_count,
             .supplied = table->fields,
             .source = &query->sources[i],

@@ -1,6 +1,8 @@
 /* Opening the fragments of a plan: a ticket for each, all at once. */
 #include "node/query.h"
 
+#include "core/assert.h"
+
 #include <pthread.h>
 
 static void table_ref(const struct fm_plan_table *table, struct fm_table_ref *out)
@@ -32,10 +34,14 @@ static enum fm_status open_feed(struct fm_query *query, uint32_t number,
         .stop = &query->stop,
     };
 
-    return fm_feed_open(query->server, &options, &query->feeds[number], err);
+    enum fm_status status = fm_feed_open(query->server, &options, &query->feeds[number], err);
+    if (status == FM_OK)
+        query->kept[number].feed = query->feeds[number];
+    return status;
 }
 
-static enum fm_status open_scan(struct fm_query *query, uint32_t number, struct fm_error *err)
+static enum fm_status open_scan(struct fm_query *query, uint32_t number,
+                                const struct fm_predicate_list *conditions, struct fm_error *err)
 {
     const struct fm_plan_table *table = &query->plan.tables[number];
     const struct fm_plan_lookup *lookup = &query->plan.lookup;
@@ -50,8 +56,8 @@ static enum fm_status open_scan(struct fm_query *query, uint32_t number, struct 
         return fm_fail(err, FM_NOMEM, "plan a scan");
     for (uint32_t i = 0; i < count; i++)
         ids[i] = table->schema->fields[fields[i]].id;
-    if (table->predicates.count != 0)
-        fm_predicate_list_encode(&predicates, &table->predicates);
+    if (conditions->count != 0)
+        fm_predicate_list_encode(&predicates, conditions);
     if (fm_buf_status(&predicates) != FM_OK)
         return fm_fail(err, FM_LIMIT, "the query's conditions are too large for a message");
     table_ref(table, &ref);
@@ -67,12 +73,13 @@ static enum fm_status open_scan(struct fm_query *query, uint32_t number, struct 
     return open_feed(query, number, &fragment, err);
 }
 
-static enum fm_status open_sql(struct fm_query *query, uint32_t number, struct fm_error *err)
+static enum fm_status open_sql(struct fm_query *query, uint32_t number,
+                               const struct fm_predicate_list *conditions, struct fm_error *err)
 {
     const struct fm_plan_table *table = &query->plan.tables[number];
     FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(FM_ENGINE_SQL_BYTES_MAX);
 
-    enum fm_status status = fm_plan_part_sql(table, &table->predicates, &sql);
+    enum fm_status status = fm_plan_part_sql(table, conditions, &sql);
     if (status != FM_OK)
         return fm_fail(err, status, "a part of the query is too long to send");
     struct fm_fragment fragment = {
@@ -84,87 +91,192 @@ static enum fm_status open_sql(struct fm_query *query, uint32_t number, struct f
     return open_feed(query, number, &fragment, err);
 }
 
+/* ---- All slots ------------------------------------------------------------------------------- */
+
+struct openings;
+
 struct opening {
-    struct fm_query *query;
+    struct openings *all;
     uint32_t number;
     pthread_t thread;
     bool has_thread;
-    bool is_done;
+    bool is_done;    /* Opened and, where others wait for its rows, read. */
+    bool is_skipped; /* One that it waits for failed. */
     enum fm_status status;
     struct fm_error err;
 };
 
+struct openings {
+    struct fm_query *query;
+    pthread_mutex_t lock; /* Guards each is_done. */
+    pthread_cond_t changed;
+    struct opening slots[FM_QUERY_TABLES_MAX];
+};
+
+static bool is_source(const struct fm_plan *plan, uint32_t slot)
+{
+    for (uint32_t i = 0; i < plan->reduction_count; i++)
+        if (plan->reductions[i].from == slot)
+            return true;
+    return false;
+}
+
+/* Wait for the rows of the slots that reduce this one. False: one of them failed. */
+static bool wait_for_sources(struct openings *all, uint32_t slot)
+{
+    const struct fm_plan *plan = &all->query->plan;
+    bool succeeded = true;
+
+    fm_assert(pthread_mutex_lock(&all->lock) == 0);
+    for (uint32_t i = 0; i < plan->reduction_count; i++) {
+        if (plan->reductions[i].to != slot)
+            continue;
+        const struct opening *from = &all->slots[plan->reductions[i].from];
+        while (!from->is_done)
+            (void)pthread_cond_wait(&all->changed, &all->lock); /* Only fails on misuse. */
+        succeeded = succeeded && from->status == FM_OK;
+    }
+    fm_assert(pthread_mutex_unlock(&all->lock) == 0);
+    return succeeded;
+}
+
+static enum fm_status open_slot(struct fm_query *query, uint32_t slot, struct fm_error *err)
+{
+    FM_AUTO(fm_predicate_list_deinit) struct fm_predicate_list conditions = {0};
+
+    enum fm_status status = fm_query_reduce(query, slot, &conditions, err);
+    if (status == FM_OK)
+        status = query->plan.tables[slot].sql.len != 0 ? open_sql(query, slot, &conditions, err)
+                                                       : open_scan(query, slot, &conditions, err);
+    if (status == FM_OK && is_source(&query->plan, slot))
+        status = fm_kept_read_ahead(&query->kept[slot], err);
+    return status;
+}
+
 static void *open_thread(void *argument)
 {
     struct opening *opening = argument;
+    struct openings *all = opening->all;
 
-    opening->status = opening->query->plan.tables[opening->number].sql.len != 0
-                          ? open_sql(opening->query, opening->number, &opening->err)
-                          : open_scan(opening->query, opening->number, &opening->err);
+    opening->is_skipped = !wait_for_sources(all, opening->number);
+    opening->status =
+        opening->is_skipped ? FM_CANCELLED : open_slot(all->query, opening->number, &opening->err);
+    fm_assert(pthread_mutex_lock(&all->lock) == 0);
+    opening->is_done = true;
+    (void)pthread_cond_broadcast(&all->changed); /* Cannot fail. */
+    fm_assert(pthread_mutex_unlock(&all->lock) == 0);
     return NULL;
 }
 
-static void open_all(struct opening *openings, uint32_t count)
+/* Slots such that none waits for one behind it. */
+static void order_slots(const struct fm_plan *plan, uint32_t *order)
 {
-    for (uint32_t i = 1; i < count; i++)
-        if (!openings[i].is_done)
-            openings[i].has_thread =
-                pthread_create(&openings[i].thread, NULL, open_thread, &openings[i]) == 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (openings[i].has_thread)
-            (void)pthread_join(openings[i].thread, NULL); /* A thread of our own that exists. */
-        else if (!openings[i].is_done)
-            (void)open_thread(&openings[i]);
+    uint64_t placed = 0;
+    uint32_t count = 0;
+
+    while (count < plan->table_count) {
+        uint32_t before = count;
+        for (uint32_t slot = 0; slot < plan->table_count; slot++) {
+            bool is_free = (placed >> slot & 1u) == 0;
+            for (uint32_t i = 0; i < plan->reduction_count; i++)
+                if (plan->reductions[i].to == slot &&
+                    (placed >> plan->reductions[i].from & 1u) == 0)
+                    is_free = false;
+            if (!is_free)
+                continue;
+            placed |= UINT64_C(1) << slot;
+            order[count++] = slot;
+        }
+        fm_assert(count > before); /* The plan has no ring. */
     }
 }
 
-/* By slot, but what waiting does not cure comes first. */
-static enum fm_status first_failure(const struct opening *openings, uint32_t count,
-                                    uint32_t *busy_at, struct fm_error *err)
+/* The first one, and those for which there is no thread, are opened here. */
+static void open_all(struct openings *all, uint32_t count)
+{
+    uint32_t order[FM_QUERY_TABLES_MAX] = {0};
+
+    order_slots(&all->query->plan, order);
+    for (uint32_t i = 1; i < count; i++) {
+        struct opening *opening = &all->slots[order[i]];
+        if (!opening->is_done)
+            opening->has_thread = pthread_create(&opening->thread, NULL, open_thread, opening) == 0;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct opening *opening = &all->slots[order[i]];
+        if (!opening->has_thread && opening->number != all->query->waits_at)
+            (void)open_thread(opening);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (all->slots[i].has_thread)
+            (void)pthread_join(all->slots[i].thread, NULL); /* A thread of our own that exists. */
+}
+
+/* By slot, but what waiting does not cure comes first; not what only follows from another one. */
+static enum fm_status first_failure(const struct openings *all, uint32_t count, uint32_t *busy_at,
+                                    struct fm_error *err)
 {
     enum fm_status status = FM_OK;
 
     for (uint32_t i = 0; i < count; i++) {
-        if (openings[i].status == FM_OK || (status != FM_OK && status != FM_BUSY) ||
-            (status == FM_BUSY && openings[i].status == FM_BUSY))
+        const struct opening *opening = &all->slots[i];
+        if (opening->status == FM_OK || opening->is_skipped ||
+            (status != FM_OK && status != FM_BUSY) ||
+            (status == FM_BUSY && opening->status == FM_BUSY))
             continue;
-        status = openings[i].status;
+        status = opening->status;
         *busy_at = status == FM_BUSY ? i : UINT32_MAX;
-        *err = openings[i].err;
+        *err = opening->err;
     }
     return status;
+}
+
+/* The slot that waits for a place at its owner, before anything else is held: not even the keys
+ * that would reduce it. */
+static enum fm_status open_waiting(struct openings *all, struct fm_error *err)
+{
+    struct opening *opening = &all->slots[all->query->waits_at];
+
+    opening->status = open_slot(all->query, opening->number, &opening->err);
+    opening->is_done = true; /* No thread yet. */
+    if (opening->status != FM_OK)
+        *err = opening->err;
+    return opening->status;
 }
 
 /* One fragment per slot, all at once: an opening waits for its owner most of the time. `busy_at`:
  * one whose owner had no place, of those that were not to wait. */
 static enum fm_status open_slots(struct fm_query *query, uint32_t *busy_at, struct fm_error *err)
 {
+    FM_AUTO(fm_mem_freep) struct openings *all = calloc(1, sizeof *all);
     uint32_t count = query->plan.table_count;
-    FM_AUTO(fm_mem_freep) struct opening *openings = calloc(count + 1u, sizeof *openings);
     enum fm_status status = FM_OK;
 
-    if (openings == NULL)
+    if (all == NULL)
         return fm_fail(err, FM_NOMEM, "open fragments");
+    all->query = query;
+    fm_assert(pthread_mutex_init(&all->lock, NULL) == 0);
+    fm_assert(pthread_cond_init(&all->changed, NULL) == 0);
     for (uint32_t i = 0; i < count; i++)
-        openings[i] = (struct opening){.query = query, .number = i};
-    query->feed_count = count;     /* Those that failed are NULL. */
-    if (query->waits_at < count) { /* Before anything else is held. */
-        (void)open_thread(&openings[query->waits_at]);
-        openings[query->waits_at].is_done = true;
-        status = openings[query->waits_at].status;
-        if (status != FM_OK)
-            *err = openings[query->waits_at].err;
+        all->slots[i] = (struct opening){.all = all, .number = i};
+    query->feed_count = count; /* Those that failed are NULL. */
+    if (query->waits_at < count)
+        status = open_waiting(all, err);
+    if (status == FM_OK) {
+        open_all(all, count);
+        status = first_failure(all, count, busy_at, err);
     }
-    if (status != FM_OK)
-        return status;
-    open_all(openings, count);
-    return first_failure(openings, count, busy_at, err);
+    (void)pthread_cond_destroy(&all->changed); /* Nobody waits. */
+    (void)pthread_mutex_destroy(&all->lock);
+    return status;
 }
 
 static void close_slots(struct fm_query *query)
 {
-    for (uint32_t i = 0; i < query->feed_count; i++)
+    for (uint32_t i = 0; i < query->feed_count; i++) {
+        fm_kept_deinit(&query->kept[i]);
         fm_feed_free(FM_TAKE(query->feeds[i]));
+    }
     query->feed_count = 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include "core/assert.h"
 #include "query/carve.h"
+#include "query/place.h"
 #include "query/plan_read.h"
 #include "query/tree.h"
 
@@ -34,6 +35,8 @@ void fm_plan_deinit(struct fm_plan *plan)
         fm_plan_table_deinit(&plan->tables[i]);
     free(plan->tables);
     free(plan->lookup.fields);
+    free(plan->joins);
+    free(plan->reductions);
     fm_buf_free(&plan->sql);
     fm_buf_free(&plan->shipped);
     *plan = (struct fm_plan){0};
@@ -389,6 +392,9 @@ static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
         status = plan_tree(worker, tree, plan, rules_off, err);
     if (status == FM_OK)
         use_lookup(tree, rules_off, plan);
+    /* What the engine's plan says of joins holds for one moment, too. */
+    if (status == FM_OK && !tree->timed)
+        status = place_choose(plan, rules_off);
     return status;
 }
 
@@ -404,6 +410,7 @@ static enum fm_status try_make(struct fm_worker *worker, struct fm_span sql,
         return FM_NOMEM;
     plan.sql = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
     plan.shipped = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
+    plan.rtt_us = catalog->rtt_us != 0 ? catalog->rtt_us : FM_PLAN_RTT_US;
     enum fm_status status = make(worker, sql, catalog, options, tree, &plan, err);
     tree_deinit(tree);
     free(tree);

@@ -41,6 +41,8 @@ struct fm_plan_table {
     struct fm_schema *schema;         /* Owned. SQL: of the statement's columns */
     uint64_t rows;                    /* Estimate, 0: unknown. */
     struct fm_statistics *statistics; /* Owned; of the table. NULL: the owner told nothing. */
+    uint64_t expected_rows;           /* That the fragment brings, 0: unknown, */
+    uint64_t expected_bytes;          /* of so many bytes. */
     enum fm_plan_rule rule;
     struct fm_buf sql;         /* Over domain.table names, as the owner's planner takes it. */
     bool names_made;           /* SQL: the columns are called c0, c1, .. here, not as they are. */
@@ -54,14 +56,30 @@ struct fm_plan_table {
     uint32_t *enum_fields; /* Owned; positions in the schema, rising. */
 };
 
-enum fm_plan_kind { FM_PLAN_SHIP = 1, FM_PLAN_MERGE = 2, FM_PLAN_LOOKUP = 3 };
-
 /* What a lookup gives: fields in the order of the answer, and how many rows. */
 struct fm_plan_lookup {
     uint32_t field_count; /* 0: the statement is more than a scan. */
     uint32_t *fields;     /* Owned; positions in the schema, each once. */
     uint64_t row_limit;   /* 0: none. */
 };
+
+/* Columns of two slots that the engine's plan joins by being equal. A side that drops may bring
+ * fewer rows: those without a partner on the other side are without effect on the answer. */
+struct fm_plan_join {
+    uint32_t slots[2];
+    uint32_t fields[2]; /* Positions in the slots' schemas. */
+    bool drops[2];
+};
+
+/* Slot `from` is read first; only rows with its keys are asked for in slot `to`. */
+struct fm_plan_reduction {
+    uint32_t from;
+    uint32_t from_field;
+    uint32_t to;
+    uint32_t to_field;
+};
+
+enum fm_plan_kind { FM_PLAN_SHIP = 1, FM_PLAN_MERGE = 2, FM_PLAN_LOOKUP = 3 };
 
 struct fm_plan {
     enum fm_plan_kind kind;
@@ -71,9 +89,14 @@ struct fm_plan {
                              engine when it runs a shipped query). */
     struct fm_plan_lookup lookup;
     struct fm_buf shipped; /* SHIP: the statement as the owner gets it, names and AT kept. */
-    bool is_timed;  /* It holds for its moment only: options->now_us, or when it was planned. */
-    bool is_carved; /* Some slot reads a statement. */
-    bool streams;   /* Nothing but scans, filters, projections, limits: one thread is faster. */
+    bool is_timed;   /* It holds for its moment only: options->now_us, or when it was planned. */
+    bool is_carved;  /* Some slot reads a statement. */
+    bool streams;    /* Nothing but scans, filters, projections, limits: one thread is faster. */
+    uint32_t rtt_us; /* Expected of a question and its answer between nodes. */
+    uint32_t join_count;        /* <= FM_PLAN_JOINS_MAX. */
+    struct fm_plan_join *joins; /* Owned. */
+    uint32_t reduction_count;   /* <= FM_REDUCTIONS_MAX; no slot waits for itself, however far. */
+    struct fm_plan_reduction *reductions; /* Owned. */
 };
 
 /* What the planner must know of the mesh; the node implements it from its registry. */
@@ -87,6 +110,7 @@ struct fm_catalog {
      * rows: FM_NOTFOUND when it said nothing, which is as good as any answer. NULL: never. */
     enum fm_status (*statistics)(void *context, const char *domain, const char *table,
                                  const struct fm_node_id *owner, struct fm_statistics *out);
+    uint32_t rtt_us; /* Of one question and its answer between nodes; 0: FM_PLAN_RTT_US. */
 };
 
 /* FM_INVALID: not one SELECT, a node or function that is not allowed, a parse or bind error (with

@@ -90,6 +90,12 @@ static const char *type_id(const json_t *expression)
     return tree_json_text(json_object_get(expression, "return_type"), "id");
 }
 
+bool plan_cast_is_exact(const json_t *cast)
+{
+    return json_is_false(json_object_get(cast, "try_cast")) &&
+           is_exact_cast(type_id(json_object_get(cast, "child")), type_id(cast));
+}
+
 bool plan_column_of(const struct plan_reader *reader, const json_t *input, const json_t *expression,
                     struct plan_column *out)
 {
@@ -97,11 +103,9 @@ bool plan_column_of(const struct plan_reader *reader, const json_t *input, const
     uint64_t index = 0;
 
     if (is_class(expression, "BOUND_CAST")) {
-        const json_t *child = json_object_get(expression, "child");
-        if (!json_is_false(json_object_get(expression, "try_cast")) ||
-            !is_exact_cast(type_id(child), type_id(expression)))
+        if (!plan_cast_is_exact(expression))
             return false;
-        expression = child;
+        expression = json_object_get(expression, "child");
         widened = true;
     }
     if (!is_class(expression, "BOUND_REF") ||

@@ -5,8 +5,8 @@
 #include <string.h>
 
 /* Whoever gives these structures a new member copies it here, and counts its bytes below. */
-#define PLAN_BYTES 128u
-#define PLAN_TABLE_BYTES 296u
+#define PLAN_BYTES 160u
+#define PLAN_TABLE_BYTES 312u
 _Static_assert(sizeof(void *) != 8 || sizeof(struct fm_plan) == PLAN_BYTES, "copy what is new");
 _Static_assert(sizeof(void *) != 8 || sizeof(struct fm_plan_table) == PLAN_TABLE_BYTES,
                "copy what is new");
@@ -72,12 +72,19 @@ static enum fm_status copy(const struct fm_plan *from, struct fm_plan *to)
     to->tables = NULL;
     to->sql = to->shipped = FM_BUF_INIT(0);
     to->lookup.fields = NULL;
+    to->joins = NULL;
+    to->reductions = NULL;
     enum fm_status status = copy_buf(&from->sql, &to->sql);
     if (status == FM_OK)
         status = copy_buf(&from->shipped, &to->shipped);
     if (status == FM_OK)
         status = copy_items(from->lookup.fields, from->lookup.field_count,
                             sizeof *from->lookup.fields, &to->lookup.fields);
+    if (status == FM_OK)
+        status = copy_items(from->joins, from->join_count, sizeof *from->joins, &to->joins);
+    if (status == FM_OK)
+        status = copy_items(from->reductions, from->reduction_count, sizeof *from->reductions,
+                            &to->reductions);
     to->tables = calloc(from->table_count + 1u, sizeof *to->tables);
     if (status == FM_OK && to->tables == NULL)
         status = FM_NOMEM;
@@ -134,7 +141,9 @@ static size_t table_bytes(const struct fm_plan_table *table)
 size_t fm_plan_memory(const struct fm_plan *plan)
 {
     size_t bytes = sizeof *plan + plan->sql.len + plan->shipped.len +
-                   plan->lookup.field_count * sizeof *plan->lookup.fields;
+                   plan->lookup.field_count * sizeof *plan->lookup.fields +
+                   plan->join_count * sizeof *plan->joins +
+                   plan->reduction_count * sizeof *plan->reductions;
 
     for (uint32_t i = 0; i < plan->table_count; i++)
         bytes += table_bytes(&plan->tables[i]);

@@ -40,6 +40,28 @@ static json_t *predicates_of(const struct fm_plan_table *table)
     return list;
 }
 
+/* By which columns of which fragments, counted from 0, only some of the rows are asked for. */
+static json_t *reductions_of(const struct fm_plan *plan, uint32_t slot)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < plan->reduction_count; i++) {
+        const struct fm_plan_reduction *reduction = &plan->reductions[i];
+        if (reduction->to != slot)
+            continue;
+        const struct fm_plan_table *from = &plan->tables[reduction->from];
+        json_t *item = json_object();
+        (void)json_object_set_new(
+            item, "column",
+            json_string(plan->tables[slot].schema->fields[reduction->to_field].name));
+        (void)json_object_set_new(item, "fragment", json_integer(reduction->from));
+        (void)json_object_set_new(item, "by",
+                                  json_string(from->schema->fields[reduction->from_field].name));
+        (void)json_array_append_new(list, item);
+    }
+    return list;
+}
+
 static json_t *fragment_of(const struct fm_plan *plan, const struct fm_plan_table *table)
 {
     char owner[2 * sizeof table->owner.bytes + 1];
@@ -61,6 +83,15 @@ static json_t *fragment_of(const struct fm_plan *plan, const struct fm_plan_tabl
     (void)json_object_set_new(
         fragment, "rule",
         json_string(fm_rule_text(plan->kind == FM_PLAN_SHIP ? FM_RULE_SHIP : table->rule)));
+    if (table->rule == FM_RULE_REDUCE)
+        (void)json_object_set_new(fragment, "reduced",
+                                  reductions_of(plan, (uint32_t)(table - plan->tables)));
+    if (table->expected_rows != 0) {
+        (void)json_object_set_new(fragment, "expected_rows",
+                                  json_integer((json_int_t)table->expected_rows));
+        (void)json_object_set_new(fragment, "expected_bytes",
+                                  json_integer((json_int_t)table->expected_bytes));
+    }
     if (plan->kind == FM_PLAN_SHIP) {
         (void)json_object_set_new(fragment, "sql", text_of(&plan->shipped));
     } else if (table->sql.len != 0) {

@@ -108,6 +108,8 @@ static enum fm_status read_operator(struct plan_reader *reader, const json_t *op
         status = read_get(reader, op, repeated);
     else if (is_type(op, "LOGICAL_FILTER"))
         status = plan_read_filter(reader, op);
+    else if (is_type(op, "LOGICAL_COMPARISON_JOIN"))
+        status = plan_read_join(reader, op);
     for (size_t i = 0; status == FM_OK && i < json_array_size(children); i++) {
         bool again = repeated || (is_type(op, "LOGICAL_RECURSIVE_CTE") && i > 0);
         status = read_operator(reader, json_array_get(children, i), again);
@@ -168,6 +170,7 @@ static enum fm_status read_plan(struct plan_reader *reader, const json_t *root)
             return FM_NOMEM;
         fm_predicate_list_deinit(&plan->tables[i].predicates);
     }
+    plan->join_count = 0;
     enum fm_status status = read_operator(reader, json_array_get(plans, 0), false);
     if (status == FM_OK)
         status = plan_read_lookup(reader, json_array_get(plans, 0));

@@ -23,9 +23,9 @@ struct plan_reader {
     bool *wanted[FM_QUERY_TABLES_MAX]; /* Owned: per slot, per field. */
 };
 
-/* Read {"error": false, "plans": [one]} into plan->tables[].fields and .predicates, and say in
- * `shared` which slots the plan would read more than once. FM_INVALID: a scan of something else
- * than slots and generated rows. */
+/* Read {"error": false, "plans": [one]} into plan->tables[].fields and .predicates and
+ * plan->joins, and say in `shared` which slots the plan would read more than once. FM_INVALID: a
+ * scan of something else than slots and generated rows. */
 FM_MUST_USE enum fm_status plan_read(struct fm_plan *plan, struct fm_span json, uint64_t *shared,
                                      struct fm_error *err);
 
@@ -36,6 +36,12 @@ FM_MUST_USE enum fm_status plan_read_filter(struct plan_reader *reader, const js
 
 /* Set plan->lookup when the plan is that of a scan by itself, read before with all its filters. */
 FM_MUST_USE enum fm_status plan_read_lookup(const struct plan_reader *reader, const json_t *root);
+
+/* Equalities of columns of two slots, of a LOGICAL_COMPARISON_JOIN, to plan->joins. */
+FM_MUST_USE enum fm_status plan_read_join(struct plan_reader *reader, const json_t *join);
+
+/* A BOUND_CAST to a type that holds all values of what is cast. */
+bool plan_cast_is_exact(const json_t *cast);
 
 /* A column under an expression: a field of a scan, or the mark of an IN list. */
 struct plan_column {

@@ -1,0 +1,37 @@
+/* Where work is done, chosen by cost from what owners say of their tables (core/statistics.h).
+ *
+ *   cost in us = bytes moved / PLACE_BYTES_PER_US + rows merged * PLACE_ROW_US + round trips * rtt
+ *
+ * Rows of a slot are estimated from its table's rows and the selectivity of its predicates (1 /
+ * distinct values for an equality, the share of the range between least and greatest value for a
+ * comparison), bytes from the wanted columns' bytes per row.
+ *
+ * A reduction of slot `to` by slot `from` (FM_RULE_REDUCE) leaves
+ *   min(1, keys of `from` / distinct values of `to`'s column)
+ * of the rows of `to`; it costs the wait for `from`: a round trip where `to` would have been asked
+ * earlier, and the bytes of `from` and its keys. The one that saves most is taken first, as long as
+ * one saves twice what it costs. Without statistics of both tables nothing is reduced.
+ *
+ * Threads: plain data. */
+#ifndef FM_QUERY_PLACE_H
+#define FM_QUERY_PLACE_H
+
+#include "query/plan.h"
+
+#define PLACE_BYTES_PER_US 100.0 /* Read, sealed, sent, opened, checked, handed to the engine. */
+#define PLACE_ROW_US 0.02        /* Of one row in the merge. */
+
+struct place_estimate {
+    double rows; /* That the slot brings; below 0: unknown, and so are the bytes. */
+    double row_bytes;
+};
+
+void place_estimate(const struct fm_plan_table *table, struct place_estimate *out);
+
+/* Distinct values of a field among `rows` rows of a slot's table; never below 1. */
+double place_distinct(const struct fm_plan_table *table, uint32_t field, double rows);
+
+/* Fill plan->reductions, and what each slot is expected to bring. FM_NOMEM. */
+FM_MUST_USE enum fm_status place_choose(struct fm_plan *plan, uint64_t rules_off);
+
+#endif
