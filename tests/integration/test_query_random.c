@@ -6,10 +6,8 @@
  * FM_SEED replays a run, FM_WORLD and FM_QUERY beside it one statement of it, FM_QUERIES sets how
  * many are asked. A statement that fails is made smaller before it is shown, unless FM_NO_REDUCE is
  * set. FM_SQL asks a statement of one's own in the world FM_WORLD, FM_SHOW shows all. */
-#include "include/folkmoot.h"
 #include "query/plan.h"
-#include "tests/support/live_mesh.h"
-#include "tests/support/oracle.h"
+#include "tests/support/mesh_pair.h"
 #include "tests/support/random_query.h"
 
 #include <inttypes.h>
@@ -21,27 +19,19 @@
 
 #include <cmocka.h>
 
-#define NODES 4u
 #define WORLDS 2u
 #define WORLDS_LONG 12u
 #define QUERIES 180u
 #define QUERIES_LONG 30000u
-#define ROWS_MAX 3000u
 #define REDUCTIONS 400u
 #define FAILURES_MAX 20u
 
 struct fixture {
-    struct live_mesh *mesh;
-    struct folkmoot *nodes[NODES];
-    struct folkmoot *teams[WORLD_DOMAINS];
-    struct oracle *oracle;
+    struct pair *pair;
     uint64_t seed;
-    uint32_t number; /* Of the world. */
     struct world world;
-    struct folkmoot *asked; /* The node of the statement at hand, */
-    char without[128];      /* and the rules that its second run leaves out. */
-    uint32_t counts[ANSWER_BROKEN + 1];
-    uint32_t one_sided; /* Failed over rows that the other did not look at. */
+    uint32_t node;     /* Where the statement at hand is asked, */
+    char without[128]; /* and the rules that its second run leaves out. */
     uint32_t failures;
 };
 
@@ -52,56 +42,13 @@ static uint64_t setting(const char *name, uint64_t otherwise)
     return text != NULL ? strtoull(text, NULL, 10) : otherwise;
 }
 
-/* ---- The mesh ---- */
-
-static struct folkmoot *open_node(const struct live_mesh *mesh, const struct live_node *node,
-                                  const char *principal)
-{
-    char path[LIVE_PATH_MAX], error[FOLKMOOT_ERROR_MAX];
-    struct folkmoot *handle = NULL;
-    struct folkmoot_options options = {.node = node->address,
-                                       .identity = live_path(mesh, principal, path)};
-
-    if (folkmoot_open(&options, &handle, error) != FOLKMOOT_OK)
-        fail_msg("%s", error);
-    return handle;
-}
-
-static void make_mesh(struct fixture *f)
-{
-    char role[64], team[64];
-
-    f->mesh = live_mesh_new();
-    for (uint32_t i = 0; i < NODES; i++) {
-        struct live_node *node =
-            live_make_node(f->mesh, i < WORLD_DOMAINS ? world_domains[i] : "nobody");
-        live_start(f->mesh, node);
-    }
-    live_make_principal(f->mesh, "reader", (const char *const[]){"reader", NULL});
-    for (uint32_t i = 0; i < WORLD_DOMAINS; i++) {
-        (void)snprintf(role, sizeof role, "owner:%s", world_domains[i]);
-        (void)snprintf(team, sizeof team, "%s-team", world_domains[i]);
-        live_make_principal(f->mesh, team, (const char *const[]){"reader", role, NULL});
-        f->teams[i] = open_node(f->mesh, &f->mesh->nodes[i], team);
-    }
-    for (uint32_t i = 0; i < NODES; i++)
-        f->nodes[i] = open_node(f->mesh, &f->mesh->nodes[i], "reader");
-}
-
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
 
     assert_non_null(f);
-    assert_int_equal(fm_core_init(NULL), FM_OK);
     f->seed = setting("FM_SEED", 20011);
-    f->oracle = oracle_new();
-    make_mesh(f);
-    for (uint32_t i = 0; i < WORLD_DOMAINS; i++) {
-        char sql[64];
-        (void)snprintf(sql, sizeof sql, "CREATE SCHEMA %s", world_domains[i]);
-        oracle_do(f->oracle, sql);
-    }
+    f->pair = pair_new();
     *state = f;
     return 0;
 }
@@ -110,157 +57,21 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
-    for (uint32_t i = 0; i < NODES; i++)
-        folkmoot_close(f->nodes[i]);
-    for (uint32_t i = 0; i < WORLD_DOMAINS; i++)
-        folkmoot_close(f->teams[i]);
-    oracle_free(f->oracle);
-    live_mesh_free(f->mesh);
+    pair_free(f->pair);
     free(f);
     return 0;
 }
 
-/* ---- A world ---- */
-
-static void send_rows(void *context, struct fm_span batch)
-{
-    struct folkmoot_append *append = context;
-
-    assert_int_equal(folkmoot_append_batch(append, batch.data, batch.len), FOLKMOOT_OK);
-}
-
-static void append_facts(struct fixture *f, const struct world_table *table, uint32_t number)
-{
-    struct folkmoot *team = f->teams[table->domain];
-    FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(0);
-    struct folkmoot_append *append = NULL;
-    struct folkmoot_ack ack;
-    char name[96];
-
-    fm_buf_printf(&sql,
-                  "SELECT * EXCLUDE (_seq, _op, _supersedes)%s FROM hist.%s_%s WHERE _seq >= "
-                  "%u AND _seq < %u ORDER BY _seq",
-                  table->has_operations[number] ? ", _op, _supersedes" : "",
-                  world_domains[table->domain], table->name,
-                  number > 0 ? table->sizes[number - 1] : 0, table->sizes[number]);
-    fm_buf_put_u8(&sql, 0);
-    (void)snprintf(name, sizeof name, "%s.%s", world_domains[table->domain], table->name);
-    if (folkmoot_append_begin(team, name, NULL, &append) != FOLKMOOT_OK)
-        fail_msg("%s", folkmoot_error(team));
-    oracle_batches(f->oracle, (const char *)sql.data, send_rows, append);
-    if (folkmoot_append_commit(append, &ack) != FOLKMOOT_OK)
-        fail_msg("append to %s: %s", name, folkmoot_error(team));
-    folkmoot_append_free(append);
-}
-
-/* Every node must have what was appended last. */
-static void await_tables(struct fixture *f)
-{
-    for (uint32_t t = 0; t < WORLD_TABLES; t++) {
-        const struct world_table *table = &f->world.tables[t];
-        uint32_t size = table->append_count > 0 ? table->sizes[table->append_count - 1] : 0;
-        char sql[128], expected[32];
-        (void)snprintf(sql, sizeof sql, "SELECT count(*) FROM %s.\"%s$facts\"",
-                       world_domains[table->domain], table->name);
-        (void)snprintf(expected, sizeof expected, "%u", size);
-        for (uint32_t i = 0; i < NODES; i++) {
-            fm_ms end = fm_now_ms() + 20000;
-            bool there = false;
-            while (!there) {
-                struct answer answer;
-                mesh_ask(f->nodes[i], sql, NULL, 1, &answer);
-                there = answer.rows == 1 && strcmp(answer.cells[0], expected) == 0;
-                if (!there && fm_now_ms() > end)
-                    fail_msg("node %u has no %s of %s rows: %s", i, sql, expected, answer.error);
-                answer_deinit(&answer);
-            }
-        }
-    }
-}
-
-static void publish(struct fixture *f, uint32_t domain)
-{
-    FM_AUTO(fm_buf_free) struct fm_buf contract = FM_BUF_INIT(0);
-    char path[LIVE_PATH_MAX], team[64];
-
-    world_contract(&f->world, domain, &contract);
-    (void)snprintf(team, sizeof team, "%s-team", world_domains[domain]);
-    live_path(f->mesh, "contract.yaml", path);
-    assert_int_equal(fm_file_write(path, fm_buf_span(&contract), 0600, NULL), FM_OK);
-    free(live_output(f->mesh, team, &f->mesh->nodes[domain],
-                     (const char *const[]){"product", "apply", path, NULL}));
-}
-
-static void load_world(struct fixture *f, uint32_t number)
-{
-    f->number = number;
-    world_make(&f->world, f->seed, number);
-    for (uint32_t i = 0; i < WORLD_DOMAINS; i++)
-        publish(f, i);
-    for (uint32_t t = 0; t < WORLD_TABLES; t++) {
-        FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(0);
-        world_sql(&f->world, f->seed, t, &sql);
-        fm_buf_put_u8(&sql, 0);
-        oracle_do(f->oracle, (const char *)sql.data);
-        for (uint32_t a = 0; a < f->world.tables[t].append_count; a++)
-            append_facts(f, &f->world.tables[t], a);
-    }
-    await_tables(f);
-}
-
-/* ---- A statement ---- */
-
-/* Both fail, or both have the same rows. What fails over a row may do so in a row that the other
- * way of running it never computes, so that alone is only counted. */
-static bool agree(struct fixture *f, struct answer *expected, struct answer *is, bool ordered,
-                  char why[256])
-{
-    if (is->kind == ANSWER_BROKEN || expected->kind == ANSWER_BROKEN) {
-        (void)snprintf(why, 256, "%s failed", is->kind == ANSWER_BROKEN ? "the mesh" : "DuckDB");
-        return expected->kind == ANSWER_BROKEN; /* Its own bug. */
-    }
-    if (expected->kind != is->kind) {
-        (void)snprintf(why, 256, "one refuses, the other does not");
-        if (expected->kind != ANSWER_FAILED && is->kind != ANSWER_FAILED)
-            return false;
-        f->one_sided++;
-        return true;
-    }
-    return expected->kind != ANSWER_ROWS || answer_equal(expected, is, ordered, why);
-}
-
-static bool holds_without(struct fixture *f, const struct random_query *query,
-                          struct answer *expected, const char *without, struct fm_buf *report)
-{
-    struct answer is;
-    char why[256] = "";
-
-    mesh_ask(f->asked, (const char *)query->mesh.data, without, ROWS_MAX, &is);
-    bool same = agree(f, expected, &is, query->is_ordered, why);
-    if (!same && report != NULL) {
-        fm_buf_printf(report, "rules left out: %s; %s\nDuckDB:\n",
-                      without == NULL ? "none" : without, why);
-        answer_print(expected, 20, report);
-        fm_buf_printf(report, "mesh:\n");
-        answer_print(&is, 20, report);
-    }
-    answer_deinit(&is);
-    return same;
-}
-
 static bool holds(struct fixture *f, const struct random_query *query, struct fm_buf *report)
 {
-    struct answer expected;
-    bool same = true;
+    struct pair_question question = {.mesh = (const char *)query->mesh.data,
+                                     .oracle = (const char *)query->oracle.data,
+                                     .ordered = query->is_ordered,
+                                     .node = f->node};
 
-    oracle_ask(f->oracle, (const char *)query->oracle.data, ROWS_MAX, &expected);
-    f->counts[expected.kind]++;
-    if (expected.kind != ANSWER_LONG && expected.kind != ANSWER_UNABLE &&
-        expected.kind != ANSWER_BROKEN)
-        same = holds_without(f, query, &expected, NULL, report) &&
-               (f->without[0] == '\0' || holds_without(f, query, &expected, f->without, report));
-    answer_deinit(&expected);
-    return same;
+    bool same = pair_agrees(f->pair, &question, report);
+    question.without = f->without;
+    return same && (f->without[0] == '\0' || pair_agrees(f->pair, &question, report));
 }
 
 static bool still_fails(void *context, struct choices *choices)
@@ -300,9 +111,8 @@ static void report_failure(struct fixture *f, struct choices *choices, uint32_t 
     choices_again(choices);
     random_query_make(choices, &f->world, &query);
     fm_buf_printf(&report, "FM_SEED=%" PRIu64 " FM_WORLD=%u FM_QUERY=%u test_query_random\n",
-                  f->seed, f->number, number);
+                  f->seed, f->world.number, number);
     show_tables(f, &query, &report);
-    fm_buf_printf(&report, "%s\n", (const char *)query.mesh.data);
     bool same = holds(f, &query, &report);
     if (same)
         fm_buf_printf(&report, "this time both agree\n");
@@ -333,8 +143,8 @@ static void ask_one(struct fixture *f, struct choices *choices, uint32_t number)
 {
     struct random_query query;
 
-    choices_begin(choices, f->seed * 1000003 + f->number * 100000007ull + number);
-    f->asked = f->nodes[number % NODES];
+    choices_begin(choices, f->seed * 1000003 + f->world.number * 100000007ull + number);
+    f->node = number % PAIR_NODES;
     choose_rules(f, choices);
     choices_begin(choices, choices->random.state);
     random_query_make(choices, &f->world, &query);
@@ -353,7 +163,7 @@ static void ask_text(struct fixture *f, const char *sql)
 
     fm_buf_put(&query.mesh, sql, strlen(sql) + 1);
     fm_buf_put(&query.oracle, sql, strlen(sql) + 1);
-    f->asked = f->nodes[NODES - 1];
+    f->node = PAIR_NOBODY;
     if (!holds(f, &query, &report))
         f->failures++;
     fm_buf_put_u8(&report, 0);
@@ -386,7 +196,8 @@ static void answers_are_those_of_one_database(void **state)
     for (uint32_t w = 0; w < worlds || w == only_world; w++) {
         if (only_world != UINT32_MAX && w != only_world)
             continue;
-        load_world(f, w);
+        world_make(&f->world, f->seed, w);
+        pair_load(f->pair, &f->world, f->seed);
         if (getenv("FM_SQL") != NULL)
             ask_text(f, getenv("FM_SQL"));
         else
@@ -394,8 +205,8 @@ static void answers_are_those_of_one_database(void **state)
     }
     print_message("%u answers, %u refused, %u failed over rows, %u too long; %u failed on one "
                   "side\n",
-                  f->counts[ANSWER_ROWS], f->counts[ANSWER_REFUSED], f->counts[ANSWER_FAILED],
-                  f->counts[ANSWER_LONG], f->one_sided);
+                  f->pair->counts[ANSWER_ROWS], f->pair->counts[ANSWER_REFUSED],
+                  f->pair->counts[ANSWER_FAILED], f->pair->counts[ANSWER_LONG], f->pair->one_sided);
     assert_int_equal(f->failures, 0);
 }
 

@@ -62,6 +62,8 @@ static int compare_numbers(const char *a, const char *b)
 
     if (isnan(x) || isnan(y))
         return (isnan(x) != 0) - (isnan(y) != 0);
+    if (isinf(x) || isinf(y))
+        return (x > y) - (x < y);
     if (x == y || fabs(x - y) <= 1e-9 * (1 + fabs(x)))
         return 0;
     return x < y ? -1 : 1;

@@ -146,6 +146,7 @@ static const struct type_info types[] = {
 };
 #undef C
 #define TYPES (sizeof types / sizeof types[0])
+_Static_assert(TYPES == WORLD_TYPES, "the header says how many types there are");
 #define TYPES_OF_KEYS 3u /* The first ones. */
 
 const char *world_type_text(uint32_t type)
@@ -268,6 +269,29 @@ void world_make(struct world *world, uint64_t seed, uint32_t number)
     *world = (struct world){.number = number};
     for (uint32_t i = 0; i < WORLD_TABLES; i++)
         make_table(&r, world, i);
+}
+
+void world_make_types(struct world *world, uint32_t number)
+{
+    *world = (struct world){.number = number};
+    for (uint32_t i = 0; i < WORLD_TABLES; i++) {
+        struct world_table *table = &world->tables[i];
+        table->domain = i / WORLD_TABLES_EACH;
+        (void)snprintf(table->name, sizeof table->name, "w%u_t%u", (unsigned)number, (unsigned)i);
+        table->column_count = 1 + (uint32_t)TYPES;
+        table->columns[0] = (struct world_column){.name = "k", .is_required = true, .is_key = true};
+        table->key_count = 1;
+        for (uint32_t t = 0; t < TYPES; t++) {
+            struct world_column *column = &table->columns[1 + t];
+            *column = (struct world_column){.type = t, .family = types[t].family, .is_wild = true};
+            (void)snprintf(column->name, sizeof column->name, "c%u", (unsigned)t);
+        }
+        if (i % WORLD_TABLES_EACH != 0)
+            continue;
+        table->append_count = 2;
+        table->sizes[0] = i + 1 == WORLD_TABLES - 2 ? ROWS_MANY : 20;
+        table->sizes[1] = table->sizes[0] + 10;
+    }
 }
 
 static void put_yaml_text(struct fm_buf *out, const char *text)

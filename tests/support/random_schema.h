@@ -15,7 +15,8 @@
 #define WORLD_DOMAINS 3u
 #define WORLD_TABLES_EACH 3u
 #define WORLD_TABLES (WORLD_DOMAINS * WORLD_TABLES_EACH)
-#define WORLD_COLUMNS_MAX 12u
+#define WORLD_COLUMNS_MAX 40u
+#define WORLD_TYPES 31u
 #define WORLD_APPENDS_MAX 4u
 
 /* What can be compared and computed with each other. */
@@ -60,6 +61,9 @@ extern const char *const world_domains[WORLD_DOMAINS];
 
 /* Make the schemas of a world. */
 void world_make(struct world *world, uint64_t seed, uint32_t number);
+/* A world in which one table of each domain has a column of each type, called c0, c1, .. behind the
+ * key k: few rows in the first two domains, many in the last. The other tables are empty. */
+void world_make_types(struct world *world, uint32_t number);
 /* Core's text of a column's type. */
 const char *world_type_text(uint32_t type);
 /* Some value of a family as SQL, no NULL. */
