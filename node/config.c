@@ -52,6 +52,10 @@ static const struct key {
      "engine threads of a query; 0: by processors"},
     {"workers_spare", VALUE_U32, AT(workers_spare), 0, 8, NULL, "engine processes kept ready"},
     {"memory_mib", VALUE_U32, AT(memory_mib), 64, 1048576, NULL, "memory of one query's engine"},
+    {"spill", VALUE_PATH, AT(spill), 0, 0, NULL,
+     "folder for what does not fit memory_mib; empty: the node's"},
+    {"spill_mib", VALUE_U32, AT(spill_mib), 0, UINT32_MAX, NULL,
+     "disk space that one query's engine may take there; 0: none"},
     {"free_mib_min", VALUE_U32, AT(free_mib_min), 1, UINT32_MAX, NULL,
      "free disk space that appends leave"},
     {"cache_mib", VALUE_U32, AT(cache_mib), 8, 1048576, NULL, "cache of the store"},
@@ -222,6 +226,7 @@ enum fm_status fm_node_config_init(struct fm_node_config *config, const char *di
     *config = (struct fm_node_config){
         .workers_spare = 2,
         .memory_mib = 512,
+        .spill_mib = 2048,
         .cache_mib = 256,
         .free_mib_min = 256,
         .query_timeout_ms = FM_QUERY_MS_DEFAULT,
@@ -325,9 +330,10 @@ enum fm_status fm_node_config_read(struct fm_node_config *config, const char *pa
                                    struct fm_error *err)
 {
     FM_AUTO(fm_buf_free) struct fm_buf bytes = FM_BUF_INIT(FM_CONFIG_BYTES_MAX);
-    char data[FM_CONFIG_PATH_MAX], worker[FM_CONFIG_PATH_MAX];
+    char data[FM_CONFIG_PATH_MAX], worker[FM_CONFIG_PATH_MAX], spill[FM_CONFIG_PATH_MAX];
 
     memcpy(data, config->data, sizeof data);
+    memcpy(spill, config->spill, sizeof spill);
     memcpy(worker, config->worker, sizeof worker);
     enum fm_status status = fm_file_read(path, FM_CONFIG_BYTES_MAX, &bytes, err);
     if (status == FM_OK)
@@ -336,6 +342,8 @@ enum fm_status fm_node_config_read(struct fm_node_config *config, const char *pa
         status = resolve(config->data, path, err);
     if (status == FM_OK && strcmp(worker, config->worker) != 0)
         status = resolve(config->worker, path, err);
+    if (status == FM_OK && strcmp(spill, config->spill) != 0)
+        status = resolve(config->spill, path, err);
     return status;
 }
 

@@ -29,6 +29,8 @@ struct fm_node_config {
     uint32_t worker_threads;         /* DuckDB threads of a worker, 0: by processors. */
     uint32_t workers_spare;          /* Workers kept warm, 0..8. */
     uint32_t memory_mib;             /* memory_limit of one worker, 64..1048576. */
+    char spill[FM_CONFIG_PATH_MAX];  /* Folder for nameless files; empty: `dir`. */
+    uint32_t spill_mib;              /* Most that one worker writes there; 0: nothing. */
     uint32_t cache_mib;              /* RocksDB's block cache, 8..1048576. */
     uint32_t free_mib_min;           /* Free space that appends leave, 1..4294967295. */
     uint32_t query_timeout_ms;       /* Longest query, 1..FM_QUERY_MS_MAX. */

@@ -132,9 +132,13 @@ FM_MUST_USE enum fm_status channel_reader_wait(struct channel_reader *reader, fm
 
 /* ---- Payloads -------------------------------------------------------------------------------- */
 
+#define CHANNEL_PATH_MAX 4096u
+
 struct channel_hello {
     uint32_t threads;      /* 1..64. */
     uint64_t memory_bytes; /* memory_limit of a worker. */
+    uint64_t spill_bytes;  /* Of its files; 0: it does not spill. */
+    char spill_dir[CHANNEL_PATH_MAX];
 };
 
 void channel_hello_encode(struct fm_buf *out, const struct channel_hello *hello);

@@ -10,17 +10,28 @@ void channel_hello_encode(struct fm_buf *out, const struct channel_hello *hello)
 {
     fm_buf_put_u32(out, hello->threads);
     fm_buf_put_u64(out, hello->memory_bytes);
+    fm_buf_put_u64(out, hello->spill_bytes);
+    fm_buf_put_u32(out, (uint32_t)strlen(hello->spill_dir));
+    fm_buf_put_span(out, fm_span_str(hello->spill_dir));
 }
 
 enum fm_status channel_hello_decode(struct fm_span in, struct channel_hello *out)
 {
     struct fm_cursor cursor = fm_cursor(in);
     struct channel_hello hello = {0};
+    struct fm_span path;
+    uint32_t path_bytes;
 
     if (fm_take_u32(&cursor, &hello.threads) != FM_OK ||
-        fm_take_u64(&cursor, &hello.memory_bytes) != FM_OK || fm_cursor_left(&cursor) != 0 ||
-        hello.threads == 0 || hello.threads > THREADS_MAX || hello.memory_bytes == 0)
+        fm_take_u64(&cursor, &hello.memory_bytes) != FM_OK ||
+        fm_take_u64(&cursor, &hello.spill_bytes) != FM_OK ||
+        fm_take_u32(&cursor, &path_bytes) != FM_OK || path_bytes >= sizeof hello.spill_dir ||
+        fm_take_bytes(&cursor, path_bytes, &path) != FM_OK || fm_cursor_left(&cursor) != 0 ||
+        (path_bytes != 0 && memchr(path.data, 0, path_bytes) != NULL) || hello.threads == 0 ||
+        hello.threads > THREADS_MAX || hello.memory_bytes == 0)
         return FM_MALFORMED;
+    if (path.len != 0)
+        memcpy(hello.spill_dir, path.data, path.len);
     *out = hello;
     return FM_OK;
 }

@@ -49,6 +49,12 @@ static enum fm_status choose(struct fm_engine *engine, const struct fm_engine_op
     engine->hello.threads = options->threads != 0 ? options->threads : default_threads();
     engine->hello.memory_bytes =
         options->memory_bytes != 0 ? options->memory_bytes : MEMORY_BYTES_DEFAULT;
+    if (options->spill_dir != NULL && options->spill_bytes != 0) {
+        if (strlen(options->spill_dir) >= sizeof engine->hello.spill_dir)
+            return fm_fail(err, FM_LIMIT, "engine: the path of the folder to spill to is too long");
+        memcpy(engine->hello.spill_dir, options->spill_dir, strlen(options->spill_dir) + 1);
+        engine->hello.spill_bytes = options->spill_bytes;
+    }
     engine->path = options->worker_path != NULL ? strdup(options->worker_path) : default_path();
     return engine->path == NULL ? fm_fail(err, FM_NOTFOUND, "the worker program's place is unknown")
                                 : FM_OK;

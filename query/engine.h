@@ -2,8 +2,9 @@
  * docs/architecture.md "Workers").
  *
  * fm_engine_open() execs `folkmoot-worker` once as a warm zygote; workers are forked from it ahead
- * of need. A worker has no keys, no sockets but its two ends to this process, no file calls
- * (ingest: only the one descriptor it was given), bounded memory (RLIMIT_DATA) and time (interrupt
+ * of need. A worker has no keys, no sockets but its two ends to this process, no paths (ingest:
+ * only the one descriptor it was given; spilling: nameless files that it opened before it was
+ * locked in), bounded memory (RLIMIT_DATA) and time (interrupt
  * at the deadline, SIGKILL half a second later). Its death is a normal outcome: FM_LIMIT or
  * FM_TIMEOUT with a text that says which bound ended it. Everything a worker says is checked here
  * before it is used.
@@ -26,6 +27,11 @@ struct fm_engine_options {
     uint32_t threads;    /* DuckDB threads of a worker, 1..64; 0: the number of processors, <= 4. */
     size_t memory_bytes; /* memory_limit of a worker; 0: 512 MiB. */
     uint32_t spare;      /* Workers kept ready, 0..8. */
+    /* A folder for what does not fit a query's memory: each worker has files of at most that many
+     * bytes in all there. They have no names, so nothing is left of them, however it ends. NULL or
+     * 0: no spilling. */
+    const char *spill_dir;
+    uint64_t spill_bytes;
 };
 
 /* FM_NOTFOUND: no worker executable; FM_IO: it does not start (its stderr's last line is in the

@@ -1,5 +1,7 @@
 #include "query/worker/sandbox.h"
 
+#include "query/worker/files.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -34,8 +36,7 @@ struct filter {
 };
 
 struct sandbox {
-    struct filter query;
-    struct filter reads;
+    struct filter filters[SANDBOX_KINDS];
 };
 
 /* What DuckDB's threads and libc's allocator need, and the sockets. set_robust_list and rseq: a
@@ -93,9 +94,15 @@ static const int refused[] = {
     SCMP_SYS(uname),      SCMP_SYS(getuid),
     SCMP_SYS(geteuid),    SCMP_SYS(sched_setaffinity),
     SCMP_SYS(write),      SCMP_SYS(writev),
-    SCMP_SYS(fsync),      SCMP_SYS(ftruncate),
-    SCMP_SYS(fallocate),  SCMP_SYS(pwrite64),
     SCMP_SYS(prctl),
+};
+
+/* On files, refused to all but those who spill. */
+static const int spilling[] = {
+    SCMP_SYS(fsync),
+    SCMP_SYS(ftruncate),
+    SCMP_SYS(fallocate),
+    SCMP_SYS(pwrite64),
 };
 
 /* What reading the one descriptor of an ingest takes. A query's worker is refused them. */
@@ -116,8 +123,23 @@ static int add_all(scmp_filter_ctx context, uint32_t action, const int *calls, s
     return failed;
 }
 
+/* Only on the descriptors of files that are spilled to. */
+static int add_spilling(scmp_filter_ctx context, const int *calls, size_t count)
+{
+    int failed = 0;
+
+    for (size_t i = 0; i < count && failed == 0; i++) {
+        failed = seccomp_rule_add(context, SCMP_ACT_ALLOW, calls[i], 1,
+                                  SCMP_A0(SCMP_CMP_GE, FILES_SPILL_FIRST));
+        if (failed == 0)
+            failed = seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), calls[i], 1,
+                                      SCMP_A0(SCMP_CMP_LT, FILES_SPILL_FIRST));
+    }
+    return failed;
+}
+
 /* Calls that depend on their arguments. Memory: never executable. */
-static int add_conditional(scmp_filter_ctx context, bool reads)
+static int add_conditional(scmp_filter_ctx context, enum sandbox_kind kind)
 {
     static const int mapping[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
     static const int copying[] = {F_DUPFD_CLOEXEC, F_DUPFD, F_GETFL, F_GETFD};
@@ -126,7 +148,8 @@ static int add_conditional(scmp_filter_ctx context, bool reads)
     for (size_t i = 0; i < 2 && failed == 0; i++)
         failed = seccomp_rule_add(context, SCMP_ACT_ALLOW, mapping[i], 1,
                                   SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    for (size_t i = 0; i < sizeof copying / sizeof *copying && failed == 0 && reads; i++)
+    for (size_t i = 0; i < sizeof copying / sizeof *copying && failed == 0 && kind == SANDBOX_READS;
+         i++)
         failed = seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
                                   SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)copying[i]));
     return failed;
@@ -134,20 +157,31 @@ static int add_conditional(scmp_filter_ctx context, bool reads)
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-static int add_rules(scmp_filter_ctx context, bool reads)
+static int add_rules(scmp_filter_ctx context, enum sandbox_kind kind)
 {
+    bool reads = kind == SANDBOX_READS, spills = kind == SANDBOX_SPILLS;
     int failed = add_all(context, SCMP_ACT_ALLOW, allowed, COUNT(allowed));
 
     for (size_t i = 0; i < COUNT(refused) && failed == 0; i++) {
-        if (refused[i] == SCMP_SYS(fcntl) && reads)
+        if (refused[i] == SCMP_SYS(fcntl) && (reads || spills))
             continue; /* Decided by its argument. */
         if ((refused[i] == SCMP_SYS(write) || refused[i] == SCMP_SYS(writev)) && SANITIZED)
             continue; /* Reports go to stderr. */
         failed = seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
     }
-    if (failed == 0)
+    if (failed == 0 && spills) {
+        static const int copying[] = {SCMP_SYS(fcntl)};
+        failed = add_spilling(context, reading, COUNT(reading));
+        if (failed == 0)
+            failed = add_spilling(context, spilling, COUNT(spilling));
+        if (failed == 0)
+            failed = add_spilling(context, copying, COUNT(copying));
+    } else if (failed == 0) {
         failed = add_all(context, reads ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM), reading,
                          COUNT(reading));
+        if (failed == 0)
+            failed = add_all(context, SCMP_ACT_ERRNO(EPERM), spilling, COUNT(spilling));
+    }
 #if SANITIZED
     static const int writing[] = {SCMP_SYS(write), SCMP_SYS(writev)};
     if (failed == 0)
@@ -155,7 +189,7 @@ static int add_rules(scmp_filter_ctx context, bool reads)
     if (failed == 0)
         failed = add_all(context, SCMP_ACT_ALLOW, sanitizer, COUNT(sanitizer));
 #endif
-    return failed == 0 ? add_conditional(context, reads) : failed;
+    return failed == 0 ? add_conditional(context, kind) : failed;
 }
 
 /* libseccomp writes a program to a descriptor only. */
@@ -198,13 +232,13 @@ static void put_own_steps(struct filter *filter)
     memcpy(filter->program, steps, sizeof steps);
 }
 
-static int build(struct filter *out, bool reads)
+static int build(struct filter *out, enum sandbox_kind kind)
 {
     scmp_filter_ctx context = seccomp_init(SCMP_ACT_KILL_PROCESS);
     if (context == NULL)
         return -ENOMEM;
     (void)seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* A tree; else a list serves. */
-    int failed = add_rules(context, reads);
+    int failed = add_rules(context, kind);
     if (failed == 0)
         failed = export_program(context, out);
     seccomp_release(context);
@@ -217,9 +251,9 @@ enum fm_status sandbox_new(struct sandbox **out, struct fm_error *err)
 
     if (sandbox == NULL)
         return fm_fail(err, FM_NOMEM, "system call filter: out of memory");
-    int failed = build(&sandbox->query, false);
-    if (failed == 0)
-        failed = build(&sandbox->reads, true);
+    int failed = 0;
+    for (int kind = 0; kind < SANDBOX_KINDS && failed == 0; kind++)
+        failed = build(&sandbox->filters[kind], (enum sandbox_kind)kind);
     if (failed != 0) {
         free(sandbox);
         return fm_fail_errno(err, FM_IO, -failed, "system call filter");
@@ -248,10 +282,13 @@ static int set_limit(int what, uint64_t value)
     return setrlimit((__rlimit_resource_t)what, &limit);
 }
 
-enum fm_status sandbox_limit(uint64_t memory_bytes, struct fm_error *err)
+enum fm_status sandbox_limit(uint64_t memory_bytes, uint64_t spill_bytes, struct fm_error *err)
 {
-    /* Descriptors: 0 to 4, one being handed over, and DuckDB's handles of an ingest's input. */
-    if (set_limit(RLIMIT_CORE, 0) != 0 || set_limit(RLIMIT_FSIZE, SANITIZED ? 1 << 20 : 0) != 0 ||
+    uint64_t file_bytes = SANITIZED && spill_bytes == 0 ? 1 << 20 : spill_bytes;
+
+    /* Descriptors: 0 to 4, one being handed over, DuckDB's handles of an ingest's input, and of
+     * files that are spilled to. */
+    if (set_limit(RLIMIT_CORE, 0) != 0 || set_limit(RLIMIT_FSIZE, file_bytes) != 0 ||
         set_limit(RLIMIT_NPROC, 0) != 0 || set_limit(RLIMIT_NOFILE, 128) != 0)
         return fm_fail_errno(err, FM_IO, errno, "limit the worker");
     uint64_t idle = data_bytes();
@@ -264,9 +301,9 @@ enum fm_status sandbox_limit(uint64_t memory_bytes, struct fm_error *err)
     return FM_OK;
 }
 
-enum fm_status sandbox_enter(struct sandbox *sandbox, bool reads, struct fm_error *err)
+enum fm_status sandbox_enter(struct sandbox *sandbox, enum sandbox_kind kind, struct fm_error *err)
 {
-    struct filter *filter = reads ? &sandbox->reads : &sandbox->query;
+    struct filter *filter = &sandbox->filters[kind];
 
     put_own_steps(filter);
     struct sock_fprog program = {.len = filter->steps, .filter = filter->program};

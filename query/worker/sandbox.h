@@ -12,12 +12,20 @@ struct sandbox; /* The compiled filters, made once in the zygote. */
 
 FM_MUST_USE enum fm_status sandbox_new(struct sandbox **out, struct fm_error *err);
 
-/* Limits of the process: no dumps, no files, no processes, data up to what is used now plus
- * `memory_bytes` plus 64 MiB. After all threads were started. */
-FM_MUST_USE enum fm_status sandbox_limit(uint64_t memory_bytes, struct fm_error *err);
+/* Limits of the process: no dumps, no files larger than `spill_bytes`, no processes, data up to
+ * what is used now plus `memory_bytes` plus 64 MiB. After all threads were started. */
+FM_MUST_USE enum fm_status sandbox_limit(uint64_t memory_bytes, uint64_t spill_bytes,
+                                         struct fm_error *err);
 
-/* Put the filter on all threads; there is no way back. `reads`: also what reading a descriptor
- * takes. */
-FM_MUST_USE enum fm_status sandbox_enter(struct sandbox *sandbox, bool reads, struct fm_error *err);
+enum sandbox_kind {
+    SANDBOX_QUERY,  /* No file calls at all. */
+    SANDBOX_READS,  /* What reading a descriptor takes. */
+    SANDBOX_SPILLS, /* What files of FILES_SPILL take, on descriptors from FILES_SPILL_FIRST up. */
+    SANDBOX_KINDS
+};
+
+/* Put the filter on all threads; there is no way back. */
+FM_MUST_USE enum fm_status sandbox_enter(struct sandbox *sandbox, enum sandbox_kind kind,
+                                         struct fm_error *err);
 
 #endif

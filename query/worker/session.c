@@ -5,6 +5,7 @@
 #include "query/worker/stream.h"
 #include "query/worker/worker.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -118,11 +119,13 @@ static enum fm_status prepare(struct worker *worker, struct fm_error *err)
         "SET default_null_order = 'nulls_last_on_asc_first_on_desc'",
         "SET enable_progress_bar = false",
         "SET enable_external_file_cache = false",
-        "SET temp_directory = ''", /* No spilling: there are no files. */
     };
     char sized[128];
     enum fm_status status = FM_OK;
 
+    if (worker->options.spill_bytes != 0 && !files_open_spill(worker->options.spill_dir))
+        return fm_fail_errno(err, FM_IO, errno, "open files to spill to in %s",
+                             worker->options.spill_dir);
     for (size_t i = 0; i < sizeof settings / sizeof *settings && status == FM_OK; i++)
         status = worker_sql(worker, settings[i], err);
     (void)snprintf(sized, sizeof sized, "SET memory_limit = '%lluB'",
@@ -135,8 +138,19 @@ static enum fm_status prepare(struct worker *worker, struct fm_error *err)
     if (status == FM_OK)
         status = start_watcher(worker, err);
     if (status == FM_OK)
-        status = sandbox_limit(worker->options.memory_bytes, err);
+        status = sandbox_limit(worker->options.memory_bytes, worker->options.spill_bytes, err);
     return status;
+}
+
+/* The local file system stays: it is all that spilling goes through, and has no other files. */
+static enum fm_status set_spill(struct worker *worker, struct fm_error *err)
+{
+    char sized[128];
+
+    (void)snprintf(sized, sizeof sized, "SET max_temp_directory_size = '%lluB'",
+                   (unsigned long long)worker->options.spill_bytes);
+    enum fm_status status = worker_sql(worker, "SET temp_directory = '" FILES_SPILL "'", err);
+    return status == FM_OK ? worker_sql(worker, sized, err) : status;
 }
 
 /* The first command tells what the worker is for; nothing from outside was looked at before. */
@@ -150,7 +164,9 @@ static enum fm_status lock(struct worker *worker, bool ingest, int input, struct
     else
         status = worker_sql(worker, "SET preserve_insertion_order = false", err);
     if (status == FM_OK && !ingest)
-        status = worker_sql(worker, "SET disabled_filesystems = 'LocalFileSystem'", err);
+        status = worker->options.spill_bytes != 0
+                     ? set_spill(worker, err)
+                     : worker_sql(worker, "SET disabled_filesystems = 'LocalFileSystem'", err);
     if (status == FM_OK)
         status = worker_sql(worker, "SET enable_external_access = false", err);
     if (status == FM_OK)
@@ -160,7 +176,11 @@ static enum fm_status lock(struct worker *worker, bool ingest, int input, struct
     worker->input = input;
     files_close(input);
     if (status == FM_OK)
-        status = sandbox_enter(worker->sandbox, ingest, err);
+        status = sandbox_enter(worker->sandbox,
+                               ingest                             ? SANDBOX_READS
+                               : worker->options.spill_bytes != 0 ? SANDBOX_SPILLS
+                                                                  : SANDBOX_QUERY,
+                               err);
     return status;
 }
 

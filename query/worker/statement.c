@@ -11,10 +11,21 @@ enum fm_status worker_duck_error(const struct worker *worker, const char *text,
 {
     if (text == NULL)
         return fm_fail(err, FM_INTERNAL, "DuckDB failed without saying why");
+    unsigned long long mib = worker->options.memory_bytes >> 20;
+    unsigned long long disk = worker->options.spill_bytes >> 20;
+    if (begins(text, "Out of Memory") && strstr(text, "max_temp_directory_size") != NULL)
+        return fm_fail(err, FM_LIMIT,
+                       "the query needed more than the worker's %llu MiB of memory and the %llu "
+                       "MiB of disk it may spill to",
+                       mib, disk);
     if (begins(text, "Out of Memory") || strstr(text, "bad_alloc") != NULL ||
         strstr(text, "could not allocate") != NULL || strstr(text, "failed to allocate") != NULL)
-        return fm_fail(err, FM_LIMIT, "the query needed more memory than the worker's %llu MiB",
-                       (unsigned long long)(worker->options.memory_bytes >> 20));
+        return fm_fail(err, FM_LIMIT, "the query needed more memory than the worker's %llu MiB%s",
+                       mib,
+                       disk != 0 ? ", and not all of it can be spilled"
+                                 : "; this node has no space to spill to");
+    if (begins(text, "IO Error") && disk != 0)
+        return fm_fail(err, FM_LIMIT, "the query could not be spilled to disk: %s", text);
     if (begins(text, "INTERRUPT"))
         return fm_fail(err, FM_CANCELLED, "cancelled");
     if (begins(text, "Permission Error"))

@@ -175,11 +175,13 @@ static void greetings_are_checked(void **state)
 {
     (void)state;
     struct fm_buf bytes = FM_BUF_INIT(0);
-    struct channel_hello hello = {2, 1000}, out = {0};
+    struct channel_hello hello = {2, 1000, 7, "/some/where"}, out = {0};
 
     channel_hello_encode(&bytes, &hello);
     assert_int_equal(channel_hello_decode(fm_buf_span(&bytes), &out), FM_OK);
     assert_int_equal(out.threads, 2);
+    assert_int_equal(out.spill_bytes, 7);
+    assert_string_equal(out.spill_dir, "/some/where");
     assert_int_equal(channel_hello_decode(fm_span(bytes.data, bytes.len - 1), &out), FM_MALFORMED);
     fm_buf_put_u8(&bytes, 0);
     assert_int_equal(channel_hello_decode(fm_buf_span(&bytes), &out), FM_MALFORMED);
