@@ -309,8 +309,10 @@ static bool types_are_known(const struct fm_columns *columns, const json_t *node
 enum fm_status plan_describe_part(struct planner *planner, json_t *node, struct fm_columns *columns)
 {
     FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(FM_ENGINE_SQL_BYTES_MAX);
-    json_t *copy = copy_with_scans(planner->tree, node);
 
+    if (planner->tries++ >= CARVE_TRIES_MAX)
+        return FM_NOTFOUND;
+    json_t *copy = copy_with_scans(planner->tree, node);
     if (copy == NULL)
         return FM_NOMEM;
     enum fm_status status = print_statement(planner, copy, &sql);

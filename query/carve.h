@@ -22,8 +22,13 @@ struct planner {
     struct tree *tree;
     struct fm_plan *plan;
     uint64_t rules_off;
+    uint32_t tries; /* Parts that were looked at by the worker; at most CARVE_TRIES_MAX. */
     struct fm_error *err;
 };
+
+/* A statement is looked at only so deep, and so many parts of it are tried: strangers write it. */
+#define CARVE_DEPTH_MAX 32u
+#define CARVE_TRIES_MAX 128u
 
 static inline bool planner_may(const struct planner *planner, enum fm_plan_rule rule)
 {

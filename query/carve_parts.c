@@ -86,18 +86,21 @@ static bool pays(const struct planner *planner, const json_t *node)
            !json_is_null(json_object_get(node, "where_clause"));
 }
 
-static enum fm_status carve_below(struct planner *planner, json_t *json);
+/* `depth` counts query nodes from the outside in. */
+static enum fm_status carve_below(struct planner *planner, json_t *json, unsigned depth);
 
-static enum fm_status carve_or_descend(struct planner *planner, json_t *node)
+static enum fm_status carve_or_descend(struct planner *planner, json_t *node, unsigned depth)
 {
     bool carved = false;
 
+    if (depth > CARVE_DEPTH_MAX)
+        return FM_OK;
     if (planner_is_one_owner(planner, planner_tables_under(planner, node)) && pays(planner, node)) {
         enum fm_status status = plan_carve(planner, node, FM_RULE_SUBQUERY, &carved);
         if (status != FM_OK || carved)
             return status;
     }
-    return carve_below(planner, node);
+    return carve_below(planner, node, depth + 1);
 }
 
 /* Set operations without ALL drop what is there twice: the side may do it before it is sent. */
@@ -130,7 +133,7 @@ static enum fm_status carve_sides(struct planner *planner, const json_t *node)
     return status == FM_OK ? carve_side(planner, right) : status;
 }
 
-static enum fm_status carve_below(struct planner *planner, json_t *json)
+static enum fm_status carve_below(struct planner *planner, json_t *json, unsigned depth)
 {
     const char *key;
     json_t *value;
@@ -144,15 +147,15 @@ static enum fm_status carve_below(struct planner *planner, json_t *json)
         json_object_foreach(json, key, value)
         {
             if (status == FM_OK)
-                status = is_query(value) ? carve_or_descend(planner, value)
-                                         : carve_below(planner, value);
+                status = is_query(value) ? carve_or_descend(planner, value, depth)
+                                         : carve_below(planner, value, depth);
         }
     } else if (json_is_array(json)) {
         json_array_foreach(json, i, value)
         {
             if (status == FM_OK)
-                status = is_query(value) ? carve_or_descend(planner, value)
-                                         : carve_below(planner, value);
+                status = is_query(value) ? carve_or_descend(planner, value, depth)
+                                         : carve_below(planner, value, depth);
         }
     }
     return status;
@@ -163,5 +166,5 @@ enum fm_status plan_carve_parts(struct planner *planner)
     json_t *statement = json_array_get(tree_json_array(planner->tree->root, "statements"), 0);
     json_t *root = json_object_get(statement, "node");
 
-    return carve_below(planner, root);
+    return carve_below(planner, root, 0);
 }
