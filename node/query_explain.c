@@ -111,8 +111,10 @@ static void put_fragment(struct fm_query *query, uint32_t i)
     put_node(query, &table->owner);
     fm_rows_text(rows, fm_rule_text(query->plan.kind == FM_PLAN_SHIP ? FM_RULE_SHIP : table->rule));
     fm_rows_span(rows, fm_buf_span(&work));
-    put_count(rows, query->plan.kind == FM_PLAN_SHIP ? 0 : table->rows);
-    put_count(rows, query->plan.kind == FM_PLAN_SHIP ? 0 : fm_plan_bytes(table));
+    bool is_estimated = table->expected_rows != 0;
+    bool is_ship = query->plan.kind == FM_PLAN_SHIP;
+    put_count(rows, is_ship ? 0 : is_estimated ? table->expected_rows : table->rows);
+    put_count(rows, is_ship ? 0 : is_estimated ? table->expected_bytes : fm_plan_bytes(table));
     if (query->explain == FM_EXPLAIN_RUN)
         put_run(query, i < query->feed_count ? query->feeds[i] : NULL);
 }

@@ -189,6 +189,8 @@ static void put_slot(struct planner *planner, uint64_t tables, struct fm_plan_ta
 {
     uint32_t first = (uint32_t)__builtin_ctzll(tables);
 
+    if (tables == UINT64_C(1) << first)
+        slot->statistics = FM_TAKE(planner->plan->tables[first].statistics);
     for (uint32_t t = first; t < planner->tree->table_count; t++) {
         if ((tables >> t & 1u) == 0)
             continue;

@@ -7,6 +7,7 @@
 
 #define PAYS_TIMES 2.0 /* A reduction saves so many times what it costs. */
 #define KEY_BYTES 16.0
+#define PART_KEYS_MAX 256u /* They are part of a statement that the owner plans. */
 
 /* What is known of the slots while reductions are chosen. */
 struct placing {
@@ -22,12 +23,27 @@ static double move_us(const struct place_estimate *slot, double rows)
     return rows * (slot->row_bytes / PLACE_BYTES_PER_US + PLACE_ROW_US);
 }
 
-/* Keys may go to the other owner, and its column may be looked at, unless the contract says that
- * they are somebody's. */
-static bool is_open(const struct fm_plan_table *table, uint32_t field)
+/* Keys may go to another owner unless the contract says that they are somebody's. What the columns
+ * of a part are made of is not known any more. */
+static bool may_give(const struct fm_plan_table *table, uint32_t field)
 {
     return table->sql.len == 0 && table->statistics != NULL &&
            !fm_field_is_classified(&table->schema->fields[field]);
+}
+
+/* A part is reduced where it reads one table: then its rows are known. */
+static bool may_take(const struct fm_plan_table *table, uint32_t field)
+{
+    if (table->statistics == NULL)
+        return false;
+    return table->sql.len != 0 ? table->ref_count == 1 && table->rows > 0
+                               : !fm_field_is_classified(&table->schema->fields[field]);
+}
+
+/* What the owner's engine does for a part. */
+static double read_us(const struct fm_plan_table *table)
+{
+    return table->sql.len != 0 ? (double)table->statistics->rows * PLACE_SCAN_US : 0;
 }
 
 static bool is_used(const struct fm_plan *plan, const struct fm_plan_reduction *reduction)
@@ -47,7 +63,8 @@ static double fraction_of(const struct placing *placing, const struct fm_plan_re
     const struct fm_plan_table *from = &placing->plan->tables[reduction->from];
     const struct fm_plan_table *to = &placing->plan->tables[reduction->to];
     double keys = place_distinct(from, reduction->from_field, placing->slots[reduction->from].rows);
-    double values = place_distinct(to, reduction->to_field, (double)to->statistics->rows);
+    double values = place_distinct(to, reduction->to_field,
+                                   (double)(to->sql.len != 0 ? to->rows : to->statistics->rows));
 
     return fmin(1, keys / values);
 }
@@ -59,15 +76,18 @@ static double gain_of(const struct placing *placing, const struct fm_plan_reduct
     const struct place_estimate *from = &placing->slots[reduction->from];
     const struct place_estimate *to = &placing->slots[reduction->to];
 
-    if (!is_open(&plan->tables[reduction->from], reduction->from_field) ||
-        !is_open(&plan->tables[reduction->to], reduction->to_field) ||
+    const struct fm_plan_table *target = &plan->tables[reduction->to];
+
+    if (!may_give(&plan->tables[reduction->from], reduction->from_field) ||
+        !may_take(target, reduction->to_field) ||
         (placing->waits_for[reduction->from] >> reduction->to & 1u) != 0 ||
         from->rows * from->row_bytes > FM_REDUCE_KEEP_BYTES_MAX / 2.0 || is_used(plan, reduction))
         return 0;
     double keys = place_distinct(&plan->tables[reduction->from], reduction->from_field, from->rows);
-    if (keys > FM_PREDICATE_VALUES_MAX)
+    if (keys > (target->sql.len != 0 ? PART_KEYS_MAX : FM_PREDICATE_VALUES_MAX))
         return 0;
-    double saving = move_us(to, to->rows * (1 - fraction_of(placing, reduction)));
+    double saving =
+        (move_us(to, to->rows) + read_us(target)) * (1 - fraction_of(placing, reduction));
     double cost = move_us(from, from->rows) + keys * KEY_BYTES / PLACE_BYTES_PER_US;
     if (placing->levels[reduction->to] <= placing->levels[reduction->from])
         cost += placing->rtt_us;
@@ -125,7 +145,8 @@ static enum fm_status reduce(struct placing *placing)
             return FM_NOMEM;
         fm_assert(best.from != best.to);
         placing->slots[best.to].rows *= fraction_of(placing, &best);
-        plan->tables[best.to].rule = FM_RULE_REDUCE;
+        if (plan->tables[best.to].rule == FM_RULE_SCAN)
+            plan->tables[best.to].rule = FM_RULE_REDUCE;
         plan->reductions[plan->reduction_count++] = best;
         settle_order(placing);
     }

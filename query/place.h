@@ -1,6 +1,7 @@
 /* Where work is done, chosen by cost from what owners say of their tables (core/statistics.h).
  *
- *   cost in us = bytes moved / PLACE_BYTES_PER_US + rows merged * PLACE_ROW_US + round trips * rtt
+ *   cost in us = bytes moved / PLACE_BYTES_PER_US + rows merged * PLACE_ROW_US
+ *                + rows that an owner's engine reads * PLACE_SCAN_US + round trips * rtt
  *
  * Rows of a slot are estimated from its table's rows and the selectivity of its predicates (1 /
  * distinct values for an equality, the share of the range between least and greatest value for a
@@ -8,7 +9,8 @@
  *
  * A reduction of slot `to` by slot `from` (FM_RULE_REDUCE) leaves
  *   min(1, keys of `from` / distinct values of `to`'s column)
- * of the rows of `to`; it costs the wait for `from`: a round trip where `to` would have been asked
+ * of the rows of `to`, where that is a part of the statement also of those that the owner reads for
+ * it; it costs the wait for `from`: a round trip where `to` would have been asked
  * earlier, and the bytes of `from` and its keys. The one that saves most is taken first, as long as
  * one saves twice what it costs. Without statistics of both tables nothing is reduced.
  *
@@ -20,6 +22,7 @@
 
 #define PLACE_BYTES_PER_US 100.0 /* Read, sealed, sent, opened, checked, handed to the engine. */
 #define PLACE_ROW_US 0.02        /* Of one row in the merge. */
+#define PLACE_SCAN_US 0.003      /* Of one row that an owner groups. */
 
 struct place_estimate {
     double rows; /* That the slot brings; below 0: unknown, and so are the bytes. */

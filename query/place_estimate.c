@@ -14,7 +14,10 @@
 static const struct fm_column_figures *figures_of(const struct fm_plan_table *table,
                                                   uint32_t field_id)
 {
-    return table->statistics == NULL ? NULL : fm_statistics_column(table->statistics, field_id);
+    /* The columns of a part are its own. */
+    return table->statistics == NULL || table->sql.len != 0
+               ? NULL
+               : fm_statistics_column(table->statistics, field_id);
 }
 
 static const struct fm_type *type_of(const struct fm_plan_table *table, uint32_t field_id)
@@ -118,13 +121,15 @@ static double field_bytes(const struct fm_plan_table *table, uint32_t field)
 void place_estimate(const struct fm_plan_table *table, struct place_estimate *out)
 {
     *out = (struct place_estimate){.rows = -1};
-    if (table->statistics == NULL)
+    for (uint32_t i = 0; i < table->field_count; i++)
+        out->row_bytes += field_bytes(table, table->fields[i]);
+    if (table->sql.len != 0 && table->rows > 0)
+        out->rows = (double)table->rows;
+    if (table->sql.len != 0 || table->statistics == NULL)
         return;
     out->rows = (double)table->statistics->rows;
     for (uint32_t i = 0; i < table->predicates.count; i++)
         out->rows *= selects(table, &table->predicates.terms[i]);
-    for (uint32_t i = 0; i < table->field_count; i++)
-        out->row_bytes += field_bytes(table, table->fields[i]);
 }
 
 double place_distinct(const struct fm_plan_table *table, uint32_t field, double rows)
@@ -132,7 +137,9 @@ double place_distinct(const struct fm_plan_table *table, uint32_t field, double 
     const struct fm_column_figures *figures = figures_of(table, table->schema->fields[field].id);
     double distinct = figures != NULL ? (double)figures->distinct : 0;
 
+    if (distinct <= 0 && table->sql.len == 0 && table->statistics != NULL)
+        distinct = (double)table->statistics->rows / REPEATS;
     if (distinct <= 0)
-        distinct = table->statistics != NULL ? (double)table->statistics->rows / REPEATS : rows;
+        distinct = rows;
     return fmax(1, fmin(distinct, rows));
 }

@@ -40,7 +40,8 @@ struct fm_plan_table {
     struct fm_node_id owner;
     struct fm_schema *schema;         /* Owned. SQL: of the statement's columns */
     uint64_t rows;                    /* Estimate, 0: unknown. */
-    struct fm_statistics *statistics; /* Owned; of the table. NULL: the owner told nothing. */
+    struct fm_statistics *statistics; /* Owned; of the table, or of the only one that `sql` reads.
+                                         NULL: the owner told nothing. */
     uint64_t expected_rows;           /* That the fragment brings, 0: unknown, */
     uint64_t expected_bytes;          /* of so many bytes. */
     enum fm_plan_rule rule;

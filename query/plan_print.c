@@ -43,7 +43,7 @@ static json_t *predicates_of(const struct fm_plan_table *table)
 /* By which columns of which fragments, counted from 0, only some of the rows are asked for. */
 static json_t *reductions_of(const struct fm_plan *plan, uint32_t slot)
 {
-    json_t *list = json_array();
+    json_t *list = plan->reduction_count > 0 ? json_array() : NULL;
 
     for (uint32_t i = 0; i < plan->reduction_count; i++) {
         const struct fm_plan_reduction *reduction = &plan->reductions[i];
@@ -59,7 +59,10 @@ static json_t *reductions_of(const struct fm_plan *plan, uint32_t slot)
                                   json_string(from->schema->fields[reduction->from_field].name));
         (void)json_array_append_new(list, item);
     }
-    return list;
+    if (json_array_size(list) > 0)
+        return list;
+    json_decref(list);
+    return NULL;
 }
 
 static json_t *fragment_of(const struct fm_plan *plan, const struct fm_plan_table *table)
@@ -83,9 +86,9 @@ static json_t *fragment_of(const struct fm_plan *plan, const struct fm_plan_tabl
     (void)json_object_set_new(
         fragment, "rule",
         json_string(fm_rule_text(plan->kind == FM_PLAN_SHIP ? FM_RULE_SHIP : table->rule)));
-    if (table->rule == FM_RULE_REDUCE)
-        (void)json_object_set_new(fragment, "reduced",
-                                  reductions_of(plan, (uint32_t)(table - plan->tables)));
+    json_t *reductions = reductions_of(plan, (uint32_t)(table - plan->tables));
+    if (reductions != NULL)
+        (void)json_object_set_new(fragment, "reduced", reductions);
     if (table->expected_rows != 0) {
         (void)json_object_set_new(fragment, "expected_rows",
                                   json_integer((json_int_t)table->expected_rows));
@@ -190,6 +193,32 @@ static void put_scan(const struct fm_plan *plan, const struct fm_plan_table *tab
         fm_buf_printf(out, " LIMIT %" PRIu64, plan->lookup.row_limit);
 }
 
+/* Which keys are asked for is known only when the other fragment was read. */
+static void put_reductions(const struct fm_plan *plan, uint32_t slot, const char *before,
+                           struct fm_buf *out)
+{
+    for (uint32_t i = 0; i < plan->reduction_count; i++) {
+        const struct fm_plan_reduction *reduction = &plan->reductions[i];
+        if (reduction->to != slot)
+            continue;
+        const struct fm_plan_table *from = &plan->tables[reduction->from];
+        fm_buf_put_str(out, before);
+        put_name(out, plan->tables[slot].schema->fields[reduction->to_field].name);
+        fm_buf_put_str(out, " IN (SELECT ");
+        put_name(out, from->schema->fields[reduction->from_field].name);
+        fm_buf_printf(out, " FROM fm_scan(%" PRIu32 "))", reduction->from);
+        before = " AND ";
+    }
+}
+
+static bool is_reduced(const struct fm_plan *plan, uint32_t slot)
+{
+    for (uint32_t i = 0; i < plan->reduction_count; i++)
+        if (plan->reductions[i].to == slot)
+            return true;
+    return false;
+}
+
 void fm_plan_print_work(const struct fm_plan *plan, uint32_t n, struct fm_buf *out)
 {
     const struct fm_plan_table *table = &plan->tables[n];
@@ -197,10 +226,16 @@ void fm_plan_print_work(const struct fm_plan *plan, uint32_t n, struct fm_buf *o
     fm_assert(n < plan->table_count);
     if (plan->kind == FM_PLAN_SHIP)
         fm_buf_put_span(out, fm_buf_span(&plan->shipped));
-    else if (table->sql.len != 0)
+    else if (table->sql.len == 0)
+        put_scan(plan, table, out);
+    else if (!is_reduced(plan, n))
         fm_buf_put_span(out, fm_buf_span(&table->sql));
     else
-        put_scan(plan, table, out);
+        fm_buf_printf(out, "SELECT * FROM (%.*s) AS fm_part", (int)table->sql.len,
+                      (const char *)table->sql.data);
+    if (plan->kind == FM_PLAN_MERGE)
+        put_reductions(
+            plan, n, table->sql.len == 0 && table->predicates.count > 0 ? " AND " : " WHERE ", out);
 }
 
 uint64_t fm_plan_bytes(const struct fm_plan_table *table)
