@@ -91,15 +91,14 @@ static bool reads_others(const struct tree *tree, const struct fm_plan_table *ta
     return false;
 }
 
-static bool is_candidate(const struct names *names, uint32_t leaf)
+/* May go below, alone or with others. */
+static bool may_go(const struct names *names, uint32_t leaf)
 {
     const struct names_leaf *at = &names->leaves[leaf];
 
     if (at->table == NAMES_NO_TABLE || !at->kept || !at->closed)
         return false;
     const struct fm_plan_table *table = &names->tables[at->table];
-    if (table->rows > 0 && table->rows < ROWS_MIN)
-        return false;
     for (uint32_t i = 0; i < table->schema->field_count; i++) {
         if (strncasecmp(table->schema->fields[i].name, "fm_", 3) == 0)
             return false;
@@ -111,7 +110,104 @@ static bool is_candidate(const struct names *names, uint32_t leaf)
         if (other->table == NAMES_NO_TABLE && names_may_reach(names, leaf, other->node))
             return false; /* A lateral join. */
     }
-    return reads_others(names->tree, names->tables, &table->owner, names->node);
+    return true;
+}
+
+static bool is_candidate(const struct names *names, uint32_t leaf)
+{
+    if (!may_go(names, leaf))
+        return false;
+    const struct fm_plan_table *table = &names->tables[names->leaves[leaf].table];
+    return (table->rows == 0 || table->rows >= ROWS_MIN) &&
+           reads_others(names->tree, names->tables, &table->owner, names->node);
+}
+
+/* The leaves that a condition reads, 0 when that is not known. */
+struct links {
+    const struct names *names;
+    uint64_t read;
+    bool in_doubt;
+};
+
+static enum fm_status note_link(void *context, const struct tree_place *place)
+{
+    struct links *links = context;
+    json_t *node = tree_place_get(place);
+
+    if (!tree_json_is(node, "class", "COLUMN_REF")) {
+        links->in_doubt = links->in_doubt || tree_json_is(node, "class", "SUBQUERY");
+        return tree_each_child(node, note_link, context);
+    }
+    struct names_found found = names_find(links->names, node, NAMES_IN_ROWS);
+    links->in_doubt = links->in_doubt || found.kind != NAMES_COLUMN;
+    links->read |= found.kind == NAMES_COLUMN ? UINT64_C(1) << found.leaf : 0;
+    return FM_OK;
+}
+
+/* Add the leaves of `among` that an equality of `condition` ties to those in `tied`. */
+static void tie(const struct names *names, json_t *condition, uint64_t among, uint64_t *tied)
+{
+    const json_t *list = tree_json_array(condition, "children");
+    struct links links = {names, 0, false};
+
+    if (tree_json_is(condition, "type", "CONJUNCTION_AND")) {
+        for (size_t i = 0; i < json_array_size(list); i++)
+            tie(names, json_array_get(list, i), among, tied);
+        return;
+    }
+    if (!tree_json_is(condition, "type", "COMPARE_EQUAL") ||
+        tree_each_child(condition, note_link, &links) != FM_OK || links.in_doubt)
+        return;
+    if ((links.read & ~among) == 0 && (links.read & *tied) != 0)
+        *tied |= links.read;
+}
+
+static void tie_in_joins(const struct names *names, json_t *from, uint64_t among, uint64_t *tied)
+{
+    if (!tree_json_is(from, "type", "JOIN"))
+        return;
+    tie_in_joins(names, json_object_get(from, "left"), among, tied);
+    tie_in_joins(names, json_object_get(from, "right"), among, tied);
+    if (tree_json_is(from, "join_type", "INNER"))
+        tie(names, json_object_get(from, "condition"), among, tied);
+}
+
+static bool has_using(const json_t *from)
+{
+    return tree_json_is(from, "type", "JOIN") &&
+           (json_array_size(tree_json_array(from, "using_columns")) > 0 ||
+            has_using(json_object_get(from, "left")) || has_using(json_object_get(from, "right")));
+}
+
+/* The table with those of its owner that equalities tie to it, in one region of inner joins: they
+ * can be joined below. */
+static uint64_t tied_to(const struct names *names, uint32_t leaf)
+{
+    json_t *from = json_object_get(names->node, "from_table");
+    const struct names_leaf *at = &names->leaves[leaf];
+    const struct fm_node_id *owner = &names->tables[at->table].owner;
+    uint64_t among = 0;
+    uint64_t tied = UINT64_C(1) << leaf;
+
+    _Static_assert(NAMES_LEAVES_MAX <= 64, "a mask holds all leaves");
+    for (uint32_t i = 0; i < names->leaf_count; i++) {
+        if (strcasecmp(names->leaves[i].alias, JOINED_ALIAS) == 0)
+            return tied;
+        if (may_go(names, i) && names->leaves[i].region == at->region &&
+            memcmp(&names->tables[names->leaves[i].table].owner, owner, sizeof *owner) == 0)
+            among |= UINT64_C(1) << i;
+    }
+    for (uint64_t before = 0; before != tied && !has_using(from);) {
+        before = tied;
+        tie_in_joins(names, from, among, &tied);
+        tie(names, json_object_get(names->node, "where_clause"), among, &tied);
+    }
+    return tied;
+}
+
+static const struct fm_plan_table *largest(const struct aggregate *a)
+{
+    return &a->names->tables[a->names->leaves[a->leaf].table];
 }
 
 /* ---- ON and WHERE ---------------------------------------------------------------------------- */
@@ -164,15 +260,17 @@ static enum fm_status split_at(struct aggregate *a, json_t *object, const char *
 static enum fm_status keep_using(struct aggregate *a, const json_t *join)
 {
     const json_t *columns = tree_json_array(join, "using_columns");
+    const struct fm_schema *schema = largest(a)->schema;
 
+    fm_assert(json_array_size(columns) == 0 || !aggregate_is_joined(a));
     for (size_t i = 0; i < json_array_size(columns); i++) {
         uint32_t field = 0;
         struct fm_span name = fm_span_str(json_string_value(json_array_get(columns, i)));
-        if (fm_schema_find(a->schema, name, &field) != FM_OK)
+        if (fm_schema_find(schema, name, &field) != FM_OK)
             continue;
-        if (!total_is_key(total_shape_of_type(&a->schema->fields[field].type)))
+        if (!total_is_key(total_shape_of_type(&schema->fields[field].type)))
             return AGGREGATE_LEAVE;
-        json_t *key = aggregate_key(a, tree_build_column(a->alias, a->schema->fields[field].name));
+        json_t *key = aggregate_key(a, tree_build_column(a->alias, schema->fields[field].name));
         json_decref(key);
         if (key == NULL)
             return FM_NOMEM;
@@ -180,35 +278,78 @@ static enum fm_status keep_using(struct aggregate *a, const json_t *join)
     return FM_OK;
 }
 
-/* `seen` counts leaves as names_read() does. */
-static enum fm_status rewrite_from(struct aggregate *a, json_t *from, uint32_t *seen, bool *below)
-{
-    bool left = false;
-    bool right = false;
+/* What became of a part of FROM. */
+struct part {
+    bool below; /* A leaf in it goes below, */
+    bool gone;  /* and nothing of it stays here. */
+};
 
-    *below = false;
+/* The conditions of a join that is gone here: those on what goes below go there, the rest to
+ * WHERE; all joins around are inner ones. */
+static enum fm_status loosen(struct aggregate *a, json_t *condition)
+{
+    if (is_empty(condition))
+        return FM_OK;
+    return json_array_append(a->loose, condition) == 0 ? FM_OK : FM_NOMEM;
+}
+
+static enum fm_status rewrite_condition(struct aggregate *a, json_t *join, bool below)
+{
+    bool was_empty = is_empty(json_object_get(join, "condition"));
+
+    if (!below || !tree_json_is(join, "join_type", "INNER"))
+        return aggregate_rewrite_at(a, join, "condition");
+    enum fm_status status = split_at(a, join, "condition");
+    if (status == FM_OK && !was_empty && is_empty(json_object_get(join, "condition")) &&
+        json_object_set_new(join, "ref_type", json_string("CROSS")) != 0)
+        return FM_NOMEM;
+    return status;
+}
+
+/* `seen` counts leaves as names_read() does. The largest leaf that goes below stays where it is,
+ * to become what is made; the others go from here. */
+static enum fm_status rewrite_from(struct aggregate *a, json_t *parent, const char *key,
+                                   uint32_t *seen, struct part *out)
+{
+    json_t *from = json_object_get(parent, key);
+    struct part left = {false, false};
+    struct part right = {false, false};
+
+    *out = (struct part){false, false};
     if (tree_json_is(from, "type", "EMPTY"))
         return FM_OK;
     if (!tree_json_is(from, "type", "JOIN")) {
-        *below = (*seen)++ == a->leaf;
-        return FM_OK;
+        uint32_t leaf = (*seen)++;
+        out->below = (a->leaves >> leaf & 1u) != 0;
+        out->gone = out->below && leaf != a->leaf;
+        return out->gone && json_array_append(a->from, from) != 0 ? FM_NOMEM : FM_OK;
     }
-    enum fm_status status = rewrite_from(a, json_object_get(from, "left"), seen, &left);
+    enum fm_status status = rewrite_from(a, from, "left", seen, &left);
     if (status == FM_OK)
-        status = rewrite_from(a, json_object_get(from, "right"), seen, &right);
-    *below = left || right;
-    if (status == FM_OK && *below)
+        status = rewrite_from(a, from, "right", seen, &right);
+    *out = (struct part){left.below || right.below, left.gone && right.gone};
+    if (status == FM_OK && out->below)
         status = keep_using(a, from);
     if (status != FM_OK)
         return status;
-    bool was_null = is_empty(json_object_get(from, "condition"));
-    if (!*below || !tree_json_is(from, "join_type", "INNER"))
-        return aggregate_rewrite_at(a, from, "condition");
-    status = split_at(a, from, "condition");
-    if (status == FM_OK && !was_null && is_empty(json_object_get(from, "condition")) &&
-        json_object_set_new(from, "ref_type", json_string("CROSS")) != 0)
+    if (!left.gone && !right.gone)
+        return rewrite_condition(a, from, out->below);
+    status = loosen(a, json_object_get(from, "condition"));
+    if (status == FM_OK && !out->gone &&
+        json_object_set(parent, key, json_object_get(from, left.gone ? "right" : "left")) != 0)
         status = FM_NOMEM;
     return status;
+}
+
+/* WHERE, with the conditions of joins that are gone. */
+static enum fm_status rewrite_where(struct aggregate *a, json_t *node)
+{
+    json_t *where = json_incref(json_object_get(node, "where_clause"));
+    json_t *all = tree_build_and(tree_build_all(json_copy(a->loose)), where);
+
+    if (json_object_set_new(node, "where_clause", all) != 0)
+        return FM_NOMEM;
+    return split_at(a, node, "where_clause");
 }
 
 /* ---- Groups, items, order -------------------------------------------------------------------- */
@@ -235,7 +376,7 @@ static enum fm_status add_grouped(struct aggregate *a, const json_t *expression)
 {
     if (expression == NULL || tree_json_is(expression, "class", "COLUMN_REF") ||
         !aggregate_is_own(a, expression) ||
-        !total_is_key(total_shape(a->names, a->leaf, expression)))
+        !total_is_key(total_shape(a->names, a->leaves, expression)))
         return FM_OK;
     return json_array_append_new(a->grouped, aggregate_inner(a, expression)) == 0 ? FM_OK
                                                                                   : FM_NOMEM;
@@ -257,17 +398,32 @@ static enum fm_status find_grouped(struct aggregate *a)
     return status;
 }
 
+/* A column is called as in its table. */
+static enum fm_status name_before(const struct aggregate *a,
+                                  const struct aggregate_options *options, const json_t *item,
+                                  struct fm_buf *out)
+{
+    if (!tree_json_is(item, "class", "COLUMN_REF"))
+        return options->name_of(options->context, item, out);
+    struct names_found found = names_find(a->names, item, NAMES_IN_ROWS);
+    const struct fm_field *field = names_field(a->names, &found);
+    fm_assert(field != NULL);
+    fm_buf_put_str(out, field->name);
+    return fm_buf_status(out);
+}
+
 /* An item that has no name is called by its text: as it was. */
-static enum fm_status name_item(const struct aggregate_options *options, const json_t *before,
-                                const struct tree_place *place)
+static enum fm_status name_item(const struct aggregate *a, const struct aggregate_options *options,
+                                const json_t *before, const struct tree_place *place)
 {
     FM_AUTO(fm_buf_free) struct fm_buf name = FM_BUF_INIT(FM_ENGINE_SQL_BYTES_MAX);
     json_t *item = tree_place_get(place);
 
-    if (options == NULL || tree_json_is(before, "class", "COLUMN_REF") ||
-        !tree_json_is(before, "alias", "") || tree_same(before, item))
+    bool is_column = tree_json_is(before, "class", "COLUMN_REF") && !aggregate_is_joined(a);
+    if (options == NULL || is_column || !tree_json_is(before, "alias", "") ||
+        tree_same(before, item))
         return FM_OK;
-    enum fm_status status = options->name_of(options->context, before, &name);
+    enum fm_status status = name_before(a, options, before, &name);
     if (status != FM_OK)
         return status;
     return json_object_set_new(item, "alias", json_stringn((const char *)name.data, name.len)) == 0
@@ -285,7 +441,7 @@ static enum fm_status rewrite_items(struct aggregate *a, const struct aggregate_
         struct tree_place place = {items, NULL, i};
         status = aggregate_rewrite(a, &place);
         if (status == FM_OK)
-            status = name_item(options, json_array_get(before, i), &place);
+            status = name_item(a, options, json_array_get(before, i), &place);
     }
     return status;
 }
@@ -313,14 +469,14 @@ static enum fm_status rewrite_node(struct aggregate *a, const struct aggregate_o
 {
     json_t *modifiers = tree_json_array(node, "modifiers");
     uint32_t seen = 0;
-    bool below = false;
+    struct part all = {false, false};
 
     enum fm_status status = find_grouped(a);
     a->before_groups = true;
     if (status == FM_OK)
-        status = rewrite_from(a, json_object_get(node, "from_table"), &seen, &below);
+        status = rewrite_from(a, node, "from_table", &seen, &all);
     if (status == FM_OK)
-        status = split_at(a, node, "where_clause");
+        status = rewrite_where(a, node);
     a->before_groups = false;
     if (status == FM_OK)
         status = rewrite_all(a, tree_json_array(node, "group_expressions"));
@@ -334,7 +490,7 @@ static enum fm_status rewrite_node(struct aggregate *a, const struct aggregate_o
         status = rewrite_modifier(a, json_array_get(modifiers, i));
     if (status != FM_OK)
         return status;
-    fm_assert(below);
+    fm_assert(all.below && !all.gone);
     bool groups = json_array_size(tree_json_array(node, "group_expressions")) > 0 ||
                   tree_json_is(node, "aggregate_handling", "FORCE_AGGREGATES");
     return a->aggregate_count > 0 || groups || is_distinct(node) ? FM_OK : AGGREGATE_LEAVE;
@@ -343,27 +499,29 @@ static enum fm_status rewrite_node(struct aggregate *a, const struct aggregate_o
 /* ---- Whether it pays ------------------------------------------------------------------------- */
 
 /* The field of a key that is a column, NULL for an expression. */
-static const struct fm_field *field_of(const struct aggregate *a, const json_t *key)
+static const struct fm_field *field_of(const struct aggregate *a, const json_t *key,
+                                       const struct fm_plan_table **table)
 {
-    const json_t *parts = tree_json_array(key, "column_names");
-    uint32_t field = 0;
-
-    if (parts == NULL ||
-        fm_schema_find(a->schema, fm_span_str(tree_json_text(key, "alias")), &field) != FM_OK)
+    if (!tree_json_is(key, "class", "COLUMN_REF"))
         return NULL;
-    return &a->schema->fields[field];
+    struct names_found found = names_find(a->names, key, NAMES_IN_ROWS);
+    fm_assert(aggregate_has(a, &found));
+    *table = &a->names->tables[a->names->leaves[found.leaf].table];
+    return names_field(a->names, &found);
 }
 
 static bool holds_primary_key(const struct aggregate *a)
 {
-    uint32_t found = 0;
+    const struct fm_schema *schema = largest(a)->schema;
+    uint32_t count = 0;
 
     for (size_t i = 0; i < json_array_size(a->keys); i++) {
-        const struct fm_field *field = field_of(a, json_array_get(a->keys, i));
-        for (uint32_t k = 0; field != NULL && k < a->schema->key_count; k++)
-            found += field == &a->schema->fields[a->schema->key[k]] ? 1u : 0u;
+        const struct fm_plan_table *table = NULL;
+        const struct fm_field *field = field_of(a, json_array_get(a->keys, i), &table);
+        for (uint32_t k = 0; field != NULL && k < schema->key_count; k++)
+            count += field == &schema->fields[schema->key[k]] ? 1u : 0u;
     }
-    return a->schema->key_count > 0 && found == a->schema->key_count;
+    return schema->key_count > 0 && count == schema->key_count;
 }
 
 /* Columns of these kinds hardly ever repeat. */
@@ -396,12 +554,12 @@ static uint64_t distinct_values(const struct fm_plan_table *table, const struct 
 /* How many groups to expect of so many rows; `*known` when the figures of all keys are. */
 static uint64_t expected_groups(const struct aggregate *a, uint64_t rows, bool *known)
 {
-    const struct fm_plan_table *table = &a->names->tables[a->names->leaves[a->leaf].table];
     uint64_t groups = 1;
 
     *known = rows > 0;
     for (size_t i = 0; i < json_array_size(a->keys); i++) {
-        const struct fm_field *field = field_of(a, json_array_get(a->keys, i));
+        const struct fm_plan_table *table = NULL;
+        const struct fm_field *field = field_of(a, json_array_get(a->keys, i), &table);
         uint64_t distinct = field != NULL ? distinct_values(table, field) : 0;
         *known = *known && (distinct > 0 || field == NULL);
         distinct = distinct > 0 ? distinct : VALUES_GUESSED;
@@ -413,7 +571,7 @@ static uint64_t expected_groups(const struct aggregate *a, uint64_t rows, bool *
 /* By the figures when there are any, else by what such columns are like. */
 static bool pays(const struct aggregate *a)
 {
-    uint64_t rows = a->names->tables[a->names->leaves[a->leaf].table].rows;
+    uint64_t rows = largest(a)->rows;
     bool known = false;
     uint64_t groups = expected_groups(a, rows, &known);
 
@@ -422,7 +580,8 @@ static bool pays(const struct aggregate *a)
     if (json_array_size(a->keys) > KEYS_MAX || holds_primary_key(a))
         return false;
     for (size_t i = 0; i < json_array_size(a->keys); i++) {
-        const struct fm_field *field = field_of(a, json_array_get(a->keys, i));
+        const struct fm_plan_table *table = NULL;
+        const struct fm_field *field = field_of(a, json_array_get(a->keys, i), &table);
         if (field != NULL && is_sparse(field))
             return false;
     }
@@ -476,10 +635,13 @@ static enum fm_status put_below(struct aggregate *a, struct tree *tree, json_t *
     FM_AUTO(tree_json_freep) json_t *base = json_copy(leaf);
     FM_AUTO(tree_json_freep) json_t *derived = NULL;
 
-    json_t *select = base != NULL ? make_select(a, json_incref(base)) : NULL;
+    json_t *from = base != NULL ? json_incref(base) : NULL;
+    for (size_t i = 0; from != NULL && i < json_array_size(a->from); i++)
+        from = tree_build_cross_join(from, json_incref(json_array_get(a->from, i)));
+    json_t *select = from != NULL ? make_select(a, from) : NULL;
     bool known = false;
-    uint64_t rows = expected_groups(a, a->names->tables[table].rows, &known);
-    *made = (struct aggregate_made){select, table, rows};
+    uint64_t rows = expected_groups(a, largest(a)->rows, &known);
+    *made = (struct aggregate_made){select, rows};
     derived = tree_build_derived(select, a->alias);
     if (derived == NULL || json_array_append(tree->kept, base) != 0 ||
         json_object_clear(leaf) != 0 || json_object_update(leaf, derived) != 0)
@@ -499,7 +661,8 @@ struct push {
 };
 
 /* First on a copy, to see whether it goes through; then on the node itself. */
-static enum fm_status push_leaf(struct push *push, struct names *names, uint32_t leaf)
+static enum fm_status push_leaves(struct push *push, struct names *names, uint64_t leaves,
+                                  uint32_t leaf)
 {
     json_t *node = names->node;
     FM_AUTO(tree_json_freep) json_t *before = json_deep_copy(node);
@@ -510,14 +673,14 @@ static enum fm_status push_leaf(struct push *push, struct names *names, uint32_t
         return FM_NOMEM;
     json_t *at = names->leaves[leaf].node;
     names->node = before;
-    enum fm_status status = aggregate_init(&a, names, leaf);
+    enum fm_status status = aggregate_init(&a, names, leaves, leaf);
     if (status == FM_OK)
         status = rewrite_node(&a, NULL, trial);
     if (status == FM_OK && !pays(&a))
         status = AGGREGATE_LEAVE;
     aggregate_deinit(&a);
     if (status == FM_OK)
-        status = aggregate_init(&a, names, leaf);
+        status = aggregate_init(&a, names, leaves, leaf);
     if (status == FM_OK)
         status = rewrite_node(&a, push->options, node);
     if (status == FM_OK)
@@ -527,6 +690,18 @@ static enum fm_status push_leaf(struct push *push, struct names *names, uint32_t
     aggregate_deinit(&a);
     names->node = node;
     return status;
+}
+
+/* With what its owner can join to it, else alone. */
+static enum fm_status push_leaf(struct push *push, struct names *names, uint32_t leaf)
+{
+    uint64_t alone = UINT64_C(1) << leaf;
+    uint64_t tied = tied_to(names, leaf);
+    enum fm_status status = AGGREGATE_LEAVE;
+
+    if (tied != alone)
+        status = push_leaves(push, names, tied, leaf);
+    return status == AGGREGATE_LEAVE ? push_leaves(push, names, alone, leaf) : status;
 }
 
 /* The tables with most rows first; unknown numbers are large. */

@@ -7,7 +7,8 @@
  * and the aggregates above combine the partial ones: count(*) becomes a sum of counts, avg(x) a sum
  * of sums over a sum of counts, min, max and their like stay what they are. An aggregate over
  * another table is weighted with the number of rows behind each group where doubles matter to it.
- * So the table's owner sends groups instead of rows.
+ * So the table's owner sends groups instead of rows. Other tables of that owner which
+ * equalities tie to the largest go below with it, joined there.
  *
  * It is sound without any uniqueness, since whatever decides on joining a row is one of the columns
  * grouped by: rows of one group join the same rows, or none. The table may stand anywhere in inner
@@ -30,9 +31,8 @@ struct aggregate_options {
 };
 
 struct aggregate_made {
-    json_t *node;   /* The SELECT made, borrowed from the tree; it reads one table. */
-    uint32_t table; /* That table. */
-    uint64_t rows;  /* Groups expected. */
+    json_t *node;  /* The SELECT made, borrowed from the tree; its tables have one owner. */
+    uint64_t rows; /* Groups expected. */
 };
 
 /* Rewrite every SELECT of `tree` for which it is sound and pays; `made` has room for one per table.

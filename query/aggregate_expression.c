@@ -5,16 +5,19 @@
 #include <string.h>
 #include <strings.h>
 
-enum fm_status aggregate_init(struct aggregate *a, const struct names *names, uint32_t leaf)
+enum fm_status aggregate_init(struct aggregate *a, const struct names *names, uint64_t leaves,
+                              uint32_t leaf)
 {
-    *a = (struct aggregate){.names = names, .leaf = leaf};
-    a->alias = names->leaves[leaf].alias;
-    a->schema = names->tables[names->leaves[leaf].table].schema;
+    *a = (struct aggregate){.names = names, .leaves = leaves, .leaf = leaf};
+    a->alias = aggregate_is_joined(a) ? JOINED_ALIAS : names->leaves[leaf].alias;
+    a->from = json_array();
+    a->loose = json_array();
     a->keys = json_array();
     a->partials = json_array();
     a->where = json_array();
     a->grouped = json_array();
-    return a->keys != NULL && a->partials != NULL && a->where != NULL && a->grouped != NULL
+    return a->from != NULL && a->loose != NULL && a->keys != NULL && a->partials != NULL &&
+                   a->where != NULL && a->grouped != NULL
                ? FM_OK
                : FM_NOMEM;
 }
@@ -24,6 +27,8 @@ void aggregate_deinit(struct aggregate *a)
     json_decref(a->keys);
     json_decref(a->partials);
     json_decref(a->where);
+    json_decref(a->from);
+    json_decref(a->loose);
     json_decref(a->grouped);
     *a = (struct aggregate){0};
 }
@@ -66,7 +71,7 @@ static enum fm_status read_node(void *context, const struct tree_place *place)
 
     if (tree_json_is(node, "class", "COLUMN_REF")) {
         struct names_found found = names_find(reading->a->names, node, reading->a->clause);
-        bool own = found.kind == NAMES_COLUMN && found.leaf == reading->a->leaf;
+        bool own = aggregate_has(reading->a, &found);
         reading->own = reading->own || own;
         reading->other = reading->other || !own;
         return FM_OK;
@@ -87,11 +92,6 @@ bool aggregate_is_own(const struct aggregate *a, const json_t *node)
     return status == FM_OK && reading.own && !reading.other;
 }
 
-static const char *column_name(const struct aggregate *a, const struct names_found *found)
-{
-    return a->schema->fields[found->field].name;
-}
-
 static enum fm_status qualify(void *context, const struct tree_place *place)
 {
     const struct aggregate *a = context;
@@ -100,7 +100,8 @@ static enum fm_status qualify(void *context, const struct tree_place *place)
     if (!tree_json_is(node, "class", "COLUMN_REF"))
         return tree_each_child(node, qualify, context);
     struct names_found found = names_find(a->names, node, a->clause);
-    return tree_place_put(place, tree_build_column(a->alias, column_name(a, &found)));
+    return tree_place_put(place, tree_build_column(a->names->leaves[found.leaf].alias,
+                                                   names_field(a->names, &found)->name));
 }
 
 json_t *aggregate_inner(const struct aggregate *a, const json_t *node)
@@ -143,7 +144,7 @@ json_t *aggregate_key(struct aggregate *a, json_t *inner)
     const json_t *parts = tree_json_array(inner, "column_names");
     char name[FM_NAME_MAX + 1];
 
-    if (parts != NULL)
+    if (parts != NULL && !aggregate_is_joined(a))
         (void)snprintf(name, sizeof name, "%s", json_string_value(json_array_get(parts, 1)));
     else
         (void)snprintf(name, sizeof name, "fm_k%zu", json_array_size(a->keys)); /* Fits. */
@@ -177,9 +178,9 @@ static enum fm_status rewrite_column(struct aggregate *a, const struct tree_plac
 
     if (found.kind == NAMES_UNKNOWN || (found.kind == NAMES_ALIAS && a->inside))
         return AGGREGATE_LEAVE;
-    if (found.kind != NAMES_COLUMN || found.leaf != a->leaf)
+    if (!aggregate_has(a, &found))
         return FM_OK;
-    if (!total_is_key(total_shape_of_type(&a->schema->fields[found.field].type)))
+    if (!total_is_key(total_shape_of_type(&names_field(a->names, &found)->type)))
         return AGGREGATE_LEAVE;
     return replace(place, node, aggregate_key(a, aggregate_inner(a, node)));
 }
@@ -192,7 +193,7 @@ static bool is_whole_key(const struct aggregate *a, const json_t *node, json_t *
     if ((!a->before_groups && json_array_size(a->grouped) == 0) || !aggregate_is_own(a, node))
         return false;
     if (a->before_groups) {
-        if (!total_is_key(total_shape(a->names, a->leaf, node)))
+        if (!total_is_key(total_shape(a->names, a->leaves, node)))
             return false;
         *inner = aggregate_inner(a, node);
         return true;
@@ -217,7 +218,13 @@ static enum fm_status rewrite_child(void *context, const struct tree_place *plac
  * aggregate, of which several may be made. */
 static enum fm_status rewrite_subquery(struct aggregate *a, json_t *node)
 {
-    if (a->inside || names_may_reach(a->names, a->leaf, json_object_get(node, "subquery")))
+    bool reaches = a->inside;
+
+    for (uint32_t i = 0; i < a->names->leaf_count; i++) {
+        if ((a->leaves >> i & 1u) != 0)
+            reaches = reaches || names_may_reach(a->names, i, json_object_get(node, "subquery"));
+    }
+    if (reaches)
         return AGGREGATE_LEAVE;
     return tree_each_child(node, rewrite_child, a);
 }

@@ -55,7 +55,7 @@ struct call {
 static bool goes_below(const struct aggregate *a, const json_t *condition)
 {
     return aggregate_is_own(a, condition) &&
-           total_shape(a->names, a->leaf, condition) == TOTAL_BOOLEAN;
+           total_shape(a->names, a->leaves, condition) == TOTAL_BOOLEAN;
 }
 
 static enum fm_status keep_above(struct aggregate *a, struct call *call, const json_t *condition)
@@ -137,7 +137,7 @@ static json_t *count_values(struct aggregate *a, const struct call *call)
 {
     if (tree_json_is(call->argument, "class", "COLUMN_REF")) {
         struct names_found found = names_find(a->names, call->argument, a->clause);
-        if (a->schema->fields[found.field].required)
+        if (names_field(a->names, &found)->required)
             return weight(a, call);
     }
     return partial(a, call, "count", aggregate_inner(a, call->argument));
@@ -176,7 +176,7 @@ static json_t *scaled(struct aggregate *a, const struct call *call, bool *fits)
 
     if (tree_json_is(call->argument, "class", "COLUMN_REF"))
         found = names_find(a->names, call->argument, a->clause);
-    if (found.kind == NAMES_COLUMN && found.leaf != a->leaf)
+    if (found.kind == NAMES_COLUMN && !aggregate_has(a, &found))
         field = names_field(a->names, &found);
     enum total_shape shape = field != NULL ? total_shape_of_type(&field->type) : TOTAL_NOT;
     *fits = true;
@@ -236,7 +236,7 @@ static bool argument_goes_below(const struct aggregate *a, const struct call *ca
         return true;
     if (!aggregate_is_own(a, argument))
         return false;
-    enum total_shape shape = total_shape(a->names, a->leaf, argument);
+    enum total_shape shape = total_shape(a->names, a->leaves, argument);
     if (call->function->role == ROLE_SUM || call->function->role == ROLE_AVERAGE)
         return total_is_number(shape) ||
                (shape == TOTAL_BOOLEAN && call->function->role == ROLE_SUM);

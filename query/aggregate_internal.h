@@ -9,29 +9,45 @@
 /* What a function answers that finds that the node must stay as it is. */
 #define AGGREGATE_LEAVE FM_NOTFOUND
 
+#define JOINED_ALIAS "fm_t" /* What several tables are called above. */
+
 struct aggregate {
     const struct names *names; /* Of the node before it was changed. */
-    uint32_t leaf;             /* The table below. */
-    const char *alias;         /* Its name, above as below. */
-    const struct fm_schema *schema;
-    enum names_clause clause; /* Where the expression at hand stands. */
-    bool may_aggregate;       /* An aggregate may stand here, */
-    bool inside;              /* and this is inside one. */
-    bool before_groups;       /* ON and WHERE: any expression over the table may become a key. */
+    uint64_t leaves;           /* What goes below: bit i for leaf i. */
+    uint32_t leaf;             /* The largest of them. */
+    const char *alias;         /* The name above: that of the table when it is one. */
+    enum names_clause clause;  /* Where the expression at hand stands. */
+    bool may_aggregate;        /* An aggregate may stand here, */
+    bool inside;               /* and this is inside one. */
+    bool before_groups;        /* ON and WHERE: any expression over the table may become a key. */
     uint32_t aggregate_count;
     /* Owned arrays. */
     json_t *keys;     /* Of the SELECT made: expressions with their names as aliases. */
     json_t *partials; /* The same. */
     json_t *where;    /* Its conditions. */
+    json_t *from;     /* The nodes of the leaves that go below, itself and not copies. */
+    json_t *loose;    /* Conditions of joins that are gone above. */
     json_t *grouped;  /* Expressions that the node groups by and that the table alone decides, in
                          the form of aggregate_inner(). */
 };
 
 FM_MUST_USE enum fm_status aggregate_init(struct aggregate *a, const struct names *names,
-                                          uint32_t leaf);
+                                          uint64_t leaves, uint32_t leaf);
 void aggregate_deinit(struct aggregate *a);
 
-/* Reads columns of the table below, and nothing else. */
+/* Several tables go below as one, joined there. */
+static inline bool aggregate_is_joined(const struct aggregate *a)
+{
+    return (a->leaves & (a->leaves - 1)) != 0;
+}
+
+/* A column of what goes below. */
+static inline bool aggregate_has(const struct aggregate *a, const struct names_found *found)
+{
+    return found->kind == NAMES_COLUMN && (a->leaves >> found->leaf & 1u) != 0;
+}
+
+/* Reads columns of what goes below, and nothing else. */
 bool aggregate_is_own(const struct aggregate *a, const json_t *node);
 /* A copy with the table's columns written in the one form; NULL when memory ran out. */
 json_t *aggregate_inner(const struct aggregate *a, const json_t *node);

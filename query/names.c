@@ -61,7 +61,7 @@ static uint32_t table_of(const struct tree *tree, const json_t *node)
     return like;
 }
 
-static bool add_leaf(struct names *names, json_t *node, bool kept)
+static bool add_leaf(struct names *names, json_t *node, bool kept, uint32_t region)
 {
     const char *alias = tree_json_text(node, "alias");
     const char *name = tree_json_text(node, "table_name");
@@ -73,6 +73,7 @@ static bool add_leaf(struct names *names, json_t *node, bool kept)
     leaf->table = table_of(names->tree, node);
     leaf->alias = alias != NULL && alias[0] != '\0' ? alias : name != NULL ? name : "";
     leaf->kept = kept;
+    leaf->region = region;
     leaf->closed =
         leaf->table != NAMES_NO_TABLE ? !has_columns_alias(node) : items_of(node) != NULL;
     return true;
@@ -94,19 +95,31 @@ static bool keeps(const json_t *join, bool left)
                : strcmp(type, "RIGHT") == 0;
 }
 
-static bool read_from(struct names *names, json_t *node, bool kept)
+static bool is_inner(const json_t *join)
 {
+    return tree_json_is(join, "join_type", "INNER") &&
+           (tree_json_is(join, "ref_type", "REGULAR") || tree_json_is(join, "ref_type", "CROSS"));
+}
+
+/* Each side of another join is a region of its own. */
+static bool read_from(struct names *names, json_t *node, bool kept, uint32_t region)
+{
+    bool inner = is_inner(node);
+
     if (!tree_json_is(node, "type", "JOIN"))
-        return tree_json_is(node, "type", "EMPTY") || add_leaf(names, node, kept);
-    return read_from(names, json_object_get(node, "left"), kept && keeps(node, true)) &&
-           read_from(names, json_object_get(node, "right"), kept && keeps(node, false));
+        return tree_json_is(node, "type", "EMPTY") || add_leaf(names, node, kept, region);
+    if (!read_from(names, json_object_get(node, "left"), kept && keeps(node, true),
+                   inner ? region : ++names->region_count))
+        return false;
+    return read_from(names, json_object_get(node, "right"), kept && keeps(node, false),
+                     inner ? region : ++names->region_count);
 }
 
 bool names_read(struct names *names, const struct tree *tree, const struct fm_plan_table *tables,
                 json_t *node)
 {
     *names = (struct names){.tree = tree, .tables = tables, .node = node};
-    return read_from(names, json_object_get(node, "from_table"), true);
+    return read_from(names, json_object_get(node, "from_table"), true, 0);
 }
 
 /* ---- Columns --------------------------------------------------------------------------------- */

@@ -24,6 +24,8 @@ struct names_leaf {    /* What FROM reads: a table, a derived table, a WITH quer
     /* Every join above keeps this side as it is: its rows come out once per match, or, where the
      * join preserves them, once without. */
     bool kept;
+    /* Leaves with the same number meet in nothing but inner and cross joins. */
+    uint32_t region;
     /* Its columns' names are known: a base table without column aliases, or a derived table that
      * names all it selects. */
     bool closed;
@@ -33,6 +35,7 @@ struct names {
     const struct tree *tree;
     const struct fm_plan_table *tables; /* By the numbers of the tree's tables. */
     json_t *node;                       /* The SELECT node. */
+    uint32_t region_count;
     uint32_t leaf_count;
     struct names_leaf leaves[NAMES_LEAVES_MAX];
 };

@@ -43,9 +43,10 @@ enum fm_status plan_aggregate(struct planner *planner)
         aggregate_push(planner->tree, planner->plan->tables, &options, made, &count);
     for (uint32_t i = 0; status == FM_OK && i < count; i++) {
         bool carved = false;
+        uint64_t tables = planner_tables_under(planner, made[i].node);
         status = plan_carve(planner, made[i].node, FM_RULE_AGGREGATE, &carved);
         if (carved)
-            planner->plan->tables[made[i].table].rows = made[i].rows;
+            planner->plan->tables[__builtin_ctzll(tables)].rows = made[i].rows;
     }
     return status;
 }

@@ -220,7 +220,7 @@ static enum total_shape constant_shape(const json_t *node)
 }
 
 /* What a cast of a constant gives is known when the statement is bound, as is its failure. */
-static enum total_shape cast_shape(const struct names *names, uint32_t leaf, const json_t *node)
+static enum total_shape cast_shape(const struct names *names, uint64_t leaves, const json_t *node)
 {
     const json_t *child = json_object_get(node, "child");
     const char *id = tree_json_text(json_object_get(node, "cast_type"), "id");
@@ -230,7 +230,7 @@ static enum total_shape cast_shape(const struct names *names, uint32_t leaf, con
         return TOTAL_NOT;
     if (is_constant(child))
         return to;
-    enum total_shape from = total_shape(names, leaf, child);
+    enum total_shape from = total_shape(names, leaves, child);
     if (to == TOTAL_REAL && strcmp(id, "DOUBLE") == 0)
         return from == TOTAL_INTEGER || from == TOTAL_DECIMAL ? TOTAL_REAL : TOTAL_NOT;
     if (to == TOTAL_TEXT)
@@ -259,14 +259,14 @@ static bool comparable(const json_t *a, enum total_shape left, const json_t *b,
            (is_constant(b) && right == TOTAL_TEXT && !total_is_number(left));
 }
 
-static bool all_comparable(const struct names *names, uint32_t leaf, const json_t *first,
+static bool all_comparable(const struct names *names, uint64_t leaves, const json_t *first,
                            const json_t *list, size_t from)
 {
-    enum total_shape shape = total_shape(names, leaf, first);
+    enum total_shape shape = total_shape(names, leaves, first);
 
     for (size_t i = from; i < json_array_size(list); i++) {
         const json_t *item = json_array_get(list, i);
-        if (!comparable(first, shape, item, total_shape(names, leaf, item)))
+        if (!comparable(first, shape, item, total_shape(names, leaves, item)))
             return false;
     }
     return true;
@@ -282,30 +282,31 @@ static enum total_shape common(enum total_shape a, enum total_shape b)
     return b == TOTAL_NULL && a < TOTAL_NUMBER && a != TOTAL_DECIMAL ? a : TOTAL_NOT;
 }
 
-static enum total_shape case_shape(const struct names *names, uint32_t leaf, const json_t *node)
+static enum total_shape case_shape(const struct names *names, uint64_t leaves, const json_t *node)
 {
     const json_t *checks = tree_json_array(node, "case_checks");
-    enum total_shape shape = total_shape(names, leaf, json_object_get(node, "else_expr"));
+    enum total_shape shape = total_shape(names, leaves, json_object_get(node, "else_expr"));
 
     for (size_t i = 0; i < json_array_size(checks); i++) {
         const json_t *check = json_array_get(checks, i);
-        if (total_shape(names, leaf, json_object_get(check, "when_expr")) != TOTAL_BOOLEAN)
+        if (total_shape(names, leaves, json_object_get(check, "when_expr")) != TOTAL_BOOLEAN)
             return TOTAL_NOT;
-        shape = common(shape, total_shape(names, leaf, json_object_get(check, "then_expr")));
+        shape = common(shape, total_shape(names, leaves, json_object_get(check, "then_expr")));
     }
     return shape;
 }
 
-static bool all_boolean(const struct names *names, uint32_t leaf, const json_t *list)
+static bool all_boolean(const struct names *names, uint64_t leaves, const json_t *list)
 {
     for (size_t i = 0; i < json_array_size(list); i++) {
-        if (total_shape(names, leaf, json_array_get(list, i)) != TOTAL_BOOLEAN)
+        if (total_shape(names, leaves, json_array_get(list, i)) != TOTAL_BOOLEAN)
             return false;
     }
     return true;
 }
 
-static enum total_shape operator_shape(const struct names *names, uint32_t leaf, const json_t *node)
+static enum total_shape operator_shape(const struct names *names, uint64_t leaves,
+                                       const json_t *node)
 {
     const json_t *list = tree_json_array(node, "children");
     const json_t *first = json_array_get(list, 0);
@@ -314,16 +315,16 @@ static enum total_shape operator_shape(const struct names *names, uint32_t leaf,
     if (type == NULL || first == NULL)
         return TOTAL_NOT;
     if (strcmp(type, "OPERATOR_NOT") == 0)
-        return all_boolean(names, leaf, list) ? TOTAL_BOOLEAN : TOTAL_NOT;
+        return all_boolean(names, leaves, list) ? TOTAL_BOOLEAN : TOTAL_NOT;
     if (strcmp(type, "OPERATOR_IS_NULL") == 0 || strcmp(type, "OPERATOR_IS_NOT_NULL") == 0)
-        return total_shape(names, leaf, first) != TOTAL_NOT ? TOTAL_BOOLEAN : TOTAL_NOT;
+        return total_shape(names, leaves, first) != TOTAL_NOT ? TOTAL_BOOLEAN : TOTAL_NOT;
     if (strcmp(type, "COMPARE_IN") == 0 || strcmp(type, "COMPARE_NOT_IN") == 0)
-        return all_comparable(names, leaf, first, list, 1) ? TOTAL_BOOLEAN : TOTAL_NOT;
+        return all_comparable(names, leaves, first, list, 1) ? TOTAL_BOOLEAN : TOTAL_NOT;
     if (strcmp(type, "OPERATOR_COALESCE") != 0)
         return TOTAL_NOT;
-    enum total_shape shape = total_shape(names, leaf, first);
+    enum total_shape shape = total_shape(names, leaves, first);
     for (size_t i = 1; i < json_array_size(list); i++)
-        shape = common(shape, total_shape(names, leaf, json_array_get(list, i)));
+        shape = common(shape, total_shape(names, leaves, json_array_get(list, i)));
     return shape;
 }
 
@@ -365,7 +366,8 @@ static enum total_shape binary_shape(const char *name, const json_t *a, enum tot
     return is_listed(sums, COUNT(sums), name) && small && real ? TOTAL_REAL : TOTAL_NOT;
 }
 
-static enum total_shape function_shape(const struct names *names, uint32_t leaf, const json_t *node)
+static enum total_shape function_shape(const struct names *names, uint64_t leaves,
+                                       const json_t *node)
 {
     const json_t *list = tree_json_array(node, "children");
     const char *name = tree_json_text(node, "function_name");
@@ -375,22 +377,23 @@ static enum total_shape function_shape(const struct names *names, uint32_t leaf,
     if (name == NULL)
         return TOTAL_NOT;
     if (json_array_size(list) == 1)
-        return unary_shape(name, total_shape(names, leaf, a));
+        return unary_shape(name, total_shape(names, leaves, a));
     if (json_array_size(list) == 2)
-        return binary_shape(name, a, total_shape(names, leaf, a), total_shape(names, leaf, b));
+        return binary_shape(name, a, total_shape(names, leaves, a), total_shape(names, leaves, b));
     return TOTAL_NOT;
 }
 
-static enum total_shape column_shape(const struct names *names, uint32_t leaf, const json_t *node)
+static enum total_shape column_shape(const struct names *names, uint64_t leaves, const json_t *node)
 {
     struct names_found found = names_find(names, node, NAMES_IN_ROWS);
-    const struct fm_field *field =
-        found.kind == NAMES_COLUMN && found.leaf == leaf ? names_field(names, &found) : NULL;
+    const struct fm_field *field = found.kind == NAMES_COLUMN && (leaves >> found.leaf & 1u) != 0
+                                       ? names_field(names, &found)
+                                       : NULL;
 
     return field != NULL ? total_shape_of_type(&field->type) : TOTAL_NOT;
 }
 
-enum total_shape total_shape(const struct names *names, uint32_t leaf, const json_t *node)
+enum total_shape total_shape(const struct names *names, uint64_t leaves, const json_t *node)
 {
     const char *class_name = tree_json_text(node, "class");
     const json_t *left = json_object_get(node, "left");
@@ -400,30 +403,31 @@ enum total_shape total_shape(const struct names *names, uint32_t leaf, const jso
     if (class_name == NULL)
         return TOTAL_NOT;
     if (strcmp(class_name, "COLUMN_REF") == 0)
-        return column_shape(names, leaf, node);
+        return column_shape(names, leaves, node);
     if (strcmp(class_name, "CONSTANT") == 0)
         return constant_shape(node);
     if (strcmp(class_name, "CAST") == 0)
-        return cast_shape(names, leaf, node);
+        return cast_shape(names, leaves, node);
     if (strcmp(class_name, "CASE") == 0)
-        return case_shape(names, leaf, node);
+        return case_shape(names, leaves, node);
     if (strcmp(class_name, "OPERATOR") == 0)
-        return operator_shape(names, leaf, node);
+        return operator_shape(names, leaves, node);
     if (strcmp(class_name, "FUNCTION") == 0)
-        return function_shape(names, leaf, node);
+        return function_shape(names, leaves, node);
     if (strcmp(class_name, "CONJUNCTION") == 0)
-        fine = all_boolean(names, leaf, tree_json_array(node, "children"));
+        fine = all_boolean(names, leaves, tree_json_array(node, "children"));
     if (strcmp(class_name, "COMPARISON") == 0) {
         const json_t *right = json_object_get(node, "right");
-        fine = comparable(left, total_shape(names, leaf, left), right,
-                          total_shape(names, leaf, right));
+        fine = comparable(left, total_shape(names, leaves, left), right,
+                          total_shape(names, leaves, right));
     }
     if (strcmp(class_name, "BETWEEN") == 0) {
         const json_t *bounds[] = {json_object_get(node, "lower"), json_object_get(node, "upper")};
-        enum total_shape shape = total_shape(names, leaf, input);
+        enum total_shape shape = total_shape(names, leaves, input);
         fine = true;
         for (size_t i = 0; i < 2; i++)
-            fine = fine && comparable(input, shape, bounds[i], total_shape(names, leaf, bounds[i]));
+            fine =
+                fine && comparable(input, shape, bounds[i], total_shape(names, leaves, bounds[i]));
     }
     return fine ? TOTAL_BOOLEAN : TOTAL_NOT;
 }

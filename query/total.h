@@ -1,4 +1,4 @@
-/* Expressions over the columns of one table that are defined for each of its rows: they neither
+/* Expressions over the columns of some tables that are defined for each of their rows: they neither
  * fail nor depend on anything else. Such an expression may be computed on rows that a join would
  * have dropped; `a + b` of integers may not, it can overflow.
  * The list is short on purpose: what is not on it is not total. Threads: any. */
@@ -25,8 +25,9 @@ enum total_shape {
 /* The shape of a column. */
 enum total_shape total_shape_of_type(const struct fm_type *type);
 
-/* The shape of `node` when it is total and reads nothing but columns of leaf `leaf`. */
-enum total_shape total_shape(const struct names *names, uint32_t leaf, const json_t *node);
+/* The shape of `node` when it is total and reads nothing but columns of these leaves (bit i: leaf
+ * i). */
+enum total_shape total_shape(const struct names *names, uint64_t leaves, const json_t *node);
 
 /* Rows may be grouped by it: equal values cannot be told apart. */
 bool total_is_key(enum total_shape shape);

@@ -124,6 +124,14 @@ json_t *tree_build_select(json_t *items, json_t *from, json_t *where, json_t *gr
                      having, "sample", "qualify");
 }
 
+json_t *tree_build_cross_join(json_t *left, json_t *right)
+{
+    return json_pack("{s:s,s:s,s:n,s:o,s:o,s:n,s:s,s:s,s:[],s:b,s:[]}", "type", "JOIN", "alias", "",
+                     "sample", "left", left, "right", right, "condition", "join_type", "INNER",
+                     "ref_type", "CROSS", "using_columns", "delim_flipped", 0,
+                     "duplicate_eliminated_columns");
+}
+
 json_t *tree_build_derived(json_t *node, const char *alias)
 {
     return json_pack("{s:s,s:s,s:n,s:{s:o,s:[]},s:[]}", "type", "SUBQUERY", "alias", alias,

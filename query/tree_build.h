@@ -27,6 +27,7 @@ json_t *tree_build_all(json_t *conditions);
 /* SELECT items FROM from WHERE where GROUP BY groups HAVING having. */
 json_t *tree_build_select(json_t *items, json_t *from, json_t *where, json_t *groups,
                           json_t *having);
+json_t *tree_build_cross_join(json_t *left, json_t *right);
 /* (node) AS alias. */
 json_t *tree_build_derived(json_t *node, const char *alias);
 /* `node` under another name; a copy of it, the node's reference is taken. */
