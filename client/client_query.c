@@ -9,6 +9,8 @@ struct folkmoot_result {
     struct folkmoot *handle;
     struct fm_request_id id;
     struct fm_buf request; /* Envelope as sent: the bundle must be about it. */
+    struct fm_buf reply;   /* Of the opening, which may bring the first batch and the end: */
+    struct fm_opened opened;
     struct fm_buf columns_bytes;
     struct fm_columns columns;
     struct fm_column_view view;
@@ -34,7 +36,7 @@ static void cancel(struct folkmoot_result *result)
 
     if (handle->ahead_of == result)
         fm_client_drop_ahead(handle);
-    if (!result->is_open || handle->connection == NULL ||
+    if (!result->is_open || result->opened.end.len != 0 || handle->connection == NULL ||
         fm_connection_is_broken(handle->connection))
         return;
     result->is_open = false;
@@ -61,6 +63,7 @@ void folkmoot_result_free(struct folkmoot_result *result)
     fm_answer_writer_free(result->writer);
     fm_leaves_deinit(&result->leaves);
     fm_buf_free(&result->request);
+    fm_buf_free(&result->reply);
     fm_buf_free(&result->columns_bytes);
     fm_buf_free(&result->bytes);
     fm_buf_free(&result->text);
@@ -71,19 +74,13 @@ void folkmoot_result_free(struct folkmoot_result *result)
 
 FM_DEFINE_FREEP(result_freep, struct folkmoot_result, folkmoot_result_free)
 
-static enum fm_status read_columns(struct folkmoot_result *result, struct fm_span reply)
+static enum fm_status read_columns(struct folkmoot_result *result)
 {
-    FM_AUTO(fm_doc_freep) struct fm_doc *doc = NULL;
-    struct fm_span columns = {0};
+    enum fm_status status = fm_opened_decode(fm_buf_span(&result->reply), &result->opened);
 
-    enum fm_status status = fm_doc_parse(reply, &doc);
-    if (status == FM_OK)
-        status = fm_map_check(fm_doc_root(doc), 1);
-    if (status == FM_OK)
-        status = fm_value_bin(fm_map_get(fm_doc_root(doc), 0), FM_DOC_BYTES_MAX, &columns);
     if (status != FM_OK)
         return status;
-    fm_buf_put_span(&result->columns_bytes, columns);
+    fm_buf_put_span(&result->columns_bytes, result->opened.columns);
     status = fm_buf_status(&result->columns_bytes);
     if (status == FM_OK)
         status = fm_columns_decode(fm_buf_span(&result->columns_bytes), &result->columns);
@@ -144,7 +141,6 @@ static enum fm_status send_query(struct folkmoot_result *result, struct fm_span 
 {
     FM_AUTO(fm_answer_freep) struct folkmoot_answer *saved = NULL;
     FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(FM_PAYLOAD_BYTES_MAX);
-    FM_AUTO(fm_buf_free) struct fm_buf reply = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
     struct folkmoot *handle = result->handle;
 
     struct fm_query_body asked;
@@ -163,11 +159,11 @@ static enum fm_status send_query(struct folkmoot_result *result, struct fm_span 
         return status;
     status = fm_connection_request(handle->connection, &request,
                                    fm_now_ms() + result->timeout_ms + FM_GRACE_MS, &result->request,
-                                   &reply, &handle->err);
+                                   &result->reply, &handle->err);
     if (status != FM_OK)
         return status;
     result->is_open = true;
-    status = read_columns(result, fm_buf_span(&reply));
+    status = read_columns(result);
     if (status == FM_OK)
         status = print_types(result);
     if (status != FM_OK)
@@ -188,6 +184,7 @@ static enum fm_status open_query(struct folkmoot *handle, const char *sql, size_
     result->timeout_ms = options->timeout_ms == 0 ? handle->timeout_ms : options->timeout_ms;
     result->rows_max = options->rows_max;
     result->is_verified_at_end = options->skip_verification == 0;
+    result->reply.max = FM_MESSAGE_BYTES_MAX;
     result->bytes.max = FM_BATCH_BYTES_MAX;
     result->bundle.max = FM_DOC_BYTES_MAX;
     enum fm_status status = FM_OK;
@@ -308,6 +305,22 @@ static enum fm_status fetch(struct folkmoot_result *result, enum fm_part_kind *k
     return status;
 }
 
+/* What came with the opening. */
+static bool take_opened(struct folkmoot_result *result, enum fm_part_kind *kind)
+{
+    const struct fm_opened *opened = &result->opened;
+    bool is_first = result->leaves.count == 0 && opened->first.len != 0;
+    bool is_end = !is_first && opened->end.len != 0 &&
+                  result->leaves.count == (opened->first.len != 0 ? 1 : 0);
+
+    *kind = is_first ? FM_PART_BATCH : FM_PART_END;
+    if (is_first || is_end)
+        fm_buf_put_span(&result->bytes, is_first ? opened->first : opened->end);
+    if (is_first && opened->end.len == 0 && result->handle->connection != NULL)
+        fetch_ahead(result, 1);
+    return (is_first || is_end) && fm_buf_status(&result->bytes) == FM_OK;
+}
+
 static enum fm_status next_batch(struct folkmoot_result *result)
 {
     struct folkmoot *handle = result->handle;
@@ -317,7 +330,7 @@ static enum fm_status next_batch(struct folkmoot_result *result)
     fm_buf_clear(&result->bytes);
     if (!result->is_open)
         return FM_OK;
-    enum fm_status status = fetch(result, &kind);
+    enum fm_status status = take_opened(result, &kind) ? FM_OK : fetch(result, &kind);
     if (status == FM_UNAVAILABLE) /* The link was lost on the way: the node still has the query. */
         status = fetch(result, &kind);
     if (status != FM_OK)

@@ -96,8 +96,9 @@
 #define FM_CURSOR_LEASE_MS 30000            /* A cursor nobody fetches from is dropped. */
 #define FM_PLANS_KEPT_MAX 256u              /* Plans of a node, for statements that come again; */
 #define FM_PLANS_KEPT_BYTES_MAX (16u << 20) /* their memory in all. */
-#define FM_ORPHAN_MS 500       /* As one whose asker's link went and did not come back. */
-#define FM_FETCH_WINDOW 8u     /* Batches kept for a repeated fetch. */
+#define FM_ORPHAN_MS 500                 /* As one whose asker's link went and did not come back. */
+#define FM_OPENED_BYTES_MAX (128u << 10) /* First batch and end that come with an opening. */
+#define FM_FETCH_WINDOW 8u               /* Batches kept for a repeated fetch. */
 #define FM_CONNECT_MS_MAX 3000 /* Reaching an owner, before its fragment's own deadline. */
 #define FM_QUERY_FETCHERS 2u   /* Calls at once for one query's rows; each may wait long. */
 #define FM_RPC_THREADS 192u    /* So many that fragments always find one. */

@@ -351,6 +351,21 @@ FM_MUST_USE enum fm_status fm_call_decode(struct fm_span bytes, struct fm_call *
 void fm_reply_encode(struct fm_buf *out, const struct fm_reply *reply);
 FM_MUST_USE enum fm_status fm_reply_decode(struct fm_span bytes, struct fm_reply *out);
 
+/* Reply to QUERY_OPEN and FRAGMENT_OPEN: 0 columns (bin), 1 rows, estimated (fragments), 2 the
+ * first batch (bin), 3 the end behind it or behind no batch at all (bin: for a query the bundle,
+ * for a fragment the receipt's envelope). What was ready and small comes along so, and need not be
+ * fetched; it can be, all the same. */
+struct fm_opened {
+    struct fm_span columns;
+    bool has_rows;
+    uint64_t rows;
+    struct fm_span first; /* Empty: is fetched. */
+    struct fm_span end;   /* Empty: is fetched. */
+};
+
+void fm_opened_encode(struct fm_buf *out, const struct fm_opened *opened);
+FM_MUST_USE enum fm_status fm_opened_decode(struct fm_span bytes, struct fm_opened *out);
+
 /* Fetch (QUERY_FETCH, FRAGMENT_FETCH): call body 0 query id, 1 fragment number, 2 batch number, 3
  * offset. Reply body: 0 kind (1 part of a batch, 2 part of the end: for a query the bundle, for a
  * fragment the receipt's envelope), 1 total bytes, 2 part (bin). A batch larger than a message is

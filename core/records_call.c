@@ -98,6 +98,46 @@ enum fm_status fm_fetch_decode(struct fm_span bytes, struct fm_fetch *out)
     return reader.status;
 }
 
+void fm_opened_encode(struct fm_buf *out, const struct fm_opened *opened)
+{
+    fm_pack_map(out, 1u + (opened->has_rows ? 1u : 0u) + (opened->first.len != 0 ? 1u : 0u) +
+                         (opened->end.len != 0 ? 1u : 0u));
+    fm_pack_key_span(out, 0, opened->columns);
+    if (opened->has_rows)
+        fm_pack_key_uint(out, 1, opened->rows);
+    if (opened->first.len != 0)
+        fm_pack_key_span(out, 2, opened->first);
+    if (opened->end.len != 0)
+        fm_pack_key_span(out, 3, opened->end);
+}
+
+enum fm_status fm_opened_decode(struct fm_span bytes, struct fm_opened *out)
+{
+    FM_AUTO(fm_doc_freep) struct fm_doc *doc = NULL;
+    struct fm_opened opened = {0};
+
+    enum fm_status status = fm_doc_parse(bytes, &doc);
+    if (status != FM_OK)
+        return status;
+    struct fm_reader reader = fm_reader(fm_doc_root(doc), FM_KEYS(4));
+    fm_read_bin(&reader, 0, FM_PAYLOAD_BYTES_MAX, &opened.columns);
+    opened.has_rows = fm_read_has(&reader, 1);
+    if (opened.has_rows)
+        fm_read_u64(&reader, 1, UINT64_MAX, &opened.rows);
+    if (fm_read_has(&reader, 2)) {
+        fm_read_bin(&reader, 2, FM_OPENED_BYTES_MAX, &opened.first);
+        fm_reader_demand(&reader, opened.first.len != 0);
+    }
+    if (fm_read_has(&reader, 3)) {
+        fm_read_bin(&reader, 3, FM_OPENED_BYTES_MAX, &opened.end);
+        fm_reader_demand(&reader, opened.end.len != 0);
+    }
+    if (reader.status != FM_OK)
+        return reader.status;
+    *out = opened;
+    return FM_OK;
+}
+
 void fm_part_encode(struct fm_buf *out, const struct fm_part *part)
 {
     fm_assert(part->bytes.len <= part->total);

@@ -29,8 +29,9 @@ struct fm_server_cursor {
     uint8_t session[FM_HASH_BYTES]; /* The one that used it last. */
     fm_ms used;
     bool doomed;
-    bool finished;  /* As `released`. */
-    bool end_taken; /* Its end was fetched. */
+    bool is_opening; /* The reply to its opening is not complete: who opens it holds `lock`. */
+    bool finished;   /* As `released`. */
+    bool end_taken;  /* Its end was fetched. */
     atomic_bool cancelled;
 };
 
@@ -170,27 +171,6 @@ static void put(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
     cursor_end(cursors, ended);
 }
 
-enum fm_status fm_cursor_repeated(struct fm_cursors *cursors, enum fm_cursor_kind kind,
-                                  const struct fm_request_id *query, uint32_t number,
-                                  const struct fm_public_key *caller, const struct fm_hash *ticket,
-                                  struct fm_buf *opened)
-{
-    enum fm_status status = FM_NOTFOUND;
-
-    lock(&cursors->lock);
-    struct fm_server_cursor *cursor = find(cursors, kind, query, number);
-    if (cursor != NULL) {
-        status = FM_CONFLICT;
-        if (fm_public_key_equal(&cursor->options.caller, caller) &&
-            fm_hash_equal(&cursor->options.ticket, ticket)) {
-            fm_buf_put_span(opened, fm_buf_span(&cursor->opened));
-            status = fm_buf_status(opened);
-        }
-    }
-    unlock(&cursors->lock);
-    return status;
-}
-
 static struct fm_server_cursor *cursor_new(const struct fm_cursor_options *options)
 {
     struct fm_server_cursor *cursor = calloc(1, sizeof *cursor);
@@ -233,39 +213,6 @@ static uint32_t free_slot(struct fm_cursors *cursors, struct fm_server_cursor **
     if (oldest != CURSORS_MAX)
         *evicted = doom(cursors, cursors->slots[oldest]);
     return oldest;
-}
-
-enum fm_status fm_cursor_open(struct fm_cursors *cursors, const struct fm_cursor_options *options,
-                              struct fm_error *err)
-{
-    struct fm_server_cursor *cursor = cursor_new(options), *evicted = NULL;
-    enum fm_status status = FM_BUSY;
-
-    if (cursor == NULL) {
-        options->producer.free(options->producer.context);
-        return fm_fail(err, FM_NOMEM, "open a cursor");
-    }
-    lock(&cursors->lock);
-    if (find(cursors, options->kind, &options->query, options->number) != NULL)
-        status = FM_CONFLICT;
-    uint32_t slot = CURSORS_MAX;
-    if (cursors->stopping)
-        status = FM_UNAVAILABLE;
-    if (status == FM_BUSY)
-        slot = free_slot(cursors, &evicted);
-    if (slot != CURSORS_MAX) {
-        cursors->slots[slot] = cursor;
-        status = FM_OK;
-    }
-    unlock(&cursors->lock);
-    cursor_end(cursors, evicted);
-    if (status == FM_OK)
-        return FM_OK;
-    cursor_end(cursors, cursor);
-    return fm_fail(err, status,
-                   status == FM_CONFLICT      ? "this query id is in use"
-                   : status == FM_UNAVAILABLE ? "this node is stopping"
-                                              : "too many open cursors");
 }
 
 /* ---- Producing; the caller holds cursor->lock ------------------------------------------------ */
@@ -381,12 +328,15 @@ static enum fm_status unknown(struct fm_error *err)
                    "no such query is open here: its lease or time limit may have passed");
 }
 
+static uint32_t fetchers_max(enum fm_cursor_kind kind)
+{
+    return kind == FM_CURSOR_QUERY ? FM_QUERY_FETCHERS : FRAGMENT_FETCHERS;
+}
+
 static bool begin_fetch(struct fm_cursors *cursors, struct fm_server_cursor *cursor)
 {
-    uint32_t max = cursor->options.kind == FM_CURSOR_QUERY ? FM_QUERY_FETCHERS : FRAGMENT_FETCHERS;
-
     lock(&cursors->lock);
-    bool begun = cursor->fetchers < max;
+    bool begun = cursor->fetchers < fetchers_max(cursor->options.kind);
     if (begun)
         cursor->fetchers++;
     unlock(&cursors->lock);
@@ -400,6 +350,152 @@ static void end_fetch(struct fm_cursors *cursors, struct fm_server_cursor *curso
     if (end_taken)
         cursor->end_taken = true;
     unlock(&cursors->lock);
+}
+
+/* What the reply of an opening will be, once it is complete; the caller holds a reference and a
+ * place among the fetchers. */
+static void wait_opened(struct fm_cursors *cursors, struct fm_server_cursor *cursor,
+                        struct fm_buf *opened)
+{
+    lock(&cursor->lock);
+    fm_buf_put_span(opened, fm_buf_span(&cursor->opened));
+    unlock(&cursor->lock);
+    end_fetch(cursors, cursor, false);
+    put(cursors, cursor);
+}
+
+enum fm_status fm_cursor_repeated(struct fm_cursors *cursors, enum fm_cursor_kind kind,
+                                  const struct fm_request_id *query, uint32_t number,
+                                  const struct fm_public_key *caller, const struct fm_hash *ticket,
+                                  struct fm_buf *opened)
+{
+    enum fm_status status = FM_NOTFOUND;
+    bool waits = false;
+
+    lock(&cursors->lock);
+    struct fm_server_cursor *cursor = find(cursors, kind, query, number);
+    if (cursor != NULL && (!fm_public_key_equal(&cursor->options.caller, caller) ||
+                           !fm_hash_equal(&cursor->options.ticket, ticket))) {
+        status = FM_CONFLICT;
+    } else if (cursor != NULL && !cursor->is_opening) {
+        fm_buf_put_span(opened, fm_buf_span(&cursor->opened));
+        status = fm_buf_status(opened);
+    } else if (cursor != NULL) {
+        status = cursor->fetchers < fetchers_max(kind) ? FM_OK : FM_BUSY;
+        waits = status == FM_OK;
+        cursor->fetchers += waits ? 1u : 0u;
+        cursor->references += waits ? 1u : 0u;
+    }
+    unlock(&cursors->lock);
+    if (!waits)
+        return status;
+    wait_opened(cursors, cursor, opened);
+    return fm_buf_status(opened);
+}
+
+/* Put a cursor into a slot. `is_opening`: it is held for a fetch, with its lock, since the first
+ * batch is made now. */
+static enum fm_status insert(struct fm_cursors *cursors, const struct fm_cursor_options *options,
+                             bool is_opening, struct fm_server_cursor **out, struct fm_error *err)
+{
+    struct fm_server_cursor *cursor = cursor_new(options), *evicted = NULL;
+    enum fm_status status = FM_BUSY;
+
+    if (cursor == NULL) {
+        options->producer.free(options->producer.context);
+        return fm_fail(err, FM_NOMEM, "open a cursor");
+    }
+    if (is_opening) {
+        lock(&cursor->lock);
+        cursor->references = cursor->fetchers = 1;
+        cursor->is_opening = true;
+    }
+    lock(&cursors->lock);
+    if (find(cursors, options->kind, &options->query, options->number) != NULL)
+        status = FM_CONFLICT;
+    uint32_t slot = CURSORS_MAX;
+    if (cursors->stopping)
+        status = FM_UNAVAILABLE;
+    if (status == FM_BUSY)
+        slot = free_slot(cursors, &evicted);
+    if (slot != CURSORS_MAX) {
+        cursors->slots[slot] = cursor;
+        status = FM_OK;
+    }
+    unlock(&cursors->lock);
+    cursor_end(cursors, evicted);
+    *out = cursor;
+    if (status == FM_OK)
+        return FM_OK;
+    if (is_opening)
+        unlock(&cursor->lock);
+    cursor_end(cursors, cursor);
+    return fm_fail(err, status,
+                   status == FM_CONFLICT      ? "this query id is in use"
+                   : status == FM_UNAVAILABLE ? "this node is stopping"
+                                              : "too many open cursors");
+}
+
+enum fm_status fm_cursor_open(struct fm_cursors *cursors, const struct fm_cursor_options *options,
+                              struct fm_error *err)
+{
+    struct fm_server_cursor *ignored;
+
+    return insert(cursors, options, false, &ignored, err);
+}
+
+/* The caller holds cursor->lock. */
+static void take_first(struct fm_cursors *cursors, struct fm_server_cursor *cursor,
+                       size_t bytes_max, struct fm_opened *out)
+{
+    produce(cursors, cursor);
+    if (cursor->produced == 1) {
+        out->first = fm_buf_span(&cursor->window[0]);
+        if (out->first.len > bytes_max) {
+            out->first = fm_span(NULL, 0);
+            return;
+        }
+        bytes_max -= out->first.len;
+        if (cursor->failed == FM_OK)
+            produce(cursors, cursor);
+    }
+    if (cursor->ended && cursor->produced <= 1 && cursor->end.len <= bytes_max)
+        out->end = fm_buf_span(&cursor->end);
+}
+
+enum fm_status fm_cursor_open_first(struct fm_cursors *cursors,
+                                    const struct fm_cursor_options *options,
+                                    const struct fm_opened *opened, size_t reply_max,
+                                    struct fm_buf *reply, struct fm_error *err)
+{
+    struct fm_cursor_options without = *options;
+    struct fm_opened full = *opened;
+    struct fm_server_cursor *cursor;
+
+    /* Beside columns and lengths. */
+    size_t taken = opened->columns.len + 64;
+    size_t bytes_max = reply_max > taken ? reply_max - taken : 0;
+    if (bytes_max > FM_OPENED_BYTES_MAX)
+        bytes_max = FM_OPENED_BYTES_MAX;
+    without.opened = opened->columns; /* A copy: the producer may own them, and end. */
+    enum fm_status status = insert(cursors, &without, true, &cursor, err);
+    if (status != FM_OK)
+        return status;
+    full.columns = fm_buf_span(&cursor->opened);
+    take_first(cursors, cursor, bytes_max, &full);
+    fm_opened_encode(reply, &full);
+    fm_buf_clear(&cursor->opened);
+    fm_buf_put_span(&cursor->opened, fm_buf_span(reply));
+    status = fm_buf_status(reply);
+    if (status == FM_OK)
+        status = fm_buf_status(&cursor->opened);
+    unlock(&cursor->lock);
+    lock(&cursors->lock);
+    cursor->is_opening = false;
+    unlock(&cursors->lock);
+    end_fetch(cursors, cursor, full.end.len != 0);
+    put(cursors, cursor);
+    return status == FM_OK ? FM_OK : fm_fail(err, status, "answer an opening");
 }
 
 enum fm_status fm_cursor_fetch(struct fm_cursors *cursors, enum fm_cursor_kind kind,

@@ -58,7 +58,7 @@ FM_DEFINE_FREEP(fm_cursors_freep, struct fm_cursors, fm_cursors_free)
 struct fm_openings *fm_cursors_openings(struct fm_cursors *cursors);
 
 /* The reply of an earlier opening, appended to `opened`: FM_NOTFOUND when there is none,
- * FM_CONFLICT when its ticket or caller differ. */
+ * FM_CONFLICT when its ticket or caller differ, FM_BUSY when enough calls wait for it already. */
 FM_MUST_USE enum fm_status fm_cursor_repeated(struct fm_cursors *cursors, enum fm_cursor_kind kind,
                                               const struct fm_request_id *query, uint32_t number,
                                               const struct fm_public_key *caller,
@@ -69,6 +69,15 @@ FM_MUST_USE enum fm_status fm_cursor_repeated(struct fm_cursors *cursors, enum f
 FM_MUST_USE enum fm_status fm_cursor_open(struct fm_cursors *cursors,
                                           const struct fm_cursor_options *options,
                                           struct fm_error *err);
+
+/* The same, and make the first batch and the end: those that are small (FM_OPENED_BYTES_MAX) and
+ * fit a reply of `reply_max` bytes go into it beside `opened`. The reply is appended to `reply` and
+ * kept for repeats; it must be empty, and options->opened is not looked at. A failure on the way is
+ * told to who fetches. A repeat meanwhile waits. */
+FM_MUST_USE enum fm_status fm_cursor_open_first(struct fm_cursors *cursors,
+                                                const struct fm_cursor_options *options,
+                                                const struct fm_opened *opened, size_t reply_max,
+                                                struct fm_buf *reply, struct fm_error *err);
 
 #define FM_FETCH_STOP UINT64_MAX /* As a batch number: end here with what was handed out. */
 

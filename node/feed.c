@@ -151,24 +151,65 @@ static enum fm_status seal_ticket(struct fm_feed *feed, const struct fm_feed_opt
     return FM_OK;
 }
 
+/* Any thread: looks at what never changes. */
+static enum fm_status check_batch(const struct fm_feed *feed, uint64_t number, struct fm_span bytes,
+                                  struct checked *out, struct fm_error *err)
+{
+    struct fm_batch batch;
+    enum fm_status status =
+        fm_batch_view(bytes, feed->types, feed->columns.count, feed->dictionaries, &batch);
+
+    if (status != FM_OK)
+        return fm_fail(err, status, "batch %llu is malformed or of other columns than announced",
+                       (unsigned long long)number);
+    fm_leaf_hash(&out->leaf, bytes);
+    out->rows = batch.rows;
+    return FM_OK;
+}
+
+static enum fm_status put_slot(struct fm_feed *feed, enum fm_part_kind kind, struct fm_span bytes,
+                               struct fm_error *err)
+{
+    struct slot *slot = &feed->slots[feed->next_fetch % FM_FEED_AHEAD];
+
+    fm_buf_put_span(&slot->bytes, bytes);
+    slot->kind = kind;
+    slot->full = true;
+    if (kind == FM_PART_END)
+        feed->end_at = feed->next_fetch;
+    feed->next_fetch++;
+    enum fm_status status = fm_buf_status(&slot->bytes);
+    if (status != FM_OK)
+        return fm_fail(err, status, "keep a batch");
+    if (kind != FM_PART_BATCH)
+        return FM_OK;
+    return check_batch(feed, 0, fm_buf_span(&slot->bytes), &slot->checked, err); /* Aligned. */
+}
+
+/* What came with the opening is there as if it had been fetched; no thread runs yet. */
+static enum fm_status take_first(struct fm_feed *feed, const struct fm_opened *opened,
+                                 struct fm_error *err)
+{
+    enum fm_status status = FM_OK;
+
+    if (opened->first.len != 0)
+        status = put_slot(feed, FM_PART_BATCH, opened->first, err);
+    feed->last_bytes = opened->first.len;
+    if (status == FM_OK && opened->end.len != 0)
+        status = put_slot(feed, FM_PART_END, opened->end, err);
+    return status;
+}
+
 static enum fm_status take_opened(struct fm_feed *feed, struct fm_span reply, struct fm_error *err)
 {
-    FM_AUTO(fm_doc_freep) struct fm_doc *doc = NULL;
-    struct fm_span columns;
+    struct fm_opened opened;
 
-    enum fm_status status = fm_doc_parse(reply, &doc);
-    if (status != FM_OK)
-        return fm_fail(err, status, "the owner's opening does not decode");
-    const struct fm_value *root = fm_doc_root(doc);
-    status = fm_map_check(root, 0x3);
-    if (status == FM_OK)
-        status = fm_value_bin(fm_map_get(root, 0), FM_PAYLOAD_BYTES_MAX, &columns);
-    if (status == FM_OK)
-        status = fm_value_uint(fm_map_get(root, 1), UINT64_MAX, &feed->rows_estimate);
-    if (status == FM_OK) {
-        fm_buf_put_span(&feed->columns_bytes, columns);
-        status = fm_buf_status(&feed->columns_bytes);
-    }
+    enum fm_status status = fm_opened_decode(reply, &opened);
+    if (status != FM_OK || !opened.has_rows)
+        return fm_fail(err, FM_MALFORMED, "the owner's opening does not decode");
+    feed->rows_estimate = opened.rows;
+    fm_buf_put_span(&feed->columns_bytes, opened.columns);
+    status = fm_buf_status(&feed->columns_bytes);
     if (status == FM_OK)
         status = fm_columns_decode(fm_buf_span(&feed->columns_bytes), &feed->columns);
     if (status != FM_OK)
@@ -182,7 +223,7 @@ static enum fm_status take_opened(struct fm_feed *feed, struct fm_span reply, st
         if (feed->columns.items[i].dictionary.count != 0)
             feed->dictionaries[i] = &feed->columns.items[i].dictionary;
     }
-    return FM_OK;
+    return take_first(feed, &opened, err);
 }
 
 static enum fm_status open_remote(struct fm_feed *feed, const struct fm_feed_options *options,
@@ -396,22 +437,6 @@ static void wait_for_room(struct fm_feed *feed)
         renew_lease(feed, number, bytes);
         lock(feed);
     }
-}
-
-/* Any thread: looks at what never changes. */
-static enum fm_status check_batch(const struct fm_feed *feed, uint64_t number, struct fm_span bytes,
-                                  struct checked *out, struct fm_error *err)
-{
-    struct fm_batch batch;
-    enum fm_status status =
-        fm_batch_view(bytes, feed->types, feed->columns.count, feed->dictionaries, &batch);
-
-    if (status != FM_OK)
-        return fm_fail(err, status, "batch %llu is malformed or of other columns than announced",
-                       (unsigned long long)number);
-    fm_leaf_hash(&out->leaf, bytes);
-    out->rows = batch.rows;
-    return FM_OK;
 }
 
 static void take_fetched(struct fm_feed *feed, uint64_t number, struct slot *slot)
@@ -694,10 +719,7 @@ enum fm_status fm_feed_stop(struct fm_feed *feed, struct fm_error *err)
 
 static enum fm_status start_threads(struct fm_feed *feed, struct fm_error *err)
 {
-    for (uint32_t i = 0; i < FM_FEED_AHEAD; i++)
-        feed->slots[i].bytes.max = FM_BATCH_BYTES_MAX;
-    feed->end_at = UINT64_MAX;
-    while (!feed->is_local && feed->thread_count < FM_FEED_THREADS) {
+    while (!feed->is_local && feed->end_at == UINT64_MAX && feed->thread_count < FM_FEED_THREADS) {
         if (pthread_create(&feed->threads[feed->thread_count], NULL, fetch_ahead, feed) != 0)
             return fm_fail(err, FM_NOMEM, "start a thread");
         feed->thread_count++;
@@ -729,6 +751,9 @@ static struct fm_feed *feed_new(struct fm_server *server, const struct fm_feed_o
     fm_assert(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
     fm_assert(pthread_cond_init(&feed->changed, &monotonic) == 0);
     (void)pthread_condattr_destroy(&monotonic);
+    for (uint32_t i = 0; i < FM_FEED_AHEAD; i++)
+        feed->slots[i].bytes.max = FM_BATCH_BYTES_MAX;
+    feed->end_at = UINT64_MAX;
     feed->server = server;
     feed->query = options->query;
     feed->number = options->number;

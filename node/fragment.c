@@ -351,12 +351,9 @@ static enum fm_status enter(struct fragment *fragment, fm_ms wait_ms, struct fm_
     return fm_place_enter(fragment->server->admission, &ask, &fragment->place, err);
 }
 
-static enum fm_status start(struct fragment *fragment, fm_ms wait_ms, struct fm_buf *reply,
-                            struct fm_error *err)
+static enum fm_status start(struct fragment *fragment, fm_ms wait_ms, struct fm_buf *columns,
+                            uint64_t *rows, struct fm_error *err)
 {
-    FM_AUTO(fm_buf_free) struct fm_buf columns = FM_BUF_INIT(COLUMNS_BYTES_MAX);
-    uint64_t rows = 0;
-
     enum fm_status status = fm_fragment_decode(fragment->ticket.fragment, &fragment->plan);
     if (status != FM_OK)
         return fm_fail(err, status, "the fragment does not decode");
@@ -367,18 +364,15 @@ static enum fm_status start(struct fragment *fragment, fm_ms wait_ms, struct fm_
         status = add_head(fragment, i, err);
     if (status != FM_OK)
         return status;
-    status = fragment->plan.kind == FM_FRAGMENT_SCAN ? start_scan(fragment, &rows, err)
-                                                     : start_sql(fragment, &rows, err);
+    status = fragment->plan.kind == FM_FRAGMENT_SCAN ? start_scan(fragment, rows, err)
+                                                     : start_sql(fragment, rows, err);
     if (status != FM_OK)
         return status;
-    status = fm_recode_columns(&fragment->columns, COLUMNS_BYTES_MAX, &columns, &fragment->recode);
+    status = fm_recode_columns(&fragment->columns, COLUMNS_BYTES_MAX, columns, &fragment->recode);
     if (status != FM_OK)
         return fm_fail(err, status, "announce the columns: %s", fm_status_text(status));
-    fm_sha256_one(&fragment->columns_hash, fm_buf_span(&columns));
-    fm_pack_map(reply, 2);
-    fm_pack_key_bin(reply, 0, columns.data, columns.len);
-    fm_pack_key_uint(reply, 1, rows);
-    return fm_buf_status(reply);
+    fm_sha256_one(&fragment->columns_hash, fm_buf_span(columns));
+    return FM_OK;
 }
 
 static void stop_fragment(void *context)
@@ -390,7 +384,7 @@ static void stop_fragment(void *context)
 
 /* Whoever cancels meanwhile, or goes, finds it among the openings. */
 static enum fm_status start_stoppable(struct fragment *fragment, const struct fm_fragment_ask *ask,
-                                      struct fm_buf *reply, struct fm_error *err)
+                                      struct fm_buf *columns, uint64_t *rows, struct fm_error *err)
 {
     struct fm_openings *openings = fm_cursors_openings(fragment->server->cursors);
     struct fm_stop_hook hook;
@@ -405,7 +399,7 @@ static enum fm_status start_stoppable(struct fragment *fragment, const struct fm
 
     fm_openings_add(openings, &opening);
     fm_stop_hook(ask->stop, &hook, stop_fragment, fragment);
-    enum fm_status status = start(fragment, ask->wait_ms, reply, err);
+    enum fm_status status = start(fragment, ask->wait_ms, columns, rows, err);
     fm_stop_unhook(ask->stop, &hook);
     fm_openings_remove(openings, &opening);
     if (status == FM_OK && fm_stop_is_fired(&fragment->stop))
@@ -413,10 +407,25 @@ static enum fm_status start_stoppable(struct fragment *fragment, const struct fm
     return status;
 }
 
+/* A feed in this process takes batches as they are made; to others the first one goes along. */
+static enum fm_status open_cursor(struct fm_server *server, struct fm_cursor_options *options,
+                                  const struct fm_opened *opened, struct fm_buf *reply,
+                                  struct fm_error *err)
+{
+    if (!options->is_held)
+        return fm_cursor_open_first(server->cursors, options, opened, FM_REPLY_BYTES_MAX, reply,
+                                    err);
+    fm_opened_encode(reply, opened);
+    options->opened = fm_buf_span(reply);
+    return fm_cursor_open(server->cursors, options, err);
+}
+
 enum fm_status fm_fragment_open(struct fm_server *server, const struct fm_fragment_ask *ask,
                                 struct fm_buf *reply, struct fm_error *err)
 {
     FM_AUTO(fragment_freep) struct fragment *fragment = calloc(1, sizeof *fragment);
+    FM_AUTO(fm_buf_free) struct fm_buf columns = FM_BUF_INIT(COLUMNS_BYTES_MAX);
+    struct fm_opened opened = {.has_rows = true};
 
     if (fragment == NULL)
         return fm_fail(err, FM_NOMEM, "run a fragment");
@@ -435,7 +444,7 @@ enum fm_status fm_fragment_open(struct fm_server *server, const struct fm_fragme
         return fm_fail(err, status, "another fragment has this query's id and number");
     if (status != FM_NOTFOUND)
         return status;
-    status = start_stoppable(fragment, ask, reply, err);
+    status = start_stoppable(fragment, ask, &columns, &opened.rows, err);
     fragment->work_us = fm_ticks_us() - begun;
     if (status != FM_OK)
         return status;
@@ -446,10 +455,10 @@ enum fm_status fm_fragment_open(struct fm_server *server, const struct fm_fragme
         .caller = ask->asker->sign_key,
         .session = ask->session,
         .deadline = fragment->deadline,
-        .opened = fm_buf_span(reply),
         .ticket = fragment->ticket_hash,
         .is_held = ask->session == NULL,
     };
+    opened.columns = fm_buf_span(&columns);
     options.producer = (struct fm_producer){
         .context = FM_TAKE(fragment),
         .next = fragment_next,
@@ -457,5 +466,5 @@ enum fm_status fm_fragment_open(struct fm_server *server, const struct fm_fragme
         .cancel = fragment_cancel,
         .free = fragment_free,
     };
-    return fm_cursor_open(server->cursors, &options, err);
+    return open_cursor(server, &options, &opened, reply, err);
 }

@@ -41,6 +41,9 @@ struct fm_server {
     struct fm_announcer *announcer;
 };
 
+/* Of a reply's body: what a message holds, less what stands around it. */
+#define FM_REPLY_BYTES_MAX (FM_PAYLOAD_BYTES_MAX - 1024u)
+
 /* Who makes a call: what the session proved, and for signed methods the verified request. */
 struct fm_caller {
     enum fm_payload_kind kind;

@@ -115,11 +115,6 @@ enum fm_status fm_rpc_query_open(struct fm_server *server, const struct fm_calle
                            : open_query(query, caller, body, err);
     if (query != NULL)
         log_query(query, status, err);
-    if (status == FM_OK) {
-        fm_pack_map(reply, 1);
-        fm_pack_key_bin(reply, 0, query->columns.data, query->columns.len);
-        status = fm_buf_status(reply);
-    }
     if (status != FM_OK)
         return status;
     struct fm_cursor_options options = {
@@ -128,9 +123,9 @@ enum fm_status fm_rpc_query_open(struct fm_server *server, const struct fm_calle
         .caller = caller->principal.sign_key,
         .session = caller->session,
         .deadline = query->deadline,
-        .opened = fm_buf_span(reply),
         .ticket = request,
     };
+    struct fm_opened opened = {.columns = fm_buf_span(&query->columns)};
     bool is_explained = query->explain != FM_EXPLAIN_NONE;
     options.producer = (struct fm_producer){
         .context = FM_TAKE(query),
@@ -140,11 +135,8 @@ enum fm_status fm_rpc_query_open(struct fm_server *server, const struct fm_calle
         .cancel = fm_query_cancel,
         .free = query_free,
     };
-    return fm_cursor_open(server->cursors, &options, err);
+    return fm_cursor_open_first(server->cursors, &options, &opened, FM_REPLY_BYTES_MAX, reply, err);
 }
-
-/* A part leaves room for the reply around it. */
-#define PART_BYTES_MAX (FM_PAYLOAD_BYTES_MAX - 1024u)
 
 static const struct fm_public_key *key_of(const struct fm_caller *caller)
 {
@@ -163,7 +155,7 @@ static enum fm_status fetch(struct fm_server *server, enum fm_cursor_kind kind,
     if (kind == FM_CURSOR_QUERY && wanted.batch == FM_FETCH_STOP)
         return fm_fail(err, FM_INVALID, "a query is not stopped but cancelled");
     return fm_cursor_fetch(server->cursors, kind, &wanted, key_of(caller), caller->session,
-                           PART_BYTES_MAX, reply, err);
+                           FM_REPLY_BYTES_MAX, reply, err);
 }
 
 /* Body: map {0 query id, 1 fragment number (absent: 0)}. */

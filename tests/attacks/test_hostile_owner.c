@@ -452,7 +452,7 @@ static void columns_that_differ_are_refused(void **state)
 {
     static const struct lie lies[] = {
         {"columns of garbage", "columns do not decode", FOLKMOOT_MALFORMED, 0, false},
-        {"a bare opening", "columns do not decode", FOLKMOOT_MALFORMED, 0, false},
+        {"a bare opening", "opening does not decode", FOLKMOOT_MALFORMED, 0, false},
         {"an opening of noise", "opening does not decode", FOLKMOOT_MALFORMED, 0, false},
         {"fewer columns", "column", FOLKMOOT_MALFORMED, 0, false},
         {"another type", "", FOLKMOOT_MALFORMED, 0, false},

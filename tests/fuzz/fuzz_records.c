@@ -51,13 +51,14 @@ AGAIN(append_rows)
 AGAIN(append_commit)
 AGAIN(append_ack)
 AGAIN_OWNED(statistics)
+AGAIN(opened)
 /* clang-format on */
 
 static again_fn *const decoders[] = {
     again_request,     again_query_body,    again_columns,    again_fragment,   again_ticket,
     again_receipt,     again_answer,        again_bundle,     again_contract,   again_member_record,
     again_call,        again_reply,         again_fetch,      again_part,       again_append_begin,
-    again_append_rows, again_append_commit, again_append_ack, again_statistics,
+    again_append_rows, again_append_commit, again_append_ack, again_statistics, again_opened,
 };
 #define DECODER_COUNT (sizeof decoders / sizeof decoders[0])
 

@@ -311,6 +311,7 @@ static const char *const lookups[] = {
     "SELECT id " K "WHERE level = 'low'",
     "SELECT id " K "WHERE id > 2 AND id < 7 AND text IS NOT NULL AND flag",
     "SELECT id " K "WHERE id NOT IN (1, 3)",
+    "SELECT id " K "WHERE \"at\" < now()",
     "SELECT id " K "k AT (VERSION => 3)",
     "SELECT id FROM alpha.\"kinds$facts\" WHERE _seq < 4",
 };
@@ -363,7 +364,6 @@ static const char *const others[] = {
     "SELECT id " K "WHERE day < \"at\"",
     "SELECT id " K "WHERE level > 'high'",
     "SELECT id " K "WHERE id = (SELECT min(id) " K ")",
-    "SELECT id " K "WHERE \"at\" < now()",
     "SELECT id " K "WHERE false",
     "SELECT id " K "UNION ALL SELECT small " K,
     "SELECT a.id FROM alpha.kinds a, alpha.kinds b WHERE a.id = b.small",

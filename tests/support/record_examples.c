@@ -392,6 +392,23 @@ static enum fm_status take_part(struct fm_span bytes)
     return fm_part_decode(bytes, &part);
 }
 
+static void put_opened(struct fm_buf *out)
+{
+    fm_opened_encode(out, &(struct fm_opened){fm_span_str("columns"), true, 300,
+                                              fm_span_str("batch"), fm_span_str("end")});
+}
+
+static void put_opened_query(struct fm_buf *out)
+{
+    fm_opened_encode(out, &(struct fm_opened){.columns = fm_span_str("columns")});
+}
+
+static enum fm_status take_opened(struct fm_span bytes)
+{
+    struct fm_opened opened;
+    return fm_opened_decode(bytes, &opened);
+}
+
 static void put_append_begin(struct fm_buf *out)
 {
     const struct fm_append_begin begin = example_begin();
@@ -551,6 +568,8 @@ const struct record_example record_examples[] = {
     {"reply-refused", put_refusal, take_reply, 0},
     {"fetch", put_fetch, take_fetch, 0},
     {"part", put_part, take_part, 0},
+    {"opened", put_opened, take_opened, 1u << 1 | 1u << 2 | 1u << 3},
+    {"opened-query", put_opened_query, take_opened, 0},
     {"append-begin", put_append_begin, take_append_begin, 1u << 5},
     {"append-begin-memory", put_append_begin_memory, take_append_begin, 1u << 5 | 1u << 6},
     {"append-rows", put_append_rows, take_append_rows, 0},

@@ -381,6 +381,157 @@ static void repeated_opening_gets_the_first_reply(void **state)
     assert_int_equal(f->producer.freed, 1); /* It was taken over all the same. */
 }
 
+static enum fm_status open_first(struct fixture *f, size_t reply_max, struct fm_opened *out)
+{
+    struct fm_cursor_options options = options_of(f, FM_CURSOR_QUERY);
+    const struct fm_opened opened = {.columns = fm_span_str("columns")};
+
+    fm_buf_clear(&f->reply);
+    enum fm_status status =
+        fm_cursor_open_first(f->cursors, &options, &opened, reply_max, &f->reply, &f->err);
+    if (status == FM_OK)
+        assert_int_equal(fm_opened_decode(fm_buf_span(&f->reply), out), FM_OK);
+    return status;
+}
+
+static void assert_repeats(struct fixture *f, const struct fm_opened *opened)
+{
+    static const struct fm_hash ticket = {{9}};
+    FM_AUTO(fm_buf_free) struct fm_buf again = FM_BUF_INIT(0);
+    struct fm_opened repeated;
+
+    assert_int_equal(
+        fm_cursor_repeated(f->cursors, FM_CURSOR_QUERY, &query, 0, &owner, &ticket, &again), FM_OK);
+    assert_int_equal(fm_opened_decode(fm_buf_span(&again), &repeated), FM_OK);
+    assert_true(fm_span_equal(repeated.columns, opened->columns));
+    assert_true(fm_span_equal(repeated.first, opened->first));
+    assert_true(fm_span_equal(repeated.end, opened->end));
+}
+
+/* What is small comes with the reply to the opening, whole, and can be fetched all the same. */
+static void a_small_answer_comes_with_the_opening(void **state)
+{
+    struct fixture *f = *state;
+    FM_AUTO(fm_buf_free) struct fm_buf expected = FM_BUF_INIT(4096);
+    struct fm_opened opened;
+    struct fm_part part;
+
+    f->producer.batches = 1;
+    assert_int_equal(open_first(f, 4096, &opened), FM_OK);
+    assert_int_equal(f->producer.freed, 1);
+    assert_int_equal(f->producer.totals.batches, 1);
+    assert_int_equal(put_batch(0, &expected), FM_OK);
+    assert_true(fm_span_equal(opened.columns, fm_span_str("columns")));
+    assert_true(fm_span_equal(opened.first, fm_buf_span(&expected)));
+    assert_true(opened.end.len != 0);
+    FM_AUTO(fm_buf_free) struct fm_buf end = FM_BUF_INIT(4096);
+    fm_buf_put_span(&end, opened.end);
+    assert_repeats(f, &opened);
+    assert_int_equal(value_of(f, 0), 0);
+    assert_int_equal(fetch(f, 1, 0, &part), FM_OK);
+    assert_int_equal(part.kind, FM_PART_END);
+    assert_int_equal(part.total, end.len);
+    assert_memory_equal(part.bytes.data, end.data, part.bytes.len);
+}
+
+/* Without a batch the end comes alone; of several the first one; of large ones none. */
+static void what_does_not_fit_is_fetched(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_opened opened;
+
+    f->producer.batches = 0;
+    assert_int_equal(open_first(f, 4096, &opened), FM_OK);
+    assert_true(opened.first.len == 0 && opened.end.len != 0);
+    fm_cursor_cancel(f->cursors, FM_CURSOR_QUERY, &query, 0, &owner);
+    f->producer.batches = 2;
+    f->producer.made = 0;
+    atomic_store(&f->producer.was_cancelled, false);
+    assert_int_equal(open_first(f, 4096, &opened), FM_OK);
+    assert_true(opened.first.len != 0 && opened.end.len == 0);
+    assert_repeats(f, &opened);
+    assert_int_equal(value_of(f, 1), 1);
+    fm_cursor_cancel(f->cursors, FM_CURSOR_QUERY, &query, 0, &owner);
+    f->producer.batches = 1;
+    f->producer.made = 0;
+    atomic_store(&f->producer.was_cancelled, false);
+    assert_int_equal(open_first(f, 80, &opened), FM_OK);
+    assert_true(opened.first.len == 0 && opened.end.len == 0);
+    assert_int_equal(value_of(f, 0), 0);
+    fm_cursor_cancel(f->cursors, FM_CURSOR_QUERY, &query, 0, &owner);
+    f->producer.made = 0;
+    atomic_store(&f->producer.was_cancelled, false);
+    f->producer.fail_at = 0;
+    assert_int_equal(open_first(f, 4096, &opened), FM_OK); /* Who fetches is told. */
+    struct fm_part part;
+    assert_int_equal(fetch(f, 0, 0, &part), FM_CORRUPT);
+}
+
+static void wait_until(const atomic_bool *flag)
+{
+    while (!atomic_load(flag))
+        continue;
+}
+
+struct opener {
+    struct fixture *f;
+    enum fm_status status;
+    atomic_uint *busy;
+};
+
+static void *open_in_thread(void *context)
+{
+    struct opener *opener = context;
+    struct fm_opened opened;
+
+    opener->status = open_first(opener->f, 4096, &opened);
+    return NULL;
+}
+
+static void *repeat_in_thread(void *context)
+{
+    static const struct fm_hash ticket = {{9}};
+    struct opener *opener = context;
+    FM_AUTO(fm_buf_free) struct fm_buf again = FM_BUF_INIT(0);
+
+    opener->status =
+        fm_cursor_repeated(opener->f->cursors, FM_CURSOR_QUERY, &query, 0, &owner, &ticket, &again);
+    if (opener->status == FM_BUSY)
+        atomic_fetch_add(opener->busy, 1);
+    return NULL;
+}
+
+/* An opening repeated while its first batch is made waits for the same reply; one does, and all the
+ * others do not hold a thread. A cancel ends both. */
+static void repeats_wait_for_an_opening(void **state)
+{
+    struct fixture *f = *state;
+    atomic_uint busy = 0;
+    struct opener openers[6];
+    pthread_t threads[6];
+    uint32_t waited = 0;
+
+    f->producer.blocks = true;
+    for (uint32_t i = 0; i < 6; i++) {
+        openers[i] = (struct opener){.f = f, .status = FM_INTERNAL, .busy = &busy};
+        assert_int_equal(pthread_create(&threads[i], NULL,
+                                        i == 0 ? open_in_thread : repeat_in_thread, &openers[i]),
+                         0);
+        if (i == 0)
+            wait_until(&f->producer.is_waiting);
+    }
+    fm_ms end = fm_now_ms() + 20000;
+    while (atomic_load(&busy) < 4)
+        assert_true(fm_now_ms() < end);
+    fm_cursor_cancel(f->cursors, FM_CURSOR_QUERY, &query, 0, &owner);
+    for (uint32_t i = 0; i < 6; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        waited += openers[i].status == FM_OK;
+    }
+    assert_int_equal(waited, 2);
+    assert_int_equal(f->producer.freed, 1);
+}
+
 struct fetcher {
     struct fixture *f;
     enum fm_status status;
@@ -396,12 +547,6 @@ static void *fetch_in_thread(void *argument)
     fetcher->status = fm_cursor_fetch(fetcher->f->cursors, FM_CURSOR_QUERY, &wanted, &owner, NULL,
                                       PART_MAX, &reply, &err);
     return NULL;
-}
-
-static void wait_until(const atomic_bool *flag)
-{
-    while (!atomic_load(flag))
-        continue;
 }
 
 /* One thread waits in `next`, another one cancels: the first comes back with FM_CANCELLED, the
@@ -642,6 +787,9 @@ int main(void)
         TEST(deadline_ends_production),
         TEST(only_the_opener_reaches_a_cursor),
         TEST(repeated_opening_gets_the_first_reply),
+        TEST(a_small_answer_comes_with_the_opening),
+        TEST(what_does_not_fit_is_fetched),
+        TEST(repeats_wait_for_an_opening),
         TEST(cancel_reaches_a_producer_at_work),
         TEST(stop_cancels_all),
         TEST(waiting_calls_of_a_query_are_bounded),
