@@ -6,6 +6,7 @@
 declare -A MESH_PID MESH_ADDRESS
 MESH_DIR=
 MESH_SEED=
+MESH_AT_END= # A function to call when all has stopped.
 
 # $1: mesh name. Makes a private folder with the mesh's authority in it.
 mesh_begin() {
@@ -110,6 +111,7 @@ mesh_end() {
     for name in "${!MESH_PID[@]}"; do
         wait "${MESH_PID[$name]}" 2>/dev/null || true
     done
+    [ -z "$MESH_AT_END" ] || "$MESH_AT_END"
     if [ -n "${FOLKMOOT_KEEP:-}" ]; then
         printf 'kept: %s\n' "$MESH_DIR" >&2
     else

@@ -4,7 +4,8 @@
  *
  *   bench_query NODE IDENTITY DATA_DIR WORK_DIR COMMIT PART...
  *
- * PART: `table`, the queries; `clients`, queries per second with many clients. In WORK_DIR there is
+ * PART: `table`, the queries; `clients`, queries per second with many clients; `files` writes for
+ * other systems what they are to be loaded with and asked. In WORK_DIR there is
  * `delays`, the proxy's state, for the parts `latency` and `bytes`; `meter` for `crypto`. */
 #include "tests/support/bench_answer.h"
 #include "tests/support/bench_network.h"
@@ -227,17 +228,33 @@ static void part_clients(struct bench_run *run)
     free(crowd);
 }
 
+/* ---- files ----------------------------------------------------------------------------------- */
+
+/* What other systems are asked and loaded with: Q1.sql.., flights.csv in load order. */
+static void part_files(struct bench_run *run)
+{
+    char path[4096];
+
+    bench_open_ducks(run);
+    bench_duck_run(&run->ducks[0], NULL, "COPY flights.delays TO '%s/flights.csv' (HEADER false)",
+                   run->work);
+    for (uint32_t i = 0; i < BENCH_QUERIES; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s.sql", run->work, bench_queries[i].name);
+        FILE *file = fopen(path, "we"); /* A path that is too long is another one. */
+        if (file == NULL || fputs(bench_queries[i].sql, file) < 0 || fclose(file) != 0)
+            bench_die("%s: cannot be written", path);
+    }
+}
+
 /* ---- Parts ----------------------------------------------------------------------------------- */
 
 static const struct part {
     const char *name;
     void (*measure)(struct bench_run *run);
     bool needs_network;
-} parts[] = {{"table", part_table, false},
-             {"clients", part_clients, false},
-             {"latency", bench_part_latency, true},
-             {"bytes", bench_part_bytes, true},
-             {"crypto", bench_part_crypto, true}};
+} parts[] = {{"table", part_table, false},      {"clients", part_clients, false},
+             {"files", part_files, false},      {"latency", bench_part_latency, true},
+             {"bytes", bench_part_bytes, true}, {"crypto", bench_part_crypto, true}};
 #define PART_COUNT (sizeof parts / sizeof parts[0])
 
 static const struct part *find_part(const char *name)
