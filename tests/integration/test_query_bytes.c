@@ -36,6 +36,10 @@ static const struct named queries[] = {
      "SELECT origin, count(*) AS n, avg(delay) AS d FROM flights.delays GROUP BY origin ORDER BY n "
      "DESC, origin LIMIT 10",
      10, 1 << 10},
+    {"Q2, aggregated below the join",
+     "SELECT a.state, count(*) AS n, avg(f.delay) AS d FROM flights.delays f JOIN "
+     "airports.airport a ON f.origin = a.iata GROUP BY a.state ORDER BY a.state",
+     3700, 36 << 10},
     {"Q3, conditions at the owner",
      "SELECT date, delay, distance, origin, destination FROM flights.delays WHERE origin = 'SEA' "
      "AND delay > 120",
@@ -45,6 +49,10 @@ static const struct named queries[] = {
     {"Q7, distinct below an intersection",
      "SELECT DISTINCT origin FROM flights.delays INTERSECT SELECT iata FROM airports.airport", 3700,
      48 << 10},
+    {"Q8, the small side's keys reduce the big side",
+     "SELECT f.date, f.delay, f.origin, f.destination, a.city FROM flights.delays f JOIN "
+     "airports.airport a ON f.origin = a.iata WHERE a.city = 'Seattle' AND f.delay > 120",
+     40, 4 << 10},
     {"a count of all", "SELECT count(*) AS n FROM flights.delays", 1, 512},
     {"an aggregate over a condition",
      "SELECT min(date) AS a, max(date) AS b, sum(distance)::BIGINT AS s FROM flights.delays WHERE "
