@@ -1,5 +1,6 @@
 /* Arbitrary JSON as a syntax tree and as an optimised plan: answers, never crashes. A tree that
- * passes is printed and rewritten; a plan that passes is printed. The first byte picks. */
+ * passes is rewritten and printed, its unnamed parts as statements too; a plan that passes is
+ * printed. The first byte picks. */
 #include "query/plan_read.h"
 #include "query/tree.h"
 #include "tests/support/plan_catalog.h"
@@ -8,6 +9,23 @@
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void print_nameless(const struct tree *tree)
+{
+    json_t *items = json_array();
+    struct fm_buf out = FM_BUF_INIT(0);
+
+    if (items == NULL || tree_nameless(tree, items) != FM_OK)
+        abort();
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        json_t *statement = tree_select_of(json_array_get(items, i));
+        if (statement == NULL || tree_json_print(statement, &out) != FM_OK)
+            abort();
+        json_decref(statement);
+    }
+    json_decref(items);
+    fm_buf_free(&out);
+}
 
 static void fuzz_tree(struct fm_span json)
 {
@@ -18,8 +36,9 @@ static void fuzz_tree(struct fm_span json)
     if (tree == NULL)
         abort();
     if (tree_read(tree, fm_span_str("SELECT 1"), json, &err) == FM_OK) {
-        if (tree_point(tree, 0) != FM_OK || tree_point(tree, UINT64_MAX) != FM_OK ||
-            tree_json_print(tree->root, &out) != FM_OK)
+        print_nameless(tree);
+        if (tree_shorten(tree) != FM_OK || tree_point(tree, 0) != FM_OK ||
+            tree_point(tree, UINT64_MAX) != FM_OK || tree_json_print(tree->root, &out) != FM_OK)
             abort();
     } else if (err.text[0] == '\0') {
         abort(); /* A refusal without a reason. */

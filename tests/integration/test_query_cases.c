@@ -143,8 +143,8 @@ static const char *const of_the_past[][2] = {
     {"SELECT k FROM " A " AT (VERSION => 20) EXCEPT SELECT k FROM " B " AT (VERSION => 30)",
      "SELECT k FROM alpha.\"w0_t0@20\" EXCEPT SELECT k FROM beta.\"w0_t3@30\""},
     {"SELECT count(*), count(g.k) FROM " B " b AT (VERSION => 20) LEFT JOIN " G
-     " g AT (VERSION => 2600) ON g.c0 = b.k AND g.k < 9",
-     "SELECT count(*), count(g.k) FROM beta.\"w0_t3@20\" b LEFT JOIN gamma.\"w0_t6@2600\" g ON "
+     " g AT (VERSION => 7800) ON g.c0 = b.k AND g.k < 9",
+     "SELECT count(*), count(g.k) FROM beta.\"w0_t3@20\" b LEFT JOIN gamma.\"w0_t6@7800\" g ON "
      "g.c0 = "
      "b.k AND g.k < 9"},
     {"SELECT (SELECT count(*) FROM " A " AT (VERSION => 20)) AS n, (SELECT count(*) FROM " A

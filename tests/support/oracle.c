@@ -328,14 +328,24 @@ void oracle_ask(struct oracle *oracle, const char *sql, uint32_t rows_max, struc
     struct reading reading = {.batch = FM_BUF_INIT(0)};
 
     *out = (struct answer){.kind = ANSWER_ROWS};
-    if (duckdb_query(oracle->connection, sql, &reading.result) == DuckDBSuccess) {
+    duckdb_prepared_statement statement = NULL;
+    const char *error = NULL;
+    if (duckdb_prepare(oracle->connection, sql, &statement) != DuckDBSuccess)
+        error = duckdb_prepare_error(statement);
+    else if (duckdb_execute_prepared_streaming(statement, &reading.result) != DuckDBSuccess)
+        error = duckdb_result_error(&reading.result);
+    else
         read_answer(&reading, rows_max, out);
-    } else {
-        const char *error = duckdb_result_error(&reading.result);
+    /* A result that streams may fail late. */
+    if (error == NULL)
+        error = duckdb_result_error(&reading.result);
+    if (error != NULL) {
+        answer_deinit(out);
         out->kind = kind_of_error(error);
         (void)snprintf(out->error, sizeof out->error, "%s", error);
     }
     end_reading(&reading);
+    duckdb_destroy_prepare(&statement);
 }
 
 void oracle_batches(struct oracle *oracle, const char *sql,

@@ -7,8 +7,10 @@
 #include <stdio.h>
 
 #define VALUES 8u
-#define KEYS 24u        /* Different values of a key. */
-#define ROWS_MANY 2600u /* More than a block. */
+#define KEYS 24u                           /* Different values of a key. */
+#define ROWS_MADE 2600u                    /* More than a block, */
+#define ROWS_TIMES 3u                      /* each as often, */
+#define ROWS_MANY (ROWS_MADE * ROWS_TIMES) /* of a table of many rows. */
 
 const char *const world_domains[WORLD_DOMAINS] = {"alpha", "beta", "gamma"};
 
@@ -414,6 +416,21 @@ static void put_columns(const struct world_table *table, uint32_t count, struct 
     }
 }
 
+/* The first rows of a table, which has no others yet, some times more. */
+static void repeat_rows(struct row_maker *m)
+{
+    const char *domain = world_domains[m->table->domain];
+
+    fm_buf_printf(m->out,
+                  "INSERT INTO hist.%s_%s SELECT h.* REPLACE (h._seq + %u * i AS _seq) FROM "
+                  "hist.%s_%s h, range(1, %u) r(i);\n",
+                  domain, m->table->name, ROWS_MADE, domain, m->table->name, ROWS_TIMES);
+    for (uint32_t i = 0; i < KEYS * KEYS; i++) {
+        if (m->latest[i] > 0)
+            m->latest[i] += ROWS_MADE * (ROWS_TIMES - 1);
+    }
+}
+
 static void put_facts(const struct world_table *table, struct row_maker *m, struct fm_buf *out)
 {
     fm_buf_printf(out, "CREATE TABLE hist.%s_%s(_seq UBIGINT, _op VARCHAR, _supersedes UBIGINT",
@@ -431,13 +448,17 @@ static void put_facts(const struct world_table *table, struct row_maker *m, stru
     }
     fm_buf_put_str(out, ");\n");
     for (uint32_t a = 0, at = 0; a < table->append_count; a++) {
-        bool many = table->sizes[a] - at > 100;
+        bool many = table->sizes[a] - at >= ROWS_MANY;
+        uint32_t end = many ? at + ROWS_MADE : table->sizes[a];
         fm_buf_printf(out, "INSERT INTO hist.%s_%s VALUES ", world_domains[table->domain],
                       table->name);
-        for (; at < table->sizes[a]; at++) {
+        for (; at < end; at++) {
             put_row(m, at, table->has_operations[a], many);
-            fm_buf_put_str(out, at + 1 < table->sizes[a] ? "," : ";\n");
+            fm_buf_put_str(out, at + 1 < end ? "," : ";\n");
         }
+        if (many)
+            repeat_rows(m);
+        at = table->sizes[a];
     }
 }
 
