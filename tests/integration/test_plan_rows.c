@@ -666,6 +666,10 @@ static const char *const statements[] = {
     "SELECT q.id, a.city FROM (SELECT id, origin FROM " D " WHERE delay > 1 ORDER BY id LIMIT 4) q "
     "JOIN " A " a ON q.origin = a.iata WHERE q.id > 1",
     "SELECT a.id, b.id FROM " D " a RIGHT JOIN " D " b USING (id) WHERE a.origin IS NULL",
+    "SELECT count(x), count(*) FROM (SELECT 1 AS x FROM " D " WHERE id = 3) q",
+    "SELECT count(x), count(*), a.iata FROM (SELECT 1 AS x, origin FROM " D
+    " WHERE id > 3) q JOIN " A
+    " a ON a.iata = q.origin WHERE a.iata > 'A' GROUP BY a.iata, q.origin",
     "SELECT a.id, b.iata FROM " D " a ASOF JOIN " A " b ON a.origin >= b.iata",
     "SELECT string_agg(origin, ',' ORDER BY origin, id) FROM " D,
     "SELECT origin IN ('SEA') AS o, origin IS NULL FROM " D,

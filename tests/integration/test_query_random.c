@@ -33,6 +33,7 @@ struct fixture {
     uint32_t node;     /* Where the statement at hand is asked, */
     char without[128]; /* and the rules that its second run leaves out. */
     uint32_t failures;
+    uint32_t rule_uses[64]; /* Statements with a fragment of the rule, of those explained. */
 };
 
 static uint64_t setting(const char *name, uint64_t otherwise)
@@ -139,6 +140,27 @@ static void choose_rules(struct fixture *f, struct choices *choices)
     }
 }
 
+/* Which rules the statement is planned by: what is compared must be what was made for. */
+static void count_rules(struct fixture *f, const struct random_query *query)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(0);
+    struct answer plan;
+    bool used[64] = {false};
+
+    fm_buf_printf(&sql, "EXPLAIN %s", (const char *)query->mesh.data);
+    fm_buf_put_u8(&sql, 0);
+    mesh_ask(f->pair->nodes[f->node], (const char *)sql.data, NULL, 1000, &plan);
+    for (size_t i = 0; i < (size_t)plan.rows * plan.column_count; i++) {
+        for (unsigned bit = 0; bit < 64 && plan.cells[i] != NULL; bit++) {
+            const char *word = fm_rule_text(bit);
+            used[bit] |= word != NULL && strcmp(plan.cells[i], word) == 0;
+        }
+    }
+    for (unsigned bit = 0; bit < 64; bit++)
+        f->rule_uses[bit] += used[bit];
+    answer_deinit(&plan);
+}
+
 static void ask_one(struct fixture *f, struct choices *choices, uint32_t number)
 {
     struct random_query query;
@@ -151,6 +173,8 @@ static void ask_one(struct fixture *f, struct choices *choices, uint32_t number)
     if (getenv("FM_SHOW") != NULL)
         (void)fprintf(stderr, "%u: %s\n", number, (const char *)query.mesh.data);
     bool same = holds(f, &query, NULL);
+    if (number % 4 == 0)
+        count_rules(f, &query);
     random_query_deinit(&query);
     if (!same)
         report_failure(f, choices, number);
@@ -207,6 +231,10 @@ static void answers_are_those_of_one_database(void **state)
                   "side\n",
                   f->pair->counts[ANSWER_ROWS], f->pair->counts[ANSWER_REFUSED],
                   f->pair->counts[ANSWER_FAILED], f->pair->counts[ANSWER_LONG], f->pair->one_sided);
+    for (unsigned bit = 0; bit < 64; bit++) {
+        if (fm_rule_text(bit) != NULL)
+            print_message("%s %u\n", fm_rule_text(bit), f->rule_uses[bit]);
+    }
     assert_int_equal(f->failures, 0);
 }
 

@@ -364,6 +364,35 @@ static void put_aggregation(struct maker *m, const struct scope *scope, struct r
     }
 }
 
+/* A row by its primary key. False: the table at hand has none. */
+static bool put_key_select(struct maker *m, struct output *output)
+{
+    struct scope *scope = calloc(1, sizeof *scope);
+    struct random_query made = {.mesh = FM_BUF_INIT(0), .oracle = FM_BUF_INIT(0)};
+    struct random_query *out = m->out;
+
+    fm_assert(scope != NULL);
+    m->out = &made;
+    put_table(m, scope);
+    m->out = out;
+    const struct world_table *table = &m->world->tables[m->last_table];
+    bool keyed = table->key_count > 0;
+    if (keyed) {
+        put(m, "SELECT ");
+        put_plain_list(m, scope, NULL, 0, output);
+        put(m, " FROM ");
+        put_made(m, &made);
+        for (uint32_t i = 0; i < table->key_count; i++) {
+            bool text = table->columns[i].type == 2;
+            put(m, " %s \"%s\" = %s%u%s", i > 0 ? "AND" : "WHERE", table->columns[i].name,
+                text ? "'code-" : "", choose(m->choices, 24), text ? "'" : "");
+        }
+    }
+    random_query_deinit(&made);
+    free(scope);
+    return keyed;
+}
+
 /* A select of the families, or of any. */
 static void put_select(struct maker *m, const struct scope *outer, const uint32_t *wanted,
                        uint32_t wanted_count, struct output *output)
@@ -429,6 +458,8 @@ void put_query(struct maker *m, const struct scope *outer, const uint32_t *wante
                uint32_t wanted_count, struct output *output)
 {
     *output = (struct output){0};
+    if (wanted == NULL && outer == NULL && chance(m->choices, 1, 12) && put_key_select(m, output))
+        return;
     if (chance(m->choices, 1, 7))
         put_set(m, outer, wanted, wanted_count, output);
     else
