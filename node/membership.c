@@ -651,6 +651,16 @@ enum fm_status fm_membership_address(struct fm_membership *membership,
     return FM_OK;
 }
 
+fm_ms fm_membership_round_trip(struct fm_membership *membership, const struct fm_node_id *node)
+{
+    struct gossip_member member;
+
+    lock(membership);
+    enum fm_status status = gossip_member_find(membership->gossip, node, &member);
+    unlock(membership);
+    return status == FM_OK ? member.round_trip : -1;
+}
+
 static void describe(struct fm_membership *membership, const struct gossip_member *member,
                      struct fm_node_cert *cert, struct fm_member_info *out)
 {

@@ -35,6 +35,8 @@ const char *fm_membership_advertised(const struct fm_membership *membership);
 FM_MUST_USE enum fm_status fm_membership_address(struct fm_membership *membership,
                                                  const struct fm_node_id *node, char out[280],
                                                  enum gossip_state *state);
+/* To a member and back, smoothed; -1: not measured, or no member. */
+fm_ms fm_membership_round_trip(struct fm_membership *membership, const struct fm_node_id *node);
 /* Appends the encoded list of members (client/catalog.h). */
 FM_MUST_USE enum fm_status fm_membership_list(struct fm_membership *membership, struct fm_buf *out);
 /* MEMBER envelopes of members from place `from` on, at most `max`, packed as bin one after the

@@ -2,8 +2,11 @@
  * same text, asker and options serves again while the catalog is the same. */
 #include "node/query.h"
 
+#define ROUND_TRIP_US_MIN 500 /* Calls cost more than the way there and back. */
+
 struct catalog {
     struct fm_registry *registry;
+    struct fm_membership *membership;
     bool used_statistics;
 };
 
@@ -23,6 +26,15 @@ static enum fm_status statistics(void *context, const char *domain, const char *
 
     catalog->used_statistics = true;
     return fm_registry_statistics(catalog->registry, domain, table, owner, out);
+}
+
+/* As gossip's probes see it. */
+static uint32_t round_trip(void *context, const struct fm_node_id *owner)
+{
+    struct catalog *catalog = context;
+    fm_ms ms = fm_membership_round_trip(catalog->membership, owner);
+
+    return ms < 0 ? FM_PLAN_RTT_US : (uint32_t)(ms < 60000 ? ms : 60000) * 1000 + ROUND_TRIP_US_MIN;
 }
 
 /* Whoever adds an option adds it to the key; but plans that depend on the moment are not kept. */
@@ -45,8 +57,10 @@ static void plan_key(const struct fm_query *query, struct fm_span sql, struct fm
 static enum fm_status make(struct fm_query *query, struct fm_span sql, const struct fm_hash *key,
                            const struct fm_registry_version *version, struct fm_error *err)
 {
-    struct catalog known = {.registry = query->server->registry};
-    struct fm_catalog catalog = {.context = &known, .resolve = resolve, .statistics = statistics};
+    struct catalog known = {.registry = query->server->registry,
+                            .membership = query->server->membership};
+    struct fm_catalog catalog = {
+        .context = &known, .resolve = resolve, .statistics = statistics, .round_trip = round_trip};
 
     enum fm_status status =
         fm_plan_make(query->worker, sql, &catalog, &query->plan_options, &query->plan, err);

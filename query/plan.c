@@ -365,6 +365,17 @@ static bool hides_clock(const struct fm_plan *plan)
     return false;
 }
 
+static uint32_t farthest(const struct fm_catalog *catalog, const struct fm_plan *plan)
+{
+    uint32_t farthest = 0;
+
+    for (uint32_t i = 0; i < plan->table_count && catalog->round_trip != NULL; i++) {
+        uint32_t us = catalog->round_trip(catalog->context, &plan->tables[i].owner);
+        farthest = us > farthest ? us : farthest;
+    }
+    return farthest != 0 ? farthest : FM_PLAN_RTT_US;
+}
+
 static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
                            const struct fm_catalog *catalog, const struct fm_plan_options *options,
                            struct tree *tree, struct fm_plan *plan, struct fm_error *err)
@@ -393,6 +404,7 @@ static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
     if (status == FM_OK)
         use_lookup(tree, rules_off, plan);
     /* What the engine's plan says of joins holds for one moment, too. */
+    plan->rtt_us = farthest(catalog, plan);
     if (status == FM_OK && !tree->timed)
         status = place_choose(plan, rules_off);
     return status;
@@ -410,7 +422,6 @@ static enum fm_status try_make(struct fm_worker *worker, struct fm_span sql,
         return FM_NOMEM;
     plan.sql = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
     plan.shipped = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
-    plan.rtt_us = catalog->rtt_us != 0 ? catalog->rtt_us : FM_PLAN_RTT_US;
     enum fm_status status = make(worker, sql, catalog, options, tree, &plan, err);
     tree_deinit(tree);
     free(tree);

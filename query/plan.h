@@ -93,7 +93,7 @@ struct fm_plan {
     bool is_timed;   /* It holds for its moment only: options->now_us, or when it was planned. */
     bool is_carved;  /* Some slot reads a statement. */
     bool streams;    /* Nothing but scans, filters, projections, limits: one thread is faster. */
-    uint32_t rtt_us; /* Expected of a question and its answer between nodes. */
+    uint32_t rtt_us; /* Expected of a question and its answer, of the farthest owner. */
     uint32_t join_count;        /* <= FM_PLAN_JOINS_MAX. */
     struct fm_plan_join *joins; /* Owned. */
     uint32_t reduction_count;   /* <= FM_REDUCTIONS_MAX; no slot waits for itself, however far. */
@@ -111,7 +111,8 @@ struct fm_catalog {
      * rows: FM_NOTFOUND when it said nothing, which is as good as any answer. NULL: never. */
     enum fm_status (*statistics)(void *context, const char *domain, const char *table,
                                  const struct fm_node_id *owner, struct fm_statistics *out);
-    uint32_t rtt_us; /* Of one question and its answer between nodes; 0: FM_PLAN_RTT_US. */
+    /* Of a question to this node and its answer, in us. NULL: FM_PLAN_RTT_US. */
+    uint32_t (*round_trip)(void *context, const struct fm_node_id *owner);
 };
 
 /* FM_INVALID: not one SELECT, a node or function that is not allowed, a parse or bind error (with
