@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STEPS_MAX 100000u /* Operators looked at for one plan: some milliseconds. */
+
 static bool is_type(const json_t *object, const char *type)
 {
     return tree_json_is(object, "type", type);
@@ -62,36 +64,44 @@ static const struct join_kind *join_kind_of(const json_t *op)
     return NULL;
 }
 
+/* A plan of many joins is looked at as far as is worth the time. */
+static bool take_step(uint32_t *steps)
+{
+    return *steps < STEPS_MAX && ++*steps != 0;
+}
+
 /* ---- From an output column down to a scan ---------------------------------------------------- */
 
-static size_t width_of(const json_t *op);
+static size_t width_of(const json_t *op, uint32_t *steps);
 
 /* Columns that a join takes from one of its sides. */
-static size_t side_width(const json_t *op, size_t side)
+static size_t side_width(const json_t *op, size_t side, uint32_t *steps)
 {
     const char *key = side == 0 ? "left_projection_map" : "right_projection_map";
     size_t mapped = json_array_size(tree_json_array(op, key));
 
-    return mapped > 0 ? mapped : width_of(child_of(op, side));
+    return mapped > 0 ? mapped : width_of(child_of(op, side), steps);
 }
 
 /* Number of columns an operator lets out, 0 when not known. */
-static size_t width_of(const json_t *op)
+static size_t width_of(const json_t *op, uint32_t *steps)
 {
+    if (!take_step(steps))
+        return 0;
     if (is_type(op, "LOGICAL_GET")) {
         size_t projected = json_array_size(tree_json_array(op, "projection_ids"));
         return projected > 0 ? projected : json_array_size(tree_json_array(op, "column_indexes"));
     }
     if (is_type(op, "LOGICAL_FILTER")) {
         size_t mapped = json_array_size(tree_json_array(op, "projection_map"));
-        return mapped > 0 ? mapped : width_of(child_of(op, 0));
+        return mapped > 0 ? mapped : width_of(child_of(op, 0), steps);
     }
     if (is_type(op, "LOGICAL_PROJECTION"))
         return json_array_size(tree_json_array(op, "expressions"));
     if (is_type(op, "LOGICAL_COMPARISON_JOIN")) {
         const struct join_kind *kind = join_kind_of(op);
-        size_t left = kind != NULL && kind->shows[0] ? side_width(op, 0) : 0;
-        size_t right = kind != NULL && kind->shows[1] ? side_width(op, 1) : 0;
+        size_t left = kind != NULL && kind->shows[0] ? side_width(op, 0, steps) : 0;
+        size_t right = kind != NULL && kind->shows[1] ? side_width(op, 1, steps) : 0;
         if (kind == NULL || (kind->shows[0] && left == 0) || (kind->shows[1] && right == 0))
             return 0;
         return left + right + (tree_json_is(op, "join_type", "MARK") ? 1u : 0u);
@@ -114,7 +124,7 @@ static bool bare_column(const json_t *expression, uint64_t *index)
 
 /* Which side of a join an output column is from; false where rows of that side may not be left
  * out. */
-static bool enter_join(const json_t *op, const json_t **next, uint64_t *index)
+static bool enter_join(const json_t *op, const json_t **next, uint64_t *index, uint32_t *steps)
 {
     const struct join_kind *kind = join_kind_of(op);
     size_t side = 0;
@@ -122,7 +132,7 @@ static bool enter_join(const json_t *op, const json_t **next, uint64_t *index)
     if (kind == NULL)
         return false;
     if (kind->shows[0]) {
-        size_t left = side_width(op, 0);
+        size_t left = side_width(op, 0, steps);
         if (left == 0 || (*index >= left && !kind->shows[1]))
             return false;
         side = *index >= left ? 1 : 0;
@@ -136,7 +146,7 @@ static bool enter_join(const json_t *op, const json_t **next, uint64_t *index)
 }
 
 /* One operator down; false where the column is not passed on, or rows not treated one by one. */
-static bool descend(const json_t **op, uint64_t *index)
+static bool descend(const json_t **op, uint64_t *index, uint32_t *steps)
 {
     const json_t *at = *op;
 
@@ -150,7 +160,7 @@ static bool descend(const json_t **op, uint64_t *index)
     if (is_type(at, "LOGICAL_AGGREGATE_AND_GROUP_BY"))
         return json_array_size(tree_json_array(at, "grouping_sets")) <= 1 &&
                bare_column(json_array_get(tree_json_array(at, "groups"), *index), index);
-    return is_type(at, "LOGICAL_COMPARISON_JOIN") && enter_join(at, op, index);
+    return is_type(at, "LOGICAL_COMPARISON_JOIN") && enter_join(at, op, index, steps);
 }
 
 struct side {
@@ -158,11 +168,11 @@ struct side {
     uint32_t field;
 };
 
-static bool find_scan(const struct plan_reader *reader, const json_t *op, uint64_t index,
+static bool find_scan(struct plan_reader *reader, const json_t *op, uint64_t index,
                       struct side *out)
 {
-    while (!is_type(op, "LOGICAL_GET")) { /* The depth of what jansson read is bounded. */
-        if (op == NULL || !descend(&op, &index))
+    while (!is_type(op, "LOGICAL_GET")) {
+        if (op == NULL || !take_step(&reader->steps) || !descend(&op, &index, &reader->steps))
             return false;
     }
     struct plan_scan scan = {.get = op};
@@ -176,7 +186,7 @@ static bool find_scan(const struct plan_reader *reader, const json_t *op, uint64
 /* ---- Joins ----------------------------------------------------------------------------------- */
 
 /* The column itself, or cast to a wider integer. */
-static bool find_side(const struct plan_reader *reader, const json_t *op, const json_t *expression,
+static bool find_side(struct plan_reader *reader, const json_t *op, const json_t *expression,
                       struct side *out)
 {
     uint64_t index = 0;

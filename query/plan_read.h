@@ -18,6 +18,7 @@ struct plan_reader {
     struct fm_error *err;
     uint32_t scan_counts[FM_QUERY_TABLES_MAX];
     uint64_t shared; /* Slots read twice: by two scans, or in a recursion. */
+    uint32_t steps;  /* Operators that were looked at for joins. */
     bool streams;
     bool is_partial;                   /* A term of a filter is in no predicate. */
     bool *wanted[FM_QUERY_TABLES_MAX]; /* Owned: per slot, per field. */
