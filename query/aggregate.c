@@ -2,6 +2,7 @@
 
 #include "core/assert.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -10,8 +11,11 @@
 /* Where the figures of a table are known: rows that must stand behind a group on average. */
 #define ROWS_PER_GROUP_MIN 4u
 /* Where they are not: */
-#define KEYS_MAX 4u          /* more columns make as many groups as there are rows, */
-#define VALUES_GUESSED 1000u /* and a column has so many values. */
+#define KEYS_MAX 4u           /* more columns make as many groups as there are rows, */
+#define VALUES_GUESSED 1000.0 /* and a column has so many values. */
+
+#define KEYS_COUNTED 16u
+#define BACKOFF_KEYS 4u
 
 static bool is_empty(const json_t *value)
 {
@@ -551,21 +555,47 @@ static uint64_t distinct_values(const struct fm_plan_table *table, const struct 
     return figures != NULL && figures->distinct > 0 ? figures->distinct + 1 : 0;
 }
 
+static int compare_descending(const void *a, const void *b)
+{
+    double left = *(const double *)a;
+    double right = *(const double *)b;
+
+    return left < right ? 1 : left > right ? -1 : 0;
+}
+
+/* Columns of one table go together more often than not: of the second but the square root counts,
+ * of the third the fourth, and so on, as in SQL Server's estimates. */
+static double combined(double *distinct, size_t count)
+{
+    double groups = 1;
+
+    qsort(distinct, count, sizeof *distinct, compare_descending);
+    for (size_t i = 0; i < count && i < BACKOFF_KEYS; i++) {
+        double part = distinct[i];
+        for (size_t k = 0; k < i; k++)
+            part = sqrt(part);
+        groups *= part;
+    }
+    return groups;
+}
+
 /* How many groups to expect of so many rows; `*known` when the figures of all keys are. */
 static uint64_t expected_groups(const struct aggregate *a, uint64_t rows, bool *known)
 {
-    uint64_t groups = 1;
+    double distinct[KEYS_COUNTED];
+    size_t count = 0;
 
-    *known = rows > 0;
-    for (size_t i = 0; i < json_array_size(a->keys); i++) {
+    *known = rows > 0 && json_array_size(a->keys) <= KEYS_COUNTED;
+    for (; count < json_array_size(a->keys) && count < KEYS_COUNTED; count++) {
         const struct fm_plan_table *table = NULL;
-        const struct fm_field *field = field_of(a, json_array_get(a->keys, i), &table);
-        uint64_t distinct = field != NULL ? distinct_values(table, field) : 0;
-        *known = *known && (distinct > 0 || field == NULL);
-        distinct = distinct > 0 ? distinct : VALUES_GUESSED;
-        groups = distinct > UINT64_MAX / groups ? UINT64_MAX : groups * distinct;
+        const struct fm_field *field = field_of(a, json_array_get(a->keys, count), &table);
+        uint64_t values = field != NULL ? distinct_values(table, field) : 0;
+        *known = *known && (values > 0 || field == NULL);
+        distinct[count] = values > 0 ? (double)values : VALUES_GUESSED;
     }
-    return rows > 0 && groups > rows ? rows : groups;
+    double groups = combined(distinct, count);
+    double most = rows > 0 ? (double)rows : 1e18;
+    return (uint64_t)(groups < most ? groups : most);
 }
 
 /* By the figures when there are any, else by what such columns are like. */

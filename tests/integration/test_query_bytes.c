@@ -46,6 +46,11 @@ static const struct named queries[] = {
      30, 2 << 10},
     {"Q4, one row by its key", "SELECT * FROM airports.airport WHERE iata = 'SEA'", 1, 1 << 10},
     {"Q5, all rows", "SELECT * FROM flights.delays", FLIGHT_ROWS, FLIGHT_ROWS * 12},
+    {"Q6, grouped below two joins",
+     "SELECT o.state AS os, d.state AS ds, count(*) AS n, avg(f.delay) AS dl FROM flights.delays f "
+     "JOIN airports.airport o ON f.origin = o.iata JOIN airports.airport d ON f.destination = "
+     "d.iata GROUP BY o.state, d.state ORDER BY n DESC, os, ds LIMIT 20",
+     10200, 192 << 10},
     {"Q7, distinct below an intersection",
      "SELECT DISTINCT origin FROM flights.delays INTERSECT SELECT iata FROM airports.airport", 3700,
      48 << 10},

@@ -363,18 +363,23 @@ static void figures_decide(void **state)
     struct fixture *f = *state;
     struct aggregate_options options = {NULL, name_of};
     struct aggregate_made made[FM_QUERY_TABLES_MAX];
-    struct fm_column_figures figures = {.field_id = 1};
-    struct fm_statistics statistics = {.column_count = 1, .columns = &figures};
+    struct fm_column_figures figures[] = {{.field_id = 1}, {.field_id = 2, .distinct = 99}};
+    struct fm_statistics statistics = {.column_count = 2, .columns = figures};
     uint32_t count = 0;
 
     for (unsigned few = 0; few < 2; few++) {
-        figures.distinct = few != 0 ? 200 : 300000;
+        figures[0].distinct = few != 0 ? 200 : 300000;
         (void)read_statement(f, "SELECT p.g, count(*) AS n " JOIN " GROUP BY p.g");
         f->tables[0].statistics = &statistics;
         assert_int_equal(aggregate_push(&f->tree, f->tables, &options, made, &count), FM_OK);
         assert_int_equal(count, few);
     }
     assert_int_equal(made[0].rows, 201);
+    (void)read_statement(f, "SELECT p.g, i.m, count(*) AS n " JOIN " GROUP BY ALL");
+    f->tables[0].statistics = &statistics;
+    assert_int_equal(aggregate_push(&f->tree, f->tables, &options, made, &count), FM_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(made[0].rows, 2010); /* 201 times the root of 100. */
 }
 
 int main(void)
