@@ -25,6 +25,7 @@ void folkmoot_close(struct folkmoot *handle)
         return;
     fm_client_drop_ahead(handle);
     fm_connection_free(handle->connection);
+    fm_cert_cache_free(handle->certs);
     fm_identity_free(handle->identity);
     free(handle->node);
     free(handle);
@@ -68,6 +69,8 @@ static enum fm_status open_handle(const struct folkmoot_options *options, struct
                                   fm_now_us(), &handle->identity, err);
     if (status != FM_OK)
         return status;
+    if (fm_cert_cache_new(&handle->identity->charter, FM_CERTS_KEPT_MAX, &handle->certs) != FM_OK)
+        return fm_fail(err, FM_NOMEM, "open");
     status = fm_client_connect(handle);
     if (status != FM_OK && err != NULL)
         *err = handle->err;

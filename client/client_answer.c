@@ -63,14 +63,14 @@ void fm_leaves_deinit(struct fm_leaves *leaves)
 }
 
 /* The name in the certificate of a node. The certificates were verified just before. */
-static void find_name(const struct fm_charter *charter, const struct folkmoot_answer *answer,
+static void find_name(struct fm_cert_cache *certs, const struct folkmoot_answer *answer,
                       const struct fm_node_id *node, struct receipt_text *out)
 {
     FM_AUTO(fm_mem_freep) struct fm_node_cert *cert = malloc(sizeof *cert);
 
     fm_hex(node->bytes, sizeof node->bytes, out->node_id);
     for (uint32_t i = 0; cert != NULL && i < answer->bundle.node_cert_count; i++) {
-        if (fm_node_cert_open_undated(charter, answer->bundle.node_certs[i], cert, NULL) != FM_OK)
+        if (fm_cert_cache_node(certs, answer->bundle.node_certs[i], cert, NULL) != FM_OK)
             continue;
         if (memcmp(cert->node.bytes, node->bytes, sizeof node->bytes) == 0)
             memcpy(out->node_name, cert->name, sizeof out->node_name);
@@ -78,8 +78,7 @@ static void find_name(const struct fm_charter *charter, const struct folkmoot_an
 }
 
 /* The body of a note whose signature was verified: origin, size, root, time lines. */
-static enum fm_status read_head(const struct fm_charter *charter,
-                                const struct folkmoot_answer *answer,
+static enum fm_status read_head(struct fm_cert_cache *certs, const struct folkmoot_answer *answer,
                                 const struct fm_receipt *receipt, struct fm_span note,
                                 struct head_text *out)
 {
@@ -88,7 +87,7 @@ static enum fm_status read_head(const struct fm_charter *charter,
     if (cert == NULL)
         return FM_NOMEM;
     for (uint32_t i = 0; i < answer->bundle.node_cert_count; i++) {
-        if (fm_node_cert_open_undated(charter, answer->bundle.node_certs[i], cert, NULL) != FM_OK ||
+        if (fm_cert_cache_node(certs, answer->bundle.node_certs[i], cert, NULL) != FM_OK ||
             memcmp(cert->node.bytes, receipt->owner.bytes, sizeof cert->node.bytes) != 0)
             continue;
         for (uint32_t d = 0; d < cert->domain_count; d++) {
@@ -101,8 +100,7 @@ static enum fm_status read_head(const struct fm_charter *charter,
     return FM_FORGED;
 }
 
-static enum fm_status fill_receipts(const struct fm_charter *charter,
-                                    struct folkmoot_answer *answer)
+static enum fm_status fill_receipts(struct fm_cert_cache *certs, struct folkmoot_answer *answer)
 {
     uint32_t count = answer->verified.answer.fragment_count;
 
@@ -111,10 +109,10 @@ static enum fm_status fill_receipts(const struct fm_charter *charter,
         return FM_NOMEM;
     for (uint32_t i = 0; i < count; i++) {
         const struct fm_receipt *receipt = &answer->verified.receipts[i];
-        find_name(charter, answer, &receipt->owner, &answer->receipts[i]);
+        find_name(certs, answer, &receipt->owner, &answer->receipts[i]);
         for (uint32_t t = 0; t < receipt->table_count; t++) {
-            enum fm_status status = read_head(charter, answer, receipt, receipt->heads[t],
-                                              &answer->receipts[i].heads[t]);
+            enum fm_status status =
+                read_head(certs, answer, receipt, receipt->heads[t], &answer->receipts[i].heads[t]);
             if (status != FM_OK)
                 return status;
         }
@@ -122,19 +120,24 @@ static enum fm_status fill_receipts(const struct fm_charter *charter,
     return FM_OK;
 }
 
-enum fm_status fm_answer_check(const struct fm_charter *charter, struct fm_span bundle,
-                               const struct fm_leaves *leaves, struct folkmoot_answer **out,
-                               struct fm_error *err)
+enum fm_status fm_answer_check(const struct fm_charter *charter, struct fm_cert_cache *certs,
+                               struct fm_span bundle, const struct fm_leaves *leaves,
+                               struct folkmoot_answer **out, struct fm_error *err)
 {
     FM_AUTO(fm_answer_freep) struct folkmoot_answer *answer = calloc(1, sizeof *answer);
 
-    if (answer == NULL)
+    FM_AUTO(fm_cert_cache_freep) struct fm_cert_cache *own = NULL;
+
+    if (certs == NULL && fm_cert_cache_new(charter, FM_QUERY_TABLES_MAX + 2u, &own) == FM_OK)
+        certs = own; /* Each certificate is looked at several times. */
+    if (answer == NULL || certs == NULL)
         return fm_fail(err, FM_NOMEM, "verify");
     fm_buf_put_span(&answer->bundle_bytes, bundle);
     if (fm_buf_status(&answer->bundle_bytes) != FM_OK)
         return fm_fail(err, FM_NOMEM, "verify");
     const struct fm_verify_input input = {
         .charter = charter,
+        .certs = certs,
         .bundle = fm_buf_span(&answer->bundle_bytes),
         .batches = leaves->hashes,
         .batch_count = leaves->count,
@@ -148,7 +151,7 @@ enum fm_status fm_answer_check(const struct fm_charter *charter, struct fm_span 
         return status;
     status = fm_bundle_decode(input.bundle, &answer->bundle);
     if (status == FM_OK)
-        status = fill_receipts(charter, answer);
+        status = fill_receipts(certs, answer);
     answer->sql = fm_strdup_span(answer->verified.sql);
     if (status == FM_OK && answer->sql == NULL)
         status = FM_NOMEM;
@@ -364,7 +367,7 @@ enum fm_status fm_answer_load(const char *path, const struct fm_charter *charter
     if (status == FM_MALFORMED)
         status = FM_FORGED; /* A changed byte may hit a length as well as what is signed. */
     if (status == FM_OK)
-        status = fm_answer_check(charter, fm_buf_span(&bytes), &leaves, &answer, err);
+        status = fm_answer_check(charter, NULL, fm_buf_span(&bytes), &leaves, &answer, err);
     if (status == FM_OK)
         status = check_batches(reader, answer->verified.answer.columns, err);
     if (status == FM_OK)

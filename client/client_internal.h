@@ -4,6 +4,7 @@
 #define FM_CLIENT_CLIENT_INTERNAL_H
 
 #include "client/connection.h"
+#include "core/cert_cache.h"
 #include "include/folkmoot.h"
 
 /* Batches of one answer: 32 bytes are kept for each. */
@@ -14,6 +15,7 @@
 
 struct folkmoot {
     struct fm_identity *identity;
+    struct fm_cert_cache *certs; /* Of the identity's charter. */
     struct fm_connection *connection;
     char *node; /* Address. */
     uint32_t timeout_ms;
@@ -49,8 +51,10 @@ FM_MUST_USE enum fm_status fm_client_call(struct folkmoot *handle, enum fm_metho
 /* A connection that is not known to be broken. */
 FM_MUST_USE enum fm_status fm_client_connect(struct folkmoot *handle);
 
-/* Check what an answer claims over its batches; the result is owned by the caller. */
-FM_MUST_USE enum fm_status fm_answer_check(const struct fm_charter *charter, struct fm_span bundle,
+/* Check what an answer claims over its batches; the result is owned by the caller. `certs` (may be
+ * NULL) are those of the charter. */
+FM_MUST_USE enum fm_status fm_answer_check(const struct fm_charter *charter,
+                                           struct fm_cert_cache *certs, struct fm_span bundle,
                                            const struct fm_leaves *leaves,
                                            struct folkmoot_answer **out, struct fm_error *err);
 /* What was shown, for comparing it with what was asked and received. */

@@ -271,8 +271,11 @@ FM_MUST_USE enum fm_status fm_bundle_decode(struct fm_span bytes, struct fm_bund
  * the owner's certificate, the table's own origin, not newer than the receipt beyond skew, the
  * owner really has the domain), the answer, and the result root over `batch_count` batches given by
  * their leaf hashes (fm_leaf_hash of each batch's bytes). FM_FORGED with what does not hold. */
+struct fm_cert_cache;
+
 struct fm_verify_input {
     const struct fm_charter *charter;
+    struct fm_cert_cache *certs; /* Of that charter; NULL: each certificate is verified. */
     struct fm_span bundle;
     const struct fm_hash *batches;
     uint64_t batch_count;

@@ -2,6 +2,7 @@
  * steps before it have shown; the first root of trust is the caller's charter. What cannot be
  * checked, be it for want of memory, has not been shown. */
 #include "core/assert.h"
+#include "core/cert_cache.h"
 #include "core/records.h"
 
 #include <inttypes.h>
@@ -44,12 +45,19 @@ static bool queries_equal(const struct fm_request_id *a, const struct fm_request
 
 /* ---- Certificates -------------------------------------------------------------------------- */
 
+static enum fm_status open_node_cert(const struct check *check, struct fm_span bytes,
+                                     struct fm_node_cert *out, struct fm_error *err)
+{
+    return check->input->certs != NULL
+               ? fm_cert_cache_node(check->input->certs, bytes, out, err)
+               : fm_node_cert_open_undated(check->input->charter, bytes, out, err);
+}
+
 static enum fm_status open_node_certs(struct check *check, struct fm_error *err)
 {
     for (uint32_t i = 0; i < check->bundle.node_cert_count; i++) {
         struct fm_node_cert *cert = &check->certs[i];
-        if (fm_node_cert_open_undated(check->input->charter, check->bundle.node_certs[i], cert,
-                                      err) != FM_OK)
+        if (open_node_cert(check, check->bundle.node_certs[i], cert, err) != FM_OK)
             return fm_wrap(err, FM_FORGED, "the bundle's certificate %" PRIu32, i + 1);
         for (uint32_t j = 0; j < i; j++) {
             if (ids_equal(&check->certs[j].node, &cert->node))
@@ -173,8 +181,12 @@ static enum fm_status check_request(struct check *check, struct fm_error *err)
     struct fm_principal_cert *principal = &check->out.principal;
     struct fm_envelope envelope;
 
-    if (fm_principal_cert_open_undated(check->input->charter, check->bundle.principal_cert,
-                                       principal, err) != FM_OK)
+    struct fm_cert_cache *certs = check->input->certs;
+    struct fm_span cert = check->bundle.principal_cert;
+    enum fm_status opened =
+        certs != NULL ? fm_cert_cache_principal(certs, cert, principal, err)
+                      : fm_principal_cert_open_undated(check->input->charter, cert, principal, err);
+    if (opened != FM_OK)
         return fm_wrap(err, FM_FORGED, "the asking principal");
     fm_sha256_one(&check->principal_hash, check->bundle.principal_cert);
     fm_sha256_one(&check->request_hash, check->bundle.request);

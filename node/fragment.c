@@ -112,8 +112,11 @@ static enum fm_status check_principal(struct fm_server *server, const struct fm_
     struct fm_query_body query;
     struct fm_hash sql;
 
-    enum fm_status status = fm_principal_cert_open(charter, ask->principal_cert,
-                                                   fm_seconds(fm_now_us()), &principal, err);
+    enum fm_status status =
+        fm_cert_cache_principal(server->certs, ask->principal_cert, &principal, err);
+    if (status == FM_OK)
+        status = fm_cert_check_time(principal.not_before, principal.not_after,
+                                    fm_seconds(fm_now_us()), err);
     if (status != FM_OK)
         return fm_wrap(err, status, "certificate of the principal");
     status = fm_envelope_open(ticket->request, &envelope);

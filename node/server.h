@@ -5,6 +5,7 @@
 #define FM_NODE_SERVER_H
 
 #include "client/identity.h"
+#include "core/cert_cache.h"
 #include "core/records.h"
 #include "node/admission.h"
 #include "node/config.h"
@@ -34,6 +35,7 @@ struct fm_server {
     struct fm_membership *membership;
     struct fm_cursors *cursors;
     struct fm_plan_cache *plans;
+    struct fm_cert_cache *certs; /* Principals' for whom others ask. */
     struct fm_admission *admission;
     struct fm_append_table *appends;
     struct fm_transport *transport;

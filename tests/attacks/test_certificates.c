@@ -336,7 +336,7 @@ static void anothers_query_cannot_be_fetched(void **state)
     assert_answer(&node, raw_call(&node, FM_METHOD_FRAGMENT_FETCH, fm_buf_span(&fetch)),
                   FM_NOTFOUND, "no such query");
     assert_int_equal(raw_call(&asks, FM_METHOD_QUERY_FETCH, fm_buf_span(&fetch)), FM_OK);
-    assert_true(asks.body.len > 500);
+    assert_true(asks.body.len > 200); /* A hundred rows; texts may have come with the opening. */
     raw_end(&asks);
     raw_end(&spies);
     raw_end(&node);
