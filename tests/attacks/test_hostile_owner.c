@@ -22,6 +22,7 @@
 #define ROWS 30000u /* Some batches of alpha.items; beta.items has a hundred. */
 #define LIE_FILE "lie"
 #define LIE_MAX 64u
+#define SMALL "small: " /* Begins a lie about an answer that comes with the opening. */
 
 /* ---- The owner ------------------------------------------------------------------------------- */
 
@@ -95,6 +96,35 @@ static enum fm_status announce(const char *lie, struct fm_span columns, uint64_t
     return fm_buf_status(reply);
 }
 
+static enum fm_status lie_at_end(const struct fm_server *server, const char *lie,
+                                 struct fm_span end, struct fm_buf *out);
+
+/* A small answer comes with the opening; it must, or nothing is shown. */
+static enum fm_status lie_in_small(const struct fm_server *server, const char *lie,
+                                   struct fm_buf *reply, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf copy = FM_BUF_INIT(0);
+    FM_AUTO(fm_buf_free) struct fm_buf end = FM_BUF_INIT(0);
+    struct fm_opened opened;
+
+    fm_buf_put_span(&copy, fm_buf_span(reply));
+    enum fm_status status = fm_opened_decode(fm_buf_span(&copy), &opened);
+    if (status == FM_OK && (opened.first.len == 0 || opened.end.len == 0))
+        status = fm_fail(err, FM_INTERNAL, "nothing came with the opening");
+    if (status == FM_OK)
+        status = lie_at_end(server, lie, opened.end, &end);
+    if (status != FM_OK)
+        return status;
+    opened.end = fm_buf_span(&end);
+    if (is(lie, "a batch of noise"))
+        memset((uint8_t *)(uintptr_t)opened.first.data, 0xa5, opened.first.len);
+    if (is(lie, "a receipt without its batch"))
+        opened.first.len = 0;
+    fm_buf_clear(reply);
+    fm_opened_encode(reply, &opened);
+    return fm_buf_status(reply);
+}
+
 static bool lies_about_columns(const char *lie)
 {
     return is(lie, "fewer columns") || is(lie, "another type") || is(lie, "a name without end") ||
@@ -117,6 +147,8 @@ enum fm_status __wrap_fm_rpc_fragment_open(struct fm_server *server, const struc
     enum fm_status status = __real_fm_rpc_fragment_open(server, caller, body, reply, err);
     if (status != FM_OK || lie[0] == '\0')
         return status;
+    if (strncmp(lie, SMALL, strlen(SMALL)) == 0)
+        return lie_in_small(server, lie + strlen(SMALL), reply, err);
     if (is(lie, "a bare opening")) {
         fm_buf_clear(reply);
         fm_pack_map(reply, 0);
@@ -290,7 +322,7 @@ enum fm_status __wrap_fm_rpc_fragment_fetch(struct fm_server *server,
     char lie[LIE_MAX];
 
     read_lie(server, lie);
-    if (lie[0] == '\0')
+    if (lie[0] == '\0' || strncmp(lie, SMALL, strlen(SMALL)) == 0)
         return __real_fm_rpc_fragment_fetch(server, caller, body, reply, err);
     if (is(lie, "no batch"))
         (void)sleep(2);
@@ -520,6 +552,27 @@ static void receipts_over_something_else_are_refused(void **state)
     assert_all_refused(*state, lies, COUNT(lies));
 }
 
+static void small_answers_are_checked_alike(void **state)
+{
+    static const char fit[] = "does not match the batches that came";
+    static const struct lie lies[] = {
+        {SMALL "more rows than came", fit, FOLKMOOT_FORGED, 0, false},
+        {SMALL "a receipt of other rows", fit, FOLKMOOT_FORGED, 0, false},
+        {SMALL "a receipt without its batch", fit, FOLKMOOT_FORGED, 0, false},
+        {SMALL "a receipt for another query", "for another ticket", FOLKMOOT_FORGED, 0, false},
+        {SMALL "a receipt signed by a stranger", "not signed", FOLKMOOT_FORGED, 0, false},
+        {SMALL "a receipt of noise", "not signed", FOLKMOOT_MALFORMED, 0, false},
+        {SMALL "a batch of noise", "batch 0 is malformed", FOLKMOOT_MALFORMED, 0, false},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < COUNT(lies); i++) {
+        assert_refused(f, &lies[i], "SELECT id, text FROM alpha.items WHERE id = 5");
+        assert_refused(f, &lies[i], "SELECT count(*) AS n, max(text) AS t FROM alpha.items");
+    }
+    assert_answers(f);
+}
+
 /* What never ends costs its deadline and no more. */
 static void lies_without_end_cost_their_deadline(void **state)
 {
@@ -572,6 +625,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(batches_that_differ_are_refused),
         cmocka_unit_test(a_changed_value_is_found),
         cmocka_unit_test(receipts_over_something_else_are_refused),
+        cmocka_unit_test(small_answers_are_checked_alike),
         cmocka_unit_test(lies_without_end_cost_their_deadline),
         cmocka_unit_test(refusals_are_passed_on_by_name),
         cmocka_unit_test(an_absurd_estimate_is_only_an_estimate),
