@@ -96,6 +96,12 @@ static int compare_lines(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static void sort_lines(struct lines *lines)
+{
+    if (lines->count > 0)
+        qsort(lines->items, lines->count, sizeof *lines->items, compare_lines);
+}
+
 static void free_lines(struct lines *lines)
 {
     for (size_t i = 0; i < lines->count; i++)
@@ -536,7 +542,7 @@ static void check_with(struct fixture *f, const char *sql, const struct lines *e
     if (rules_off == UINT64_MAX)
         assert_false(plan.is_carved);
     run_plan(f, &plan, &actual);
-    qsort(actual.items, actual.count, sizeof *actual.items, compare_lines);
+    sort_lines(&actual);
     for (size_t i = 0; i < expected->count || i < actual.count; i++) {
         const char *a = i < expected->count ? expected->items[i] : "(none)";
         const char *b = i < actual.count ? actual.items[i] : "(none)";
@@ -553,7 +559,7 @@ static void check(struct fixture *f, const char *sql)
     struct lines expected = {0};
 
     oracle_run(f, sql, &expected);
-    qsort(expected.items, expected.count, sizeof *expected.items, compare_lines);
+    sort_lines(&expected);
     check_with(f, sql, &expected, 0);
     check_with(f, sql, &expected, UINT64_MAX);
     f->reduces = true;
