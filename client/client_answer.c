@@ -16,6 +16,11 @@ struct receipt_text {
     struct head_text heads[FM_QUERY_TABLES_MAX];
 };
 
+struct missing_text {
+    char node_id[33];
+    char *reason;
+};
+
 struct folkmoot_answer {
     struct fm_buf bundle_bytes; /* Everything below borrows from it. */
     struct fm_bundle bundle;
@@ -26,6 +31,7 @@ struct folkmoot_answer {
     char query_id[33];
     char node_id[33];
     struct receipt_text *receipts; /* verified.answer.fragment_count of them. */
+    struct missing_text *missing;  /* verified.answer.missing_count of them. */
 };
 
 void folkmoot_answer_free(struct folkmoot_answer *answer)
@@ -35,6 +41,9 @@ void folkmoot_answer_free(struct folkmoot_answer *answer)
     fm_buf_free(&answer->bundle_bytes);
     free(answer->sql);
     free(answer->receipts);
+    for (uint32_t i = 0; answer->missing != NULL && i < answer->verified.answer.missing_count; i++)
+        free(answer->missing[i].reason);
+    free(answer->missing);
     free(answer);
 }
 
@@ -120,6 +129,23 @@ static enum fm_status fill_receipts(struct fm_cert_cache *certs, struct folkmoot
     return FM_OK;
 }
 
+static enum fm_status fill_missing(struct folkmoot_answer *answer)
+{
+    const struct fm_answer *signed_answer = &answer->verified.answer;
+
+    answer->missing = calloc((size_t)signed_answer->missing_count + 1, sizeof *answer->missing);
+    if (answer->missing == NULL)
+        return FM_NOMEM;
+    for (uint32_t i = 0; i < signed_answer->missing_count; i++) {
+        const struct fm_answer_missing *missing = &signed_answer->missing[i];
+        fm_hex(missing->owner.bytes, sizeof missing->owner.bytes, answer->missing[i].node_id);
+        answer->missing[i].reason = fm_strdup_span(missing->reason);
+        if (answer->missing[i].reason == NULL)
+            return FM_NOMEM;
+    }
+    return FM_OK;
+}
+
 enum fm_status fm_answer_check(const struct fm_charter *charter, struct fm_cert_cache *certs,
                                struct fm_span bundle, const struct fm_leaves *leaves,
                                struct folkmoot_answer **out, struct fm_error *err)
@@ -152,6 +178,8 @@ enum fm_status fm_answer_check(const struct fm_charter *charter, struct fm_cert_
     status = fm_bundle_decode(input.bundle, &answer->bundle);
     if (status == FM_OK)
         status = fill_receipts(certs, answer);
+    if (status == FM_OK)
+        status = fill_missing(answer);
     answer->sql = fm_strdup_span(answer->verified.sql);
     if (status == FM_OK && answer->sql == NULL)
         status = FM_NOMEM;
@@ -193,7 +221,25 @@ void folkmoot_answer_info(const struct folkmoot_answer *answer, struct folkmoot_
         .batches = verified->answer.batches,
         .is_complete = verified->answer.completeness == FM_COMPLETE,
         .receipt_count = verified->answer.fragment_count,
+        .missing_count = verified->answer.missing_count,
     };
+}
+
+enum folkmoot_status folkmoot_answer_missing(const struct folkmoot_answer *answer, uint32_t i,
+                                             struct folkmoot_missing_info *out)
+{
+    if (i >= answer->verified.answer.missing_count)
+        return FOLKMOOT_INVALID;
+    const struct fm_answer_missing *missing = &answer->verified.answer.missing[i];
+    *out = (struct folkmoot_missing_info){
+        .domain = missing->domain,
+        .node_id = answer->missing[i].node_id,
+        .node_name = missing->owner_name,
+        .state = fm_fragment_state_text(missing->state),
+        .reason = answer->missing[i].reason,
+        .rows = missing->rows,
+    };
+    return FOLKMOOT_OK;
 }
 
 enum folkmoot_status folkmoot_answer_receipt(const struct folkmoot_answer *answer, uint32_t i,

@@ -75,6 +75,7 @@
 #define FM_SQL_BYTES_MAX (96u << 10) /* A ticket carries it twice, in one message. */
 #define FM_ENGINE_SQL_BYTES_MAX (4 * FM_SQL_BYTES_MAX) /* After the planner's rewriting. */
 #define FM_QUERY_TABLES_MAX 64u
+#define FM_REASON_BYTES_MAX 255u /* Why a fragment is missing, in an answer. */
 /* Places: queries at once (node/admission.h); node.yaml may have fewer. */
 #define FM_PLANS_MAX 8u            /* Being planned, by a worker each. */
 #define FM_QUERIES_MAX 8u          /* Merged here, by a worker each. */

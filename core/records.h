@@ -216,7 +216,9 @@ FM_MUST_USE enum fm_status fm_receipt_decode(struct fm_span body, struct fm_rece
 /* ANSWER body: 0 query id, 1 asked node, 2 SHA-256 of the request's envelope, 3 plan (str, JSON), 4
  * fragments (array of [domain, owner, SHA-256 of ticket, SHA-256 of receipt]), 5 columns (bin), 6
  * rows, 7 bytes, 8 batches, 9 result root, 10 completeness (1 complete, 2 partial), 11 time (us),
- * 12 trace id, 13 origin of the rows (1 merged here, 2 the only fragment's own batches). */
+ * 12 trace id, 13 origin of the rows (1 merged here, 2 the only fragment's own batches), 14
+ * fragments that are missing or not whole (array of [number, domain, owner, its name (str), state,
+ * rows, why (str)]; only in a partial answer). */
 struct fm_answer_fragment {
     char domain[FM_NAME_MAX + 1];
     struct fm_node_id owner;
@@ -225,6 +227,26 @@ struct fm_answer_fragment {
 };
 
 enum fm_completeness { FM_COMPLETE = 1, FM_PARTIAL = 2 };
+
+/* How a fragment ended, in words: "complete", "unreachable", "refused", "cut off". */
+enum fm_fragment_state {
+    FM_FRAGMENT_COMPLETE = 1,
+    FM_FRAGMENT_UNREACHABLE = 2, /* Its owner did not answer. */
+    FM_FRAGMENT_REFUSED = 3,     /* It answered, but not with rows. */
+    FM_FRAGMENT_CUT_OFF = 4,     /* Some rows came; no receipt covers them. */
+};
+
+const char *fm_fragment_state_text(enum fm_fragment_state state);
+
+struct fm_answer_missing {
+    uint32_t number; /* Of the fragment. */
+    char domain[FM_NAME_MAX + 1];
+    struct fm_node_id owner;
+    char owner_name[FM_NAME_MAX + 1];
+    enum fm_fragment_state state; /* Not complete. */
+    uint64_t rows;                /* That came all the same; only of one that was cut off. */
+    struct fm_span reason;        /* At most FM_REASON_BYTES_MAX. */
+};
 enum fm_rows_origin { FM_ROWS_MERGED = 1, FM_ROWS_OF_FRAGMENT = 2 };
 
 struct fm_answer {
@@ -243,6 +265,8 @@ struct fm_answer {
     fm_us time;
     uint8_t trace[16];
     enum fm_rows_origin origin;
+    uint32_t missing_count; /* Not 0: it is partial. */
+    struct fm_answer_missing missing[FM_QUERY_TABLES_MAX];
 };
 
 void fm_answer_encode(struct fm_buf *out, const struct fm_answer *answer);

@@ -102,10 +102,45 @@ static void put_answer_fragments(struct fm_buf *out, const struct fm_answer *ans
     }
 }
 
+const char *fm_fragment_state_text(enum fm_fragment_state state)
+{
+    switch (state) {
+    case FM_FRAGMENT_COMPLETE:
+        return "complete";
+    case FM_FRAGMENT_UNREACHABLE:
+        return "unreachable";
+    case FM_FRAGMENT_REFUSED:
+        return "refused";
+    case FM_FRAGMENT_CUT_OFF:
+        return "cut off";
+    }
+    return "unknown";
+}
+
+static void put_missing(struct fm_buf *out, const struct fm_answer *answer)
+{
+    fm_pack_uint(out, 14);
+    fm_pack_array(out, answer->missing_count);
+    for (uint32_t i = 0; i < answer->missing_count; i++) {
+        const struct fm_answer_missing *missing = &answer->missing[i];
+        fm_pack_array(out, 7);
+        fm_pack_uint(out, missing->number);
+        fm_pack_str(out, missing->domain);
+        fm_pack_bin(out, missing->owner.bytes, sizeof missing->owner.bytes);
+        fm_pack_str(out, missing->owner_name);
+        fm_pack_uint(out, missing->state);
+        fm_pack_uint(out, missing->rows);
+        fm_pack_str_span(out, missing->reason);
+    }
+}
+
 void fm_answer_encode(struct fm_buf *out, const struct fm_answer *answer)
 {
     fm_assert(answer->fragment_count <= FM_QUERY_TABLES_MAX);
-    fm_pack_map(out, 14);
+    fm_assert(answer->missing_count <= FM_QUERY_TABLES_MAX);
+    if (answer->missing_count != 0)
+        fm_assert(answer->completeness == FM_PARTIAL);
+    fm_pack_map(out, 14 + (answer->missing_count != 0));
     fm_pack_key_bin(out, 0, answer->query.bytes, sizeof answer->query.bytes);
     fm_pack_key_bin(out, 1, answer->node.bytes, sizeof answer->node.bytes);
     fm_pack_key_hash(out, 2, &answer->request);
@@ -121,6 +156,44 @@ void fm_answer_encode(struct fm_buf *out, const struct fm_answer *answer)
     fm_pack_key_int(out, 11, answer->time);
     fm_pack_key_bin(out, 12, answer->trace, sizeof answer->trace);
     fm_pack_key_uint(out, 13, answer->origin);
+    if (answer->missing_count != 0)
+        put_missing(out, answer);
+}
+
+static void read_missing_one(struct fm_reader *reader, const struct fm_value *item,
+                             struct fm_answer_missing *out)
+{
+    uint32_t state = 0;
+
+    fm_reader_note(reader, fm_value_u32(fm_value_at(item, 0), UINT32_MAX, &out->number));
+    fm_reader_note(reader, fm_value_text(fm_value_at(item, 1), out->domain, sizeof out->domain));
+    fm_reader_note(reader, fm_value_bin_exact(fm_value_at(item, 2), out->owner.bytes,
+                                              sizeof out->owner.bytes));
+    fm_reader_note(reader,
+                   fm_value_text(fm_value_at(item, 3), out->owner_name, sizeof out->owner_name));
+    fm_reader_note(reader, fm_value_u32(fm_value_at(item, 4), FM_FRAGMENT_CUT_OFF, &state));
+    fm_reader_note(reader, fm_value_uint(fm_value_at(item, 5), UINT64_MAX, &out->rows));
+    fm_reader_note(reader, fm_value_str(fm_value_at(item, 6), FM_REASON_BYTES_MAX, &out->reason));
+    fm_reader_demand(reader, state >= FM_FRAGMENT_UNREACHABLE);
+    fm_reader_demand(reader, out->rows == 0 || state == FM_FRAGMENT_CUT_OFF);
+    out->state = (enum fm_fragment_state)state;
+    if (reader->status == FM_OK)
+        fm_reader_demand(reader, fm_domain_name_valid(out->domain));
+}
+
+static void read_missing(struct fm_reader *reader, struct fm_answer *out)
+{
+    const struct fm_value *array =
+        fm_read_array(reader, 14, 1, FM_QUERY_TABLES_MAX, &out->missing_count);
+
+    for (uint32_t i = 0; i < out->missing_count; i++) {
+        const struct fm_value *item = fm_read_tuple(reader, array, i, 7);
+        if (item == NULL)
+            return;
+        read_missing_one(reader, item, &out->missing[i]);
+        if (i > 0) /* Rising, so each once. */
+            fm_reader_demand(reader, out->missing[i].number > out->missing[i - 1].number);
+    }
 }
 
 static void read_answer_fragments(struct fm_reader *reader, struct fm_answer *out)
@@ -155,7 +228,7 @@ enum fm_status fm_answer_decode(struct fm_span body, struct fm_answer *out)
     enum fm_status status = fm_doc_parse(body, &doc);
     if (status != FM_OK)
         return status;
-    struct fm_reader reader = fm_reader(fm_doc_root(doc), FM_KEYS(14));
+    struct fm_reader reader = fm_reader(fm_doc_root(doc), FM_KEYS(15));
     fm_read_exact(&reader, 0, answer.query.bytes, sizeof answer.query.bytes);
     fm_read_exact(&reader, 1, answer.node.bytes, sizeof answer.node.bytes);
     fm_read_hash(&reader, 2, &answer.request);
@@ -170,6 +243,10 @@ enum fm_status fm_answer_decode(struct fm_span body, struct fm_answer *out)
     fm_read_time(&reader, 11, &answer.time);
     fm_read_exact(&reader, 12, answer.trace, sizeof answer.trace);
     fm_read_choice(&reader, 13, FM_ROWS_MERGED, FM_ROWS_OF_FRAGMENT, &origin);
+    if (fm_read_has(&reader, 14)) {
+        read_missing(&reader, &answer);
+        fm_reader_demand(&reader, completeness == FM_PARTIAL);
+    }
     if (reader.status != FM_OK)
         return reader.status;
     answer.completeness = (enum fm_completeness)completeness;

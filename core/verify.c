@@ -397,6 +397,28 @@ static enum fm_status check_fragments(struct check *check, struct fm_error *err)
     return FM_OK;
 }
 
+/* ---- What is missing ------------------------------------------------------------------------- */
+
+/* A partial answer is one only where the asker allowed it, and no fragment is both there and
+ * missing. */
+static enum fm_status check_missing(const struct check *check, struct fm_error *err)
+{
+    const struct fm_answer *answer = &check->out.answer;
+
+    if (answer->completeness == FM_PARTIAL &&
+        check->out.asked.on_unavailable != FM_UNAVAILABLE_SKIP)
+        return fm_fail(err, FM_FORGED, "parts of the answer are missing, which was not allowed");
+    for (uint32_t m = 0; m < answer->missing_count; m++) {
+        for (uint32_t i = 0; i < answer->fragment_count; i++) {
+            if (check->numbers[i] == answer->missing[m].number)
+                return fm_fail(err, FM_FORGED,
+                               "fragment %" PRIu32 " has a receipt and is said to be missing",
+                               check->numbers[i]);
+        }
+    }
+    return FM_OK;
+}
+
 /* ---- Rows ---------------------------------------------------------------------------------- */
 
 static enum fm_status check_rows(const struct check *check, struct fm_error *err)
@@ -471,6 +493,8 @@ static enum fm_status run(struct check *check, struct fm_error *err)
         status = check_request(check, err);
     if (status == FM_OK)
         status = check_fragments(check, err);
+    if (status == FM_OK)
+        status = check_missing(check, err);
     if (status == FM_OK)
         status = check_certs_used(check, err);
     if (status == FM_OK)

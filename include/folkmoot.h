@@ -96,6 +96,17 @@ struct folkmoot_answer_info {
     uint64_t batches;
     int is_complete; /* 0: the asker allowed parts to be missing, and some are. */
     uint32_t receipt_count;
+    uint32_t missing_count; /* Parts that are not there, or not whole. */
+};
+
+struct folkmoot_missing_info { /* One of them, as the node asked says. */
+    const char *domain;
+    const char *node_id;
+    const char *node_name;
+    const char *state;  /* "unreachable", "refused", "cut off". */
+    const char *reason; /* For people. */
+    uint64_t rows;      /* Of one that was cut off: that came and are in the answer; its owner has
+                           not signed for them. */
 };
 
 struct folkmoot_receipt_info { /* One part of the answer, signed by the owner of the data. */
@@ -121,6 +132,8 @@ enum folkmoot_status folkmoot_answer_receipt(const struct folkmoot_answer *answe
                                              struct folkmoot_receipt_info *out);
 enum folkmoot_status folkmoot_answer_head(const struct folkmoot_answer *answer, uint32_t i,
                                           uint32_t table, struct folkmoot_head_info *out);
+enum folkmoot_status folkmoot_answer_missing(const struct folkmoot_answer *answer, uint32_t i,
+                                             struct folkmoot_missing_info *out);
 void folkmoot_answer_free(struct folkmoot_answer *answer);
 
 /* Check an answer saved by folkmoot_query() against the charter in the file `charter`. Opens no

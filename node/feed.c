@@ -856,6 +856,11 @@ const struct fm_receipt *fm_feed_receipt_parsed(const struct fm_feed *feed)
     return &feed->receipt;
 }
 
+uint64_t fm_feed_rows(const struct fm_feed *feed)
+{
+    return feed->rows;
+}
+
 int64_t fm_feed_call_us(const struct fm_feed *feed)
 {
     return feed->call_us;

@@ -57,6 +57,7 @@ struct fm_span fm_feed_ticket(const struct fm_feed *feed);
 struct fm_span fm_feed_receipt(const struct fm_feed *feed);
 struct fm_span fm_feed_owner_cert(const struct fm_feed *feed);
 const struct fm_receipt *fm_feed_receipt_parsed(const struct fm_feed *feed);
+uint64_t fm_feed_rows(const struct fm_feed *feed); /* That came so far. */
 /* Time in calls to the owner, those at once counted once; and time in fm_feed_next(). */
 int64_t fm_feed_call_us(const struct fm_feed *feed);
 int64_t fm_feed_waited_us(const struct fm_feed *feed);

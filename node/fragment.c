@@ -2,6 +2,7 @@
 
 #include "core/assert.h"
 #include "core/codec.h"
+#include "node/pins.h"
 #include "node/recode.h"
 #include "node/run.h"
 #include "node/server.h"
@@ -15,6 +16,7 @@ struct fragment {
     struct fm_server *server;
     fm_ms deadline;
     struct fm_ticket ticket;
+    struct fm_query_body asked; /* By the principal. */
     struct fm_buf ticket_bytes;
     struct fm_fragment plan;
     struct fm_hash ticket_hash;
@@ -109,7 +111,7 @@ static enum fm_status check_principal(struct fm_server *server, const struct fm_
     struct fm_principal_cert principal;
     struct fm_envelope envelope;
     struct fm_request request;
-    struct fm_query_body query;
+    struct fm_query_body *query = &fragment->asked;
     struct fm_hash sql;
 
     enum fm_status status =
@@ -125,11 +127,11 @@ static enum fm_status check_principal(struct fm_server *server, const struct fm_
     if (status == FM_OK)
         status = fm_request_decode(envelope.body, &request);
     if (status == FM_OK)
-        status = fm_query_body_decode(request.body, &query);
+        status = fm_query_body_decode(request.body, query);
     if (status != FM_OK)
         return fm_fail(err, status, "the request in the ticket is not signed by %s",
                        principal.name);
-    fm_sha256_one(&sql, query.sql);
+    fm_sha256_one(&sql, query->sql);
     if (request.kind != FM_METHOD_QUERY_OPEN ||
         memcmp(&request.id, &ticket->query, sizeof request.id) != 0 ||
         memcmp(&request.audience, &ticket->asker, sizeof request.audience) != 0 ||
@@ -241,6 +243,9 @@ static enum fm_status start_scan(struct fragment *fragment, uint64_t *rows, stru
         .row_limit = fragment->plan.row_limit,
     };
     if (status == FM_OK)
+        status = fm_pin_table(fragment->snapshot, &fragment->server->identity->charter.mesh,
+                              &fragment->asked, ref->domain, ref->table, &options.at, err);
+    if (status == FM_OK)
         status = fm_scan_open(fragment->snapshot, &options, &fragment->scan, err);
     *rows = info.rows_latest;
     fm_columns_deinit(&all);
@@ -260,6 +265,7 @@ static enum fm_status start_sql(struct fragment *fragment, uint64_t *rows, struc
         .sql = fragment->plan.sql,
         .tables = fragment->plan.tables,
         .table_count = fragment->plan.table_count,
+        .asked = &fragment->asked,
         .deadline = fragment->deadline,
         .stop = &fragment->stop,
     };

@@ -15,6 +15,18 @@
 
 #define FM_QUERY_COLUMNS_BYTES_MAX (FM_PAYLOAD_BYTES_MAX / 2)
 
+/* A fragment that did not end whole. */
+struct fm_query_loss {
+    enum fm_fragment_state state; /* 0: none. */
+    uint64_t rows;                /* That came all the same. */
+    char reason[FM_REASON_BYTES_MAX + 1];
+};
+
+struct fm_query_source { /* What a slot reads. */
+    struct fm_query *query;
+    uint32_t number;
+};
+
 struct fm_query {
     struct fm_server *server;
     struct fm_request_id id;
@@ -36,9 +48,15 @@ struct fm_query {
     uint32_t waits_at;        /* Fragment that may wait for a place, as nothing else is held. */
     struct fm_stop_hook worker_hook;
     uint32_t feed_count;
-    struct fm_feed *feeds[FM_QUERY_TABLES_MAX];
-    struct fm_kept kept[FM_QUERY_TABLES_MAX]; /* What the merge reads of each feed. */
+    struct fm_feed *feeds[FM_QUERY_TABLES_MAX]; /* NULL: not opened, or missing. */
+    struct fm_kept kept[FM_QUERY_TABLES_MAX];   /* What the merge reads of each feed. */
+    struct fm_query_source slots[FM_QUERY_TABLES_MAX];
     struct fm_batch_source sources[FM_QUERY_TABLES_MAX];
+    enum fm_on_unavailable on_unavailable;
+    bool allows_partial_aggregates;
+    struct fm_query_loss losses[FM_QUERY_TABLES_MAX];
+    enum fm_status failed; /* By a fragment: no end of rows may follow. */
+    struct fm_error failure;
     uint64_t rows; /* FM_PLAN_LOOKUP: passed on so far. */
     enum fm_explain explain;
     struct fm_rows *explained;
@@ -52,6 +70,12 @@ struct fm_query {
 static inline bool fm_query_passes_on(const struct fm_query *query)
 {
     return query->plan.kind != FM_PLAN_MERGE;
+}
+
+/* The fragment came to its end, or will: its receipt is, or will be, there. */
+static inline bool fm_query_has(const struct fm_query *query, uint32_t number)
+{
+    return query->feeds[number] != NULL && query->losses[number].state == 0;
 }
 
 void fm_query_free(struct fm_query *query);
@@ -76,6 +100,20 @@ FM_MUST_USE enum fm_status fm_query_open_fragments(struct fm_query *query, struc
  * (node/query_reduce.c). */
 FM_MUST_USE enum fm_status fm_query_reduce(const struct fm_query *query, uint32_t slot,
                                            struct fm_predicate_list *out, struct fm_error *err);
+
+/* Fragment `number` failed with `status`, `err` says why. FM_OK: the query goes on without the rest
+ * of it, which is noted; else what it fails with (node/query_loss.c). */
+FM_MUST_USE enum fm_status fm_query_lose(struct fm_query *query, uint32_t number,
+                                         enum fm_status status, struct fm_error *err);
+/* FM_UNAVAILABLE: nothing of any fragment came, or will. */
+FM_MUST_USE enum fm_status fm_query_check_losses(const struct fm_query *query,
+                                                 struct fm_error *err);
+void fm_query_list_losses(const struct fm_query *query, struct fm_answer *answer);
+/* Sooner than the query's where it may go on without an owner. */
+fm_ms fm_query_feed_deadline(const struct fm_query *query);
+/* The name of a node, empty if it is not known. */
+void fm_query_owner_name(const struct fm_query *query, const struct fm_node_id *node,
+                         char out[FM_NAME_MAX + 1]);
 
 /* Open the fragments and begin to make rows; `columns` are then announced
  * (node/query_merge.c). */

@@ -14,7 +14,6 @@ static enum fm_status seal_answer(struct fm_query *query, const struct fm_cursor
         .query = query->id,
         .node = identity->node.node,
         .plan = fm_buf_span(&query->plan_text),
-        .fragment_count = query->feed_count,
         .columns = fm_buf_span(&query->columns),
         .rows = totals->rows,
         .bytes = totals->bytes,
@@ -30,13 +29,19 @@ static enum fm_status seal_answer(struct fm_query *query, const struct fm_cursor
     memcpy(answer.trace, query->trace, sizeof answer.trace);
     fm_sha256_one(&answer.request, fm_buf_span(&query->request));
     for (uint32_t i = 0; i < query->feed_count; i++) {
-        struct fm_answer_fragment *fragment = &answer.fragments[i];
+        struct fm_answer_fragment *fragment = &answer.fragments[answer.fragment_count];
+        if (!fm_query_has(query, i))
+            continue;
+        answer.fragment_count++;
         const struct fm_receipt *receipt = fm_feed_receipt_parsed(query->feeds[i]);
         memcpy(fragment->domain, query->plan.tables[i].domain, sizeof fragment->domain);
         fragment->owner = receipt->owner;
         fm_sha256_one(&fragment->ticket, fm_feed_ticket(query->feeds[i]));
         fm_sha256_one(&fragment->receipt, fm_feed_receipt(query->feeds[i]));
     }
+    fm_query_list_losses(query, &answer);
+    if (answer.missing_count != 0)
+        answer.origin = FM_ROWS_MERGED; /* No receipt is for just these rows. */
     fm_answer_encode(&body, &answer);
     enum fm_status status = fm_buf_status(&body);
     if (status == FM_OK)
@@ -60,9 +65,14 @@ enum fm_status fm_query_stop(struct fm_query *query, struct fm_error *err)
 {
     enum fm_status status = FM_OK;
 
-    for (uint32_t i = 0; i < query->feed_count && status == FM_OK; i++)
+    for (uint32_t i = 0; i < query->feed_count && status == FM_OK; i++) {
+        if (!fm_query_has(query, i))
+            continue;
         status = fm_feed_stop(query->feeds[i], err);
-    return status;
+        if (status != FM_OK)
+            status = fm_query_lose(query, i, status, err);
+    }
+    return status == FM_OK ? fm_query_check_losses(query, err) : status;
 }
 
 enum fm_status fm_query_finish(void *context, const struct fm_cursor_totals *totals,
@@ -73,7 +83,6 @@ enum fm_status fm_query_finish(void *context, const struct fm_cursor_totals *tot
     struct fm_bundle bundle = {
         .request = fm_buf_span(&query->request),
         .principal_cert = fm_buf_span(&query->principal_cert),
-        .fragment_count = query->feed_count,
     };
 
     if (totals->stopped)
@@ -86,9 +95,11 @@ enum fm_status fm_query_finish(void *context, const struct fm_cursor_totals *tot
     bundle.answer = fm_buf_span(&answer);
     add_cert(&bundle, fm_buf_span(&query->server->identity->cert_bytes));
     for (uint32_t i = 0; i < query->feed_count; i++) {
+        if (!fm_query_has(query, i))
+            continue;
         add_cert(&bundle, fm_feed_owner_cert(query->feeds[i]));
-        bundle.tickets[i] = fm_feed_ticket(query->feeds[i]);
-        bundle.receipts[i] = fm_feed_receipt(query->feeds[i]);
+        bundle.tickets[bundle.fragment_count] = fm_feed_ticket(query->feeds[i]);
+        bundle.receipts[bundle.fragment_count++] = fm_feed_receipt(query->feeds[i]);
     }
     fm_bundle_encode(end, &bundle);
     return fm_buf_status(end);

@@ -70,15 +70,13 @@ static void put_ms(struct fm_rows *rows, int64_t us)
 
 static void put_node(const struct fm_query *query, const struct fm_node_id *node)
 {
-    const struct fm_node_cert *self = &query->server->identity->node;
-    FM_AUTO(fm_mem_freep) struct fm_node_cert *cert = malloc(sizeof *cert);
+    char name[FM_NAME_MAX + 1];
 
-    if (memcmp(node, &self->node, sizeof *node) == 0)
-        fm_rows_text(query->explained, self->name);
-    else if (cert != NULL && fm_registry_cert(query->server->registry, node, cert, NULL) == FM_OK)
-        fm_rows_text(query->explained, cert->name);
-    else
+    fm_query_owner_name(query, node, name);
+    if (name[0] == '\0')
         fm_rows_null(query->explained);
+    else
+        fm_rows_text(query->explained, name);
 }
 
 static void put_run(const struct fm_query *query, const struct fm_feed *feed)
@@ -116,7 +114,7 @@ static void put_fragment(struct fm_query *query, uint32_t i)
     put_count(rows, is_ship ? 0 : is_estimated ? table->expected_rows : table->rows);
     put_count(rows, is_ship ? 0 : is_estimated ? table->expected_bytes : fm_plan_bytes(table));
     if (query->explain == FM_EXPLAIN_RUN)
-        put_run(query, i < query->feed_count ? query->feeds[i] : NULL);
+        put_run(query, i < query->feed_count && fm_query_has(query, i) ? query->feeds[i] : NULL);
 }
 
 static void put_merge(struct fm_query *query)

@@ -26,12 +26,55 @@ void fm_query_free(struct fm_query *query)
     free(query);
 }
 
+/* The next batch of a fragment; its end also where the rest of it is missing and may be. */
+static enum fm_status next_of(struct fm_query *query, uint32_t number, struct fm_buf *batch,
+                              struct fm_error *err)
+{
+    if (query->failed != FM_OK) {
+        *err = query->failure;
+        return query->failed;
+    }
+    struct fm_kept *kept = &query->kept[number];
+    if (!fm_query_has(query, number) && kept->next == kept->count)
+        return FM_NOTFOUND; /* What came before it was lost has been read. */
+    enum fm_status status = fm_query_passes_on(query)
+                                ? fm_feed_next(query->feeds[number], batch, err)
+                                : fm_kept_next(kept, batch, err);
+    if (status == FM_OK || status == FM_NOTFOUND)
+        return status;
+    status = fm_query_lose(query, number, status, err);
+    return status == FM_OK ? FM_NOTFOUND : status;
+}
+
+static enum fm_status source_next(void *context, struct fm_buf *batch, struct fm_error *err)
+{
+    struct fm_query_source *slot = context;
+
+    return next_of(slot->query, slot->number, batch, err);
+}
+
 static bool is_enum(const struct fm_plan_table *plan, uint32_t field)
 {
     for (uint32_t i = 0; i < plan->enum_count; i++)
         if (plan->enum_fields[i] == field)
             return true;
     return false;
+}
+
+/* All columns of a slot's table; only the array is the caller's. */
+static enum fm_status table_columns(const struct fm_plan_table *table, struct fm_columns *out,
+                                    struct fm_error *err)
+{
+    out->count = table->schema->field_count;
+    out->items = calloc(out->count, sizeof *out->items);
+    if (out->items == NULL)
+        return fm_fail(err, FM_NOMEM, "merge fragments");
+    for (uint32_t c = 0; c < out->count; c++) {
+        const struct fm_field *field = &table->schema->fields[c];
+        memcpy(out->items[c].name, field->name, sizeof field->name);
+        out->items[c].type = field->type;
+    }
+    return FM_OK;
 }
 
 /* The slot's columns: the table's, with the dictionaries that the feed brought for its own. The
@@ -45,15 +88,9 @@ static enum fm_status slot_columns(const struct fm_plan_table *table, const stru
         return fm_fail(err, FM_MALFORMED,
                        "domain %s on node %s: the owner announces %u columns, not %u",
                        table->domain, fm_feed_owner_name(feed), came->count, table->field_count);
-    out->count = table->schema->field_count;
-    out->items = calloc(out->count, sizeof *out->items);
-    if (out->items == NULL)
-        return fm_fail(err, FM_NOMEM, "merge fragments");
-    for (uint32_t c = 0; c < out->count; c++) {
-        const struct fm_field *field = &table->schema->fields[c];
-        memcpy(out->items[c].name, field->name, sizeof field->name);
-        out->items[c].type = field->type;
-    }
+    enum fm_status status = table_columns(table, out, err);
+    if (status != FM_OK)
+        return status;
     for (uint32_t i = 0; i < came->count; i++) {
         struct fm_column *item = &out->items[table->fields[i]];
         if (!fm_type_equal(&item->type, &came->items[i].type))
@@ -69,6 +106,8 @@ static enum fm_status slot_columns(const struct fm_plan_table *table, const stru
 /* The owner's estimate knows nothing of conditions. */
 static uint64_t rows_expected(const struct fm_query *query, uint32_t slot)
 {
+    if (query->feeds[slot] == NULL)
+        return 0;
     uint64_t told = fm_feed_rows_estimate(query->feeds[slot]);
     uint64_t expected = query->plan.tables[slot].expected_rows;
 
@@ -82,11 +121,14 @@ static enum fm_status set_slots(struct fm_query *query, struct fm_slot *slots,
 {
     for (uint32_t i = 0; i < query->plan.table_count; i++) {
         const struct fm_plan_table *table = &query->plan.tables[i];
-        enum fm_status status = slot_columns(table, query->feeds[i], &columns[i], err);
+        const struct fm_feed *feed = query->feeds[i];
+        enum fm_status status = feed != NULL ? slot_columns(table, feed, &columns[i], err)
+                                             : table_columns(table, &columns[i], err);
         if (status != FM_OK)
             return status;
+        query->slots[i] = (struct fm_query_source){.query = query, .number = i};
         query->sources[i] =
-            (struct fm_batch_source){.context = &query->kept[i], .next = fm_kept_next};
+            (struct fm_batch_source){.context = &query->slots[i], .next = source_next};
         slots[i] = (struct fm_slot){
             .columns = &columns[i],
             .rows = rows_expected(query, i),
@@ -194,7 +236,7 @@ enum fm_status fm_query_next(void *context, struct fm_buf *batch, struct fm_erro
     struct fm_query *query = context;
 
     if (fm_query_passes_on(query)) {
-        enum fm_status came = fm_feed_next(query->feeds[0], batch, err);
+        enum fm_status came = next_of(query, 0, batch, err);
         return came == FM_OK && query->plan.kind == FM_PLAN_LOOKUP ? count_rows(query, batch, err)
                                                                    : came;
     }

@@ -29,7 +29,7 @@ static enum fm_status open_feed(struct fm_query *query, uint32_t number,
         .principal = &query->principal,
         .sql_hash = query->sql_hash,
         .trace = query->trace,
-        .deadline = query->deadline,
+        .deadline = fm_query_feed_deadline(query),
         .wait_ms = is_alone || number == query->waits_at ? FM_WAIT_MS_MAX : 0,
         .stop = &query->stop,
     };
@@ -121,7 +121,8 @@ static bool is_source(const struct fm_plan *plan, uint32_t slot)
     return false;
 }
 
-/* Wait for the rows of the slots that reduce this one. False: one of them failed. */
+/* Wait for the rows of the slots that reduce this one. False: one of them failed, and the query
+ * with it; one that may be missing reduces nothing. */
 static bool wait_for_sources(struct openings *all, uint32_t slot)
 {
     const struct fm_plan *plan = &all->query->plan;
@@ -137,7 +138,7 @@ static bool wait_for_sources(struct openings *all, uint32_t slot)
         succeeded = succeeded && from->status == FM_OK;
     }
     fm_assert(pthread_mutex_unlock(&all->lock) == 0);
-    return succeeded;
+    return succeeded || all->query->on_unavailable == FM_UNAVAILABLE_SKIP;
 }
 
 static enum fm_status open_slot(struct fm_query *query, uint32_t slot, struct fm_error *err)
@@ -212,6 +213,14 @@ static void open_all(struct openings *all, uint32_t count)
             (void)pthread_join(all->slots[i].thread, NULL); /* A thread of our own that exists. */
 }
 
+/* The query may go on without it; an owner that has no room now is asked again. */
+static void settle(struct fm_query *query, struct opening *opening, bool has_waited)
+{
+    if (opening->status != FM_OK && !opening->is_skipped &&
+        (has_waited || opening->status != FM_BUSY))
+        opening->status = fm_query_lose(query, opening->number, opening->status, &opening->err);
+}
+
 /* By slot, but what waiting does not cure comes first; not what only follows from another one. */
 static enum fm_status first_failure(const struct openings *all, uint32_t count, uint32_t *busy_at,
                                     struct fm_error *err)
@@ -239,6 +248,7 @@ static enum fm_status open_waiting(struct openings *all, struct fm_error *err)
 
     opening->status = open_slot(all->query, opening->number, &opening->err);
     opening->is_done = true; /* No thread yet. */
+    settle(all->query, opening, true);
     if (opening->status != FM_OK)
         *err = opening->err;
     return opening->status;
@@ -264,6 +274,9 @@ static enum fm_status open_slots(struct fm_query *query, uint32_t *busy_at, stru
         status = open_waiting(all, err);
     if (status == FM_OK) {
         open_all(all, count);
+        for (uint32_t i = 0; i < count; i++)
+            if (i != query->waits_at)
+                settle(query, &all->slots[i], false);
         status = first_failure(all, count, busy_at, err);
     }
     (void)pthread_cond_destroy(&all->changed); /* Nobody waits. */
@@ -278,6 +291,8 @@ static void close_slots(struct fm_query *query)
         fm_feed_free(FM_TAKE(query->feeds[i]));
     }
     query->feed_count = 0;
+    memset(query->losses, 0, sizeof query->losses); /* They are asked once more. */
+    query->failed = FM_OK;
 }
 
 /* Nodes that wait for each other's places while they hold some would wait in a ring. So all
@@ -295,7 +310,7 @@ static enum fm_status open_when_free(struct fm_query *query, struct fm_error *er
         close_slots(query);
         query->waits_at = busy_at;
     }
-    return status;
+    return status == FM_OK ? fm_query_check_losses(query, err) : status;
 }
 
 static enum fm_status open_shipped(struct fm_query *query, struct fm_error *err)
@@ -324,7 +339,7 @@ static enum fm_status open_shipped(struct fm_query *query, struct fm_error *err)
     enum fm_status status = open_feed(query, 0, &fragment, err);
     if (status == FM_OK)
         query->feed_count = 1;
-    return status;
+    return status == FM_OK ? FM_OK : fm_query_lose(query, 0, status, err);
 }
 
 enum fm_status fm_query_open_fragments(struct fm_query *query, struct fm_error *err)

@@ -2,6 +2,7 @@
 
 #include "core/assert.h"
 #include "core/hash_stream.h"
+#include "node/pins.h"
 #include "node/server.h"
 #include "query/plan.h"
 
@@ -142,7 +143,10 @@ static enum fm_status open_table(struct fm_table_run *run, uint32_t i, struct fm
     };
 
     enum fm_status status =
-        fm_snapshot_columns(snapshot, plan->domain, plan->table, &table->columns);
+        fm_pin_table(snapshot, &run->options->server->identity->charter.mesh, run->options->asked,
+                     plan->domain, plan->table, &options.at, err);
+    if (status == FM_OK)
+        status = fm_snapshot_columns(snapshot, plan->domain, plan->table, &table->columns);
     for (uint32_t c = 0; c < table->columns.count && status == FM_OK; c++)
         table->columns.items[c].as_text = !is_enum(plan, c);
     if (status == FM_OK)

@@ -45,9 +45,11 @@ struct fm_plan_table {
     uint64_t expected_rows;           /* That the fragment brings, 0: unknown, */
     uint64_t expected_bytes;          /* of so many bytes. */
     enum fm_plan_rule rule;
-    struct fm_buf sql;         /* Over domain.table names, as the owner's planner takes it. */
-    bool names_made;           /* SQL: the columns are called c0, c1, .. here, not as they are. */
-    uint32_t ref_count;        /* SQL: the tables it reads, each once. */
+    const char *needed_by; /* Static words: what would give other rows if some of this slot's were
+                              missing, and not only fewer. NULL: nothing would. */
+    struct fm_buf sql;     /* Over domain.table names, as the owner's planner takes it. */
+    bool names_made;       /* SQL: the columns are called c0, c1, .. here, not as they are. */
+    uint32_t ref_count;    /* SQL: the tables it reads, each once. */
     struct fm_table_ref *refs; /* Owned. */
     uint32_t field_count;      /* Fields wanted, rising positions in the schema; at least one. */
     uint32_t *fields;          /* Owned. */

@@ -83,6 +83,8 @@ static json_t *fragment_of(const struct fm_plan *plan, const struct fm_plan_tabl
                                   ? names_of(table, plan->lookup.fields, plan->lookup.field_count)
                                   : names_of(table, table->fields, table->field_count));
     (void)json_object_set_new(fragment, "predicates", predicates_of(table));
+    if (plan->kind == FM_PLAN_MERGE && table->needed_by != NULL)
+        (void)json_object_set_new(fragment, "needed_by", json_string(table->needed_by));
     (void)json_object_set_new(
         fragment, "rule",
         json_string(fm_rule_text(plan->kind == FM_PLAN_SHIP ? FM_RULE_SHIP : table->rule)));

@@ -174,6 +174,8 @@ static enum fm_status read_plan(struct plan_reader *reader, const json_t *root)
     enum fm_status status = read_operator(reader, json_array_get(plans, 0), false);
     if (status == FM_OK)
         status = plan_read_lookup(reader, json_array_get(plans, 0));
+    if (status == FM_OK)
+        plan_read_losses(reader, json_array_get(plans, 0));
     for (uint32_t i = 0; status == FM_OK && i < plan->table_count; i++) {
         /* Another scan of the slot need not have the filters of the first. */
         if ((reader->shared >> i & 1u) != 0)

@@ -52,6 +52,10 @@ struct plan_column {
     const json_t *values; /* Of a mark: the rows of the list. */
 };
 
+/* Which slots' missing rows would change other rows: their `needed_by`. The operators' types were
+ * seen to be there. */
+void plan_read_losses(const struct plan_reader *reader, const json_t *root);
+
 /* The column that an expression over the operator `input` stands for, bare or cast without loss.
  * Only operators are passed that neither add nor repeat rows: then a filter above them may as well
  * stand on the scan. */

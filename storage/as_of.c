@@ -85,6 +85,17 @@ enum fm_status resolve_at(struct fm_snapshot *snapshot, const struct table_state
     return fm_fail(err, FM_INVALID, "unknown kind of time travel");
 }
 
+enum fm_status fm_snapshot_size_at(struct fm_snapshot *snapshot, const char *domain,
+                                   const char *table, const struct fm_at *at, uint64_t *size,
+                                   struct fm_error *err)
+{
+    const struct snapshot_table *found = snapshot_find(snapshot, domain, table);
+
+    if (found == NULL)
+        return fm_fail(err, FM_NOTFOUND, "there is no table %s.%s", domain, table);
+    return resolve_at(snapshot, found->state, at, size, err);
+}
+
 /* ---- Superseded then ------------------------------------------------------------------------- */
 
 /* A row that is superseded now, but whose key's latest row was not there yet: of each key, the last

@@ -319,6 +319,11 @@ FM_DEFINE_FREEP(fm_scan_freep, struct fm_scan, fm_scan_free)
 
 /* ---- Proofs ---------------------------------------------------------------------------------- */
 
+/* How many facts the log had then. FM_INVALID: a version that it has not reached. FM_NOTFOUND: no
+ * such table. */
+FM_MUST_USE enum fm_status fm_snapshot_size_at(struct fm_snapshot *snapshot, const char *domain,
+                                               const char *table, const struct fm_at *at,
+                                               uint64_t *size, struct fm_error *err);
 /* Append the leaf of a fact: the bytes that the table's Merkle log hashes (core/leaf.h).
  * FM_INVALID: the snapshot has no such fact. FM_NOTFOUND: no such table, or the fact was dropped by
  * retention. */

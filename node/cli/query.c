@@ -92,6 +92,8 @@ static enum fm_status print_footer(const struct plan *plan, const struct folkmoo
     if (is_table)
         (void)printf("(%" PRIu64 " row%s, %" PRId64 " ms%s)\n", rows, rows == 1 ? "" : "s", spent,
                      plan->no_verify ? ", not verified" : "");
+    if (answer != NULL && fm_cli_missing(stderr, answer) != FM_OK)
+        return fm_fail(err, FM_IO, "print what is missing");
     if (answer == NULL || plan->no_receipts || (!is_table && !plan->receipts))
         return FM_OK;
     folkmoot_answer_info(answer, &info);
@@ -148,6 +150,9 @@ static enum fm_status check_unavailable(const struct plan *plan, struct fm_error
     if (strcmp(plan->on_unavailable, "fail") != 0 && strcmp(plan->on_unavailable, "skip") != 0)
         return fm_fail(err, FM_USAGE, "--on-unavailable takes fail or skip, not '%.40s'",
                        plan->on_unavailable);
+    if (plan->no_verify && strcmp(plan->on_unavailable, "skip") == 0)
+        return fm_fail(err, FM_USAGE,
+                       "only a verified answer tells what is missing; leave --no-verify out");
     if (plan->allows_partial_aggregates && strcmp(plan->on_unavailable, "skip") != 0)
         return fm_fail(err, FM_USAGE, "--allow-partial-aggregates goes with --on-unavailable skip");
     if (plan->without != NULL && fm_rules_parse(fm_span_str(plan->without), &ignored, err) != FM_OK)

@@ -69,6 +69,30 @@ enum fm_status fm_cli_receipts(FILE *stream, enum fm_output_format format,
     return fm_output_finish(output);
 }
 
+enum fm_status fm_cli_missing(FILE *stream, const struct folkmoot_answer *answer)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf text = FM_BUF_INIT(0);
+    struct folkmoot_answer_info info;
+    struct folkmoot_missing_info missing;
+
+    folkmoot_answer_info(answer, &info);
+    for (uint32_t i = 0;
+         i < info.missing_count && folkmoot_answer_missing(answer, i, &missing) == FOLKMOOT_OK;
+         i++) {
+        fm_buf_printf(&text, "INCOMPLETE: domain %s on node ", missing.domain);
+        fm_output_escape(&text, fm_span_str(missing.node_name));
+        fm_buf_printf(&text, " (%.8s): %s", missing.node_id, missing.state);
+        if (missing.rows != 0)
+            fm_buf_printf(&text, " after %" PRIu64 " rows", missing.rows);
+        fm_buf_put_str(&text, ": ");
+        fm_output_escape(&text, fm_span_str(missing.reason));
+        fm_buf_put_u8(&text, '\n');
+    }
+    if (fm_buf_status(&text) != FM_OK)
+        return fm_buf_status(&text);
+    return fwrite(text.data, 1, text.len, stream) == text.len ? FM_OK : FM_IO;
+}
+
 /* ---- JSON ---------------------------------------------------------------------------------- */
 
 static void put_text(struct fm_buf *out, const char *name, const char *value)
@@ -139,6 +163,30 @@ static void put_receipts(struct fm_buf *out, const struct folkmoot_answer *answe
     fm_buf_put_u8(out, ']');
 }
 
+static void put_missing(struct fm_buf *out, const struct folkmoot_answer *answer, uint32_t count)
+{
+    struct folkmoot_missing_info missing;
+
+    fm_buf_put_str(out, "\"missing\":[");
+    for (uint32_t i = 0; i < count && folkmoot_answer_missing(answer, i, &missing) == FOLKMOOT_OK;
+         i++) {
+        fm_buf_put_str(out, i == 0 ? "{" : ",{");
+        put_text(out, "domain", missing.domain);
+        fm_buf_put_u8(out, ',');
+        put_text(out, "node", missing.node_id);
+        fm_buf_put_u8(out, ',');
+        put_text(out, "node_name", missing.node_name);
+        fm_buf_put_u8(out, ',');
+        put_text(out, "state", missing.state);
+        fm_buf_put_u8(out, ',');
+        put_number(out, "rows", missing.rows);
+        fm_buf_put_u8(out, ',');
+        put_text(out, "reason", missing.reason);
+        fm_buf_put_u8(out, '}');
+    }
+    fm_buf_put_u8(out, ']');
+}
+
 enum fm_status fm_cli_answer_json(FILE *stream, const struct folkmoot_answer *answer)
 {
     FM_AUTO(fm_buf_free) struct fm_buf out = FM_BUF_INIT(0);
@@ -164,6 +212,8 @@ enum fm_status fm_cli_answer_json(FILE *stream, const struct folkmoot_answer *an
     put_number(&out, "bytes", info.bytes);
     fm_buf_put_u8(&out, ',');
     put_number(&out, "batches", info.batches);
+    fm_buf_put_u8(&out, ',');
+    put_missing(&out, answer, info.missing_count);
     fm_buf_put_u8(&out, ',');
     put_receipts(&out, answer, info.receipt_count);
     fm_buf_put_str(&out, "}\n");

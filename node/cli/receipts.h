@@ -8,6 +8,8 @@
 /* One row per table read: owner, domain, rows, bytes, head. */
 FM_MUST_USE enum fm_status fm_cli_receipts(FILE *stream, enum fm_output_format format,
                                            const struct folkmoot_answer *answer);
+/* One line for each part that is missing or not whole; nothing for a complete answer. */
+FM_MUST_USE enum fm_status fm_cli_missing(FILE *stream, const struct folkmoot_answer *answer);
 /* Everything of an answer as one JSON object. */
 FM_MUST_USE enum fm_status fm_cli_answer_json(FILE *stream, const struct folkmoot_answer *answer);
 

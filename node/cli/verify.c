@@ -29,6 +29,8 @@ static enum fm_status print_text(const struct folkmoot_answer *answer)
     (void)fwrite(text.data, 1, text.len, stdout); /* Checked when the program ends. */
     enum fm_status status = fm_cli_receipts(stdout, FM_OUTPUT_TABLE, answer);
     if (status == FM_OK)
+        status = fm_cli_missing(stdout, answer);
+    if (status == FM_OK)
         (void)printf("\nverified: every signature, head and row of this answer holds\n");
     return status;
 }
@@ -48,7 +50,8 @@ static enum fm_status verify(const char *file, const char *charter, enum fm_outp
     if (format == FM_OUTPUT_TABLE)
         status = print_text(answer);
     else if (format == FM_OUTPUT_CSV)
-        status = fm_cli_receipts(stdout, format, answer);
+        status = fm_cli_missing(stderr, answer) == FM_OK ? fm_cli_receipts(stdout, format, answer)
+                                                         : FM_IO;
     else
         status = fm_cli_answer_json(stdout, answer);
     folkmoot_answer_free(answer);

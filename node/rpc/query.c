@@ -45,14 +45,12 @@ static enum fm_status start_query(struct fm_query *query, struct fm_span body, s
         return fm_fail(err, status, "the query does not decode");
     if (asked.sql.len > FM_SQL_BYTES_MAX)
         return fm_fail(err, FM_LIMIT, "the SQL text is longer than %u bytes", FM_SQL_BYTES_MAX);
-    if (asked.on_unavailable != FM_UNAVAILABLE_FAIL || asked.head_count != 0)
-        return fm_fail(err, FM_UNSUPPORTED,
-                       "this node does not yet answer without an owner or at "
-                       "earlier heads");
     if (fm_buf_status(&query->request) != FM_OK || fm_buf_status(&query->principal_cert) != FM_OK)
         return fm_fail(err, FM_NOMEM, "start a query");
     query->plan_options.rules_off = asked.rules_off;
     query->plan_options.now_us = fm_now_us();
+    query->on_unavailable = asked.on_unavailable;
+    query->allows_partial_aggregates = asked.allows_partial_aggregates;
     fm_sha256_one(&query->sql_hash, asked.sql);
     status = plan_query(query, asked.sql, err);
     if (status != FM_OK)

@@ -297,6 +297,32 @@ static void put_answer(struct fm_buf *out)
     fm_answer_encode(out, &answer);
 }
 
+static void put_answer_missing(struct fm_buf *out)
+{
+    struct fm_answer answer = example_answer();
+
+    answer.origin = FM_ROWS_MERGED;
+    answer.missing_count = 2;
+    answer.missing[0] = (struct fm_answer_missing){
+        .number = 1,
+        .domain = "crew",
+        .owner_name = "north",
+        .state = FM_FRAGMENT_UNREACHABLE,
+        .reason = fm_span_str("nobody answers"),
+    };
+    answer.missing[1] = (struct fm_answer_missing){
+        .number = 3,
+        .domain = "fleet",
+        .owner_name = "south",
+        .state = FM_FRAGMENT_CUT_OFF,
+        .rows = 1000,
+        .reason = fm_span_str("the link broke"),
+    };
+    FILL(answer.missing[0].owner, 9);
+    FILL(answer.missing[1].owner, 10);
+    fm_answer_encode(out, &answer);
+}
+
 static enum fm_status take_answer(struct fm_span bytes)
 {
     struct fm_answer answer;
@@ -560,6 +586,7 @@ const struct record_example record_examples[] = {
     {"receipt", put_receipt, take_receipt, 0},
     {"receipt-timed", put_receipt_timed, take_receipt, UINT64_C(1) << 32},
     {"answer", put_answer, take_answer, 0},
+    {"answer-missing", put_answer_missing, take_answer, UINT64_C(1) << 14},
     {"bundle", put_bundle, take_bundle, 0},
     {"contract", put_contract, take_contract, 0},
     {"member", put_member, take_member, 0},

@@ -141,7 +141,8 @@ static enum fm_status seal_request(struct test_bundle *b)
 {
     FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(0);
 
-    fm_query_body_encode(&b->query_body, &(struct fm_query_body){.sql = fm_span_str(b->sql)});
+    b->asked.sql = fm_span_str(b->sql);
+    fm_query_body_encode(&b->query_body, &b->asked);
     b->request.body = fm_buf_span(&b->query_body);
     reach(b, STAGE_REQUEST);
     fm_request_encode(&body, &b->request);

@@ -43,6 +43,7 @@ struct test_bundle {
     struct fm_key *answer_key;
     struct fm_bundle bundle;
 
+    struct fm_query_body asked; /* Its SQL is `sql`. */
     struct fm_buf query_body;
     struct fm_buf request_bytes;
     struct fm_buf fragment_bytes[2];

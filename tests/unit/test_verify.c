@@ -73,20 +73,63 @@ static void an_honest_answer_passed_on_verifies(void **state)
     assert_int_equal(f->verified.answer.origin, FM_ROWS_OF_FRAGMENT);
 }
 
+/* Fragment 7 of the crew's owner did not come. */
 static void make_partial(struct test_bundle *b)
 {
     b->answer.completeness = FM_PARTIAL;
+    b->answer.missing_count = 1;
+    b->answer.missing[0] = (struct fm_answer_missing){
+        .number = 7,
+        .domain = "crew",
+        .owner = b->mesh->nodes[1].node,
+        .owner_name = "n1",
+        .state = FM_FRAGMENT_CUT_OFF,
+        .rows = 12,
+        .reason = fm_span_str("the link broke"),
+    };
 }
 
-/* An answer with something missing is no lie: it says so, and whoever prints it can. */
+/* An answer with something missing is no lie where the asker allowed it: it says so, and whoever
+ * prints it can. */
 static void a_partial_answer_verifies_and_says_so(void **state)
+{
+    struct fixture *f = *state;
+
+    f->b->asked.on_unavailable = FM_UNAVAILABLE_SKIP;
+    f->b->stage = STAGE_ANSWER;
+    f->b->tamper = make_partial;
+    assert_int_equal(verify(f), FM_OK);
+    assert_int_equal(f->verified.answer.completeness, FM_PARTIAL);
+    assert_int_equal(f->verified.answer.missing_count, 1);
+    assert_int_equal(f->verified.answer.missing[0].state, FM_FRAGMENT_CUT_OFF);
+    assert_int_equal(f->verified.answer.missing[0].rows, 12);
+}
+
+static void a_partial_answer_that_nobody_allowed_is_refused(void **state)
 {
     struct fixture *f = *state;
 
     f->b->stage = STAGE_ANSWER;
     f->b->tamper = make_partial;
-    assert_int_equal(verify(f), FM_OK);
-    assert_int_equal(f->verified.answer.completeness, FM_PARTIAL);
+    assert_int_equal(verify(f), FM_FORGED);
+    assert_non_null(strstr(f->err.text, "which was not allowed"));
+}
+
+static void miss_what_is_there(struct test_bundle *b)
+{
+    make_partial(b);
+    b->answer.missing[0].number = b->tickets[1].number;
+}
+
+static void a_fragment_is_not_both_there_and_missing(void **state)
+{
+    struct fixture *f = *state;
+
+    f->b->asked.on_unavailable = FM_UNAVAILABLE_SKIP;
+    f->b->stage = STAGE_ANSWER;
+    f->b->tamper = miss_what_is_there;
+    assert_int_equal(verify(f), FM_FORGED);
+    assert_non_null(strstr(f->err.text, "said to be missing"));
 }
 
 static void read_history(struct test_bundle *b)
@@ -720,6 +763,8 @@ int main(void)
         WITH_BUNDLE(an_honest_answer_verifies),
         WITH_BUNDLE(an_honest_answer_passed_on_verifies),
         WITH_BUNDLE(a_partial_answer_verifies_and_says_so),
+        WITH_BUNDLE(a_partial_answer_that_nobody_allowed_is_refused),
+        WITH_BUNDLE(a_fragment_is_not_both_there_and_missing),
         WITH_BUNDLE(a_history_has_the_head_of_its_table),
         WITH_BUNDLE(an_answer_without_rows_verifies),
         WITH_BUNDLE(every_lie_is_told_by_its_reason),
