@@ -83,7 +83,8 @@ json_t *tree_select_of(json_t *item);
 FM_MUST_USE enum fm_status tree_fail(struct tree *tree, const json_t *node, enum fm_status status,
                                      const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* After the walk: joins in a form that the engine prints unmistakably. FM_INVALID: one has none. */
+/* After the walk: joins in a form that the engine prints unmistakably, divisions in one that it
+ * always takes alike. FM_INVALID: a join has none. */
 FM_MUST_USE enum fm_status tree_settle_joins(struct tree *tree);
 
 FM_MUST_USE enum fm_status tree_walk_node(struct tree *tree, json_t *node, enum tree_use item_use);

@@ -1,7 +1,8 @@
 /* The engine prints joins without parentheses, and a cross join as a comma, which binds less than
  * the word: FROM a CROSS JOIN b LEFT JOIN c ON .. would come back as another statement. Here joins
  * get the form that is read as it was meant: a cross join below another becomes an inner join ON
- * true. */
+ * true. And x / y becomes x // y, which is what it means here (integer_division): the engine's
+ * planning of a text knows nothing of that setting, and would drop rows. */
 #include "query/tree.h"
 
 static json_t *constant_true(void)
@@ -36,6 +37,9 @@ static enum fm_status settle(struct tree *tree, json_t *json, bool below)
 {
     enum fm_status status = FM_OK;
 
+    if (tree_json_is(json, "class", "FUNCTION") && tree_json_is(json, "function_name", "/") &&
+        json_object_set_new(json, "function_name", json_string("//")) != 0)
+        return FM_NOMEM;
     if (!is_join(json))
         return settle_members(tree, json, tree_json_is(json, "type", "PIVOT"));
     if (below && tree_json_is(json, "ref_type", "CROSS"))

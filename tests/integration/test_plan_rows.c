@@ -672,6 +672,8 @@ static const char *const statements[] = {
     "SELECT q.id, a.city FROM (SELECT id, origin FROM " D " WHERE delay > 1 ORDER BY id LIMIT 4) q "
     "JOIN " A " a ON q.origin = a.iata WHERE q.id > 1",
     "SELECT a.id, b.id FROM " D " a RIGHT JOIN " D " b USING (id) WHERE a.origin IS NULL",
+    "SELECT id FROM " D " WHERE id = 7 / 2",
+    "SELECT id / 2, id / 2.0 FROM " D " WHERE 0 = -1 / 6",
     "SELECT count(x), count(*) FROM (SELECT 1 AS x FROM " D " WHERE id = 3) q",
     "SELECT count(x), count(*), a.iata FROM (SELECT 1 AS x, origin FROM " D
     " WHERE id > 3) q JOIN " A
