@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -208,6 +209,56 @@ static void statements_by_hand(void **state)
     assert_int_equal(pair->counts[ANSWER_UNABLE], 0);
 }
 
+/* Of a small table's keys and a big table's rows. */
+static const char *const reducible[] = {
+    "SELECT g.* FROM " G " g JOIN " A " a ON g.k = a.k WHERE a.c0 = 3",
+    "SELECT g.* FROM " G " g WHERE g.c1 IN (SELECT a.k FROM " A " a WHERE a.c0 < 2)",
+    "SELECT a.k, g.* FROM " A " a LEFT JOIN " G " g ON g.c0 = a.k WHERE a.k = 2",
+    "SELECT a.c2, g.* FROM " G " g RIGHT JOIN " A " a ON g.k = a.k WHERE a.k BETWEEN 3 AND 5",
+    "SELECT g.* FROM " A " a JOIN " G " g ON a.k = g.k JOIN " B " b ON b.k = a.k WHERE b.c0 = 1",
+    "SELECT g.* FROM " G " g SEMI JOIN " A " a ON g.k = a.k AND a.c0 = 7",
+    "SELECT g.k, g.c2 FROM " G " g ANTI JOIN " A " a ON g.k = a.k WHERE g.k < 30",
+    "SELECT g.* FROM " G " g JOIN " A " a ON g.k = a.k WHERE a.k = -5",
+    "SELECT g.* FROM " G " g JOIN (SELECT max(k) AS k FROM " A ") a ON g.k = a.k",
+    "SELECT g.* FROM " G " g JOIN " A " a ON g.k = a.k AND g.c2 = a.c2 WHERE a.c0 IS NULL",
+    "SELECT count(*), sum(g.c0), min(g.c2) FROM " G " g JOIN " A " a ON g.k = a.c1 WHERE a.k < 2",
+};
+
+static bool is_reduced(struct pair *pair, const char *statement)
+{
+    char sql[512];
+    struct answer plan;
+    bool reduced = false;
+
+    (void)snprintf(sql, sizeof sql, "EXPLAIN %s", statement);
+    mesh_ask(pair->nodes[PAIR_NOBODY], sql, NULL, 100, &plan);
+    for (size_t i = 0; i < (size_t)plan.rows * plan.column_count; i++)
+        reduced |= plan.cells[i] != NULL && strcmp(plan.cells[i], "reduce") == 0;
+    answer_deinit(&plan);
+    return reduced;
+}
+
+static void keys_reduce_the_bigger_side(void **state)
+{
+    struct pair *pair = *state;
+    FM_AUTO(fm_buf_free) struct fm_buf report = FM_BUF_INIT(0);
+    fm_ms end = fm_now_ms() + 20000;
+    uint32_t failures = 0, reduced = 0;
+
+    /* Owners say some seconds later how much there is. */
+    while (!is_reduced(pair, reducible[0]) && fm_now_ms() < end)
+        (void)usleep(200000);
+    for (size_t i = 0; i < sizeof reducible / sizeof reducible[0]; i++) {
+        failures += !holds(pair, reducible[i], reducible[i], &report);
+        reduced += is_reduced(pair, reducible[i]);
+    }
+    fm_buf_put_u8(&report, 0);
+    (void)fputs((const char *)report.data, stderr);
+    print_message("%u reduced\n", reduced);
+    assert_int_equal(failures, 0);
+    assert_true(reduced > 0);
+}
+
 /* As many occurrences of tables as there may be, of all owners; one more is refused. */
 static void as_many_tables_as_there_may_be(void **state)
 {
@@ -241,6 +292,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statements_by_hand),
+        cmocka_unit_test(keys_reduce_the_bigger_side),
         cmocka_unit_test(as_many_tables_as_there_may_be),
     };
 

@@ -379,7 +379,12 @@ static bool put_key_select(struct maker *m, struct output *output)
     bool keyed = table->key_count > 0;
     if (keyed) {
         put(m, "SELECT ");
-        put_plain_list(m, scope, NULL, 0, output);
+        uint32_t count = 1 + choose(m->choices, 3);
+        for (uint32_t i = 0; i < count; i++) {
+            const struct scope_column *column = pick_any(m, scope);
+            put(m, "%s%s", i > 0 ? ", " : "", column->ref);
+            add_result(output, column->family, column->type, m->depth > 0, m);
+        }
         put(m, " FROM ");
         put_made(m, &made);
         for (uint32_t i = 0; i < table->key_count; i++) {

@@ -61,8 +61,9 @@ extern const char *const world_domains[WORLD_DOMAINS];
 
 /* Make the schemas of a world. */
 void world_make(struct world *world, uint64_t seed, uint32_t number);
-/* A world in which one table of each domain has a column of each type, called c0, c1, .. behind the
- * key k: few rows in the first two domains, many in the last. The other tables are empty. */
+/* A world in which one table of each domain has a column of each type, called c0, c1, .. behind k:
+ * few rows in the first two domains, where k is the key, many in the last, where it is none. The
+ * other tables are empty. */
 void world_make_types(struct world *world, uint32_t number);
 /* Core's text of a column's type. */
 const char *world_type_text(uint32_t type);
