@@ -164,6 +164,12 @@ static int compare_lines(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static void sort_lines(struct lines *lines)
+{
+    if (lines->count > 0)
+        qsort(lines->items, lines->count, sizeof *lines->items, compare_lines);
+}
+
 static void put_value(duckdb_result *result, idx_t column, idx_t row, struct fm_buf *line)
 {
     char *text = duckdb_value_varchar(result, column, row);
@@ -410,8 +416,8 @@ static uint32_t check(struct fixture *f, const char *sql)
         printf("%s\n  %s\n", sql, rewritten);
     if (!answer(f, "", rewritten, &given, &f->err))
         fail_msg("%s\n%s\n%s", sql, rewritten, f->err.text);
-    qsort(wanted.items, wanted.count, sizeof *wanted.items, compare_lines);
-    qsort(given.items, given.count, sizeof *given.items, compare_lines);
+    sort_lines(&wanted);
+    sort_lines(&given);
     compare(sql, rewritten, &wanted, &given);
     if (!answer(f, "DESCRIBE ", sql, &wanted, &f->err) ||
         !answer(f, "DESCRIBE ", rewritten, &given, &f->err))
