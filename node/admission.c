@@ -149,7 +149,8 @@ static uint32_t find_holder(const struct fm_admission *admission, const struct f
         return UINT32_MAX;
     for (uint32_t i = 0; i < HOLDERS_MAX; i++) {
         const struct holder *holder = &admission->holders[i];
-        if (holder->references != 0 && holder->kind == ask->kind &&
+        if (holder->references != 0 && holder->references < FM_QUERY_TABLES_MAX &&
+            holder->kind == ask->kind &&
             memcmp(&holder->query, ask->query, sizeof holder->query) == 0 &&
             fm_public_key_equal(&holder->principal, ask->principal))
             return i;
