@@ -234,6 +234,12 @@ static void rows_of_the_others_come_and_the_rest_is_named(void **state)
     free(text);
 }
 
+/* Each query waits a while for the owner that is away: all statements only in long runs. */
+static size_t step(void)
+{
+    return getenv("FM_LONG") != NULL ? 1 : 3;
+}
+
 /* Statements whose rows would be others, not only fewer, and what for. */
 static void other_rows_are_never_made_unasked(void **state)
 {
@@ -265,7 +271,7 @@ static void other_rows_are_never_made_unasked(void **state)
     };
     struct fixture *f = *state;
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i += step()) {
         if (ask_skipping(f, cases[i].sql) != 69)
             fail_msg("%s: exit code %d, %s", cases[i].sql, f->result.exit_code, err(f));
         assert_string_equal(out(f), "");
@@ -296,7 +302,7 @@ static void fewer_rows_are_given(void **state)
     };
     struct fixture *f = *state;
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i += step()) {
         if (ask_skipping(f, cases[i].sql) != 0)
             fail_msg("%s: exit code %d, %s", cases[i].sql, f->result.exit_code, err(f));
         if (lines(out(f)) != 1 + cases[i].rows)
