@@ -67,20 +67,19 @@ struct fm_request {
 void fm_request_encode(struct fm_buf *out, const struct fm_request *request);
 FM_MUST_USE enum fm_status fm_request_decode(struct fm_span body, struct fm_request *out);
 
-/* The planner's rules, by which fragments get their place and form. X(NAME, bit (never reused),
- * word by which a user names it) */
+/* The planner's rules, by which fragments get their place and form. X(NAME, bit (never reused; 5 is
+ * kept), word by which a user names it) */
 #define FM_RULE_MAP(X)                                                                             \
     X(SHIP, 0, "ship")           /* All tables have one owner: the whole statement goes there. */  \
     X(SCAN, 1, "scan")           /* Columns and predicates of one table. Cannot be off. */         \
     X(SUBQUERY, 2, "subquery")   /* A part of the statement whose tables have one owner. */        \
     X(AGGREGATE, 3, "aggregate") /* Grouped at the owner, below a join. */                         \
     X(REDUCE, 4, "reduce")       /* Only rows with the keys that a smaller side has. */            \
-    X(PUSH, 5, "push")           /* Small sides are sent to the owner of the big one. */           \
     X(LOOKUP, 6, "lookup")       /* A scan is the answer: no engine runs. */
 
 /* The word of a bit, NULL for unknown ones. */
 const char *fm_rule_text(unsigned bit);
-/* Words with commas between them ("push,reduce") as a mask. FM_INVALID: an unknown word, which
+/* Words with commas between them ("subquery,reduce") as a mask. FM_INVALID: an unknown word, which
  * `err` names beside the known ones. */
 FM_MUST_USE enum fm_status fm_rules_parse(struct fm_span words, uint64_t *mask,
                                           struct fm_error *err);

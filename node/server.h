@@ -63,6 +63,14 @@ typedef enum fm_status (*fm_handler)(struct fm_server *server, const struct fm_c
                                      struct fm_span body, struct fm_buf *reply,
                                      struct fm_error *err);
 
+/* Check who calls and what was signed, then let the method's handler answer (node/methods.c).
+ * FM_UNSUPPORTED: an unknown method; FM_REFUSED: not for this caller, or a request that is for
+ * another node, session, method or time. */
+FM_MUST_USE enum fm_status fm_methods_call(struct fm_server *server,
+                                           const struct fm_caller *session,
+                                           const struct fm_call *call, struct fm_buf *reply,
+                                           struct fm_error *err);
+
 enum fm_status fm_rpc_query_open(struct fm_server *server, const struct fm_caller *caller,
                                  struct fm_span body, struct fm_buf *reply, struct fm_error *err);
 enum fm_status fm_rpc_query_fetch(struct fm_server *server, const struct fm_caller *caller,

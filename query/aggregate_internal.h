@@ -66,4 +66,11 @@ FM_MUST_USE enum fm_status aggregate_rewrite_at(struct aggregate *a, json_t *obj
 bool aggregate_is_known(const char *function);
 FM_MUST_USE enum fm_status aggregate_decompose(struct aggregate *a, const struct tree_place *place);
 
+/* The table below, the largest where several are joined there. */
+const struct fm_plan_table *aggregate_largest(const struct aggregate *a);
+/* aggregate_pays.c: how many groups to expect of so many rows (`*known` when the figures of all
+ * keys are), and whether that is few enough. */
+uint64_t aggregate_groups(const struct aggregate *a, uint64_t rows, bool *known);
+bool aggregate_pays(const struct aggregate *a);
+
 #endif

@@ -220,7 +220,7 @@ const struct fm_cli_verb fm_cli_query = {
             "  --at-heads FILE    read each table as that saved answer did\n"
             "  --on-unavailable fail|skip   what an owner that cannot be had means (fail)\n"
             "  --allow-partial-aggregates   skip it also where values would change by that\n"
-            "  --without RULE[,RULE]        leave out rules of the planner: ship, push, ...\n"
+            "  --without RULE[,RULE]        leave out rules of the planner: ship, reduce, ...\n"
             "  --receipts         print who answered also for csv, ndjson and json (stderr)\n"
             "  --no-receipts      leave the receipts out of a table\n"
             "  --max-rows N       fail when the answer has more rows\n"

@@ -544,11 +544,11 @@ static void rules_are_named(void **state)
     uint64_t mask = 77;
 
     (void)state;
-    assert_int_equal(fm_rules_parse(fm_span_str("push,ship"), &mask, &err), FM_OK);
-    assert_int_equal(mask, 0x21);
+    assert_int_equal(fm_rules_parse(fm_span_str("reduce,ship"), &mask, &err), FM_OK);
+    assert_int_equal(mask, 0x11);
     for (unsigned bit = 0; bit < 64; bit++) {
         const char *word = fm_rule_text(bit);
-        assert_int_equal(word != NULL, bit < 7);
+        assert_int_equal(word != NULL, bit < 7 && bit != 5);
         if (word == NULL)
             continue;
         assert_int_equal(fm_rules_parse(fm_span_str(word), &mask, &err), FM_OK);
@@ -560,7 +560,7 @@ static void rules_are_named(void **state)
     assert_int_equal(fm_rules_parse(fm_span_str("ship,shop"), &mask, &err), FM_INVALID);
     assert_int_equal(mask, 77);
     assert_string_equal(err.text, "there is no rule \"shop\"; rules are ship scan subquery "
-                                  "aggregate reduce push lookup");
+                                  "aggregate reduce lookup");
 }
 
 static void methods_have_names(void **state)
