@@ -30,6 +30,7 @@ static void begin_session(struct fm_session *session, uint8_t send, uint8_t rece
 {
     memset(session->keys.send, send, sizeof session->keys.send);
     memset(session->keys.receive, receive, sizeof session->keys.receive);
+    fm_assert(fm_aead_new(&session->aead) == FM_OK);
     fm_assert(pthread_mutex_init(&session->lock, NULL) == 0);
     atomic_init(&session->sent, 0);
 }
@@ -125,6 +126,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (step(run))
         ;
     fm_buf_free(&run->buf);
+    fm_aead_free(run->sender.aead);
+    fm_aead_free(run->receiver.aead);
     (void)pthread_mutex_destroy(&run->sender.lock); /* Nobody holds them. */
     (void)pthread_mutex_destroy(&run->receiver.lock);
     free(run);
