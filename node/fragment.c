@@ -2,6 +2,7 @@
 
 #include "core/assert.h"
 #include "core/codec.h"
+#include "node/key_read.h"
 #include "node/pins.h"
 #include "node/recode.h"
 #include "node/run.h"
@@ -26,7 +27,9 @@ struct fragment {
     struct fm_buf heads; /* One after the other; `head_at` where each begins. */
     size_t head_at[FM_QUERY_TABLES_MAX + 1];
     struct fm_snapshot *snapshot;
-    struct fm_scan *scan;      /* FM_FRAGMENT_SCAN. */
+    struct fm_scan *scan;      /* FM_FRAGMENT_SCAN, unless */
+    bool is_key_read;          /* its predicates name one row by its key: */
+    struct fm_buf row;         /* a batch of it. Empty: none, or given. */
     struct fm_table_run *run;  /* FM_FRAGMENT_SQL. */
     struct fm_columns columns; /* Of the batches as they are made. */
     struct fm_recode *recode;
@@ -50,6 +53,7 @@ static void fragment_free(void *context)
     fm_fragment_deinit(&fragment->plan);
     fm_buf_free(&fragment->ticket_bytes);
     fm_buf_free(&fragment->heads);
+    fm_buf_free(&fragment->row);
     fm_place_leave(&fragment->place);
     fm_stop_deinit(&fragment->stop);
     free(fragment);
@@ -209,12 +213,35 @@ static enum fm_status take_wanted(struct fm_columns *all, const uint32_t *positi
     return FM_OK;
 }
 
+/* Columns of a whole table may take long to announce: not for one row. */
+static enum fm_status open_scan(struct fragment *fragment, const struct fm_schema *schema,
+                                const struct fm_scan_options *options, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf key = FM_BUF_INIT(0);
+    struct fm_columns all = {0};
+
+    fragment->is_key_read = fm_key_read_fits(schema, options, &key);
+    if (fragment->is_key_read) {
+        enum fm_status status = fm_key_read_columns(schema, options, &fragment->columns);
+        return status != FM_OK ? status
+                               : fm_key_read(fragment->snapshot, schema, options, fm_buf_span(&key),
+                                             &fragment->row, err);
+    }
+    enum fm_status status =
+        fm_snapshot_columns(fragment->snapshot, options->domain, options->table, &all);
+    if (status == FM_OK)
+        status = take_wanted(&all, options->fields, options->field_count, &fragment->columns);
+    if (status == FM_OK)
+        status = fm_scan_open(fragment->snapshot, options, &fragment->scan, err);
+    fm_columns_deinit(&all);
+    return status;
+}
+
 static enum fm_status start_scan(struct fragment *fragment, uint64_t *rows, struct fm_error *err)
 {
     const struct fm_table_ref *ref = &fragment->plan.tables[0];
     struct fm_predicate_list predicates = {0};
     struct fm_table_info info = {0};
-    struct fm_columns all = {0};
     FM_AUTO(fm_mem_freep)
     uint32_t *positions = calloc(fragment->plan.field_count + 1, sizeof *positions);
 
@@ -229,10 +256,6 @@ static enum fm_status start_scan(struct fragment *fragment, uint64_t *rows, stru
         status = field_positions(&fragment->plan, info.schema, positions, err);
     if (status == FM_OK && fragment->plan.predicates.len != 0)
         status = fm_predicate_list_decode(fragment->plan.predicates, info.schema, &predicates, err);
-    if (status == FM_OK)
-        status = fm_snapshot_columns(fragment->snapshot, ref->domain, ref->table, &all);
-    if (status == FM_OK)
-        status = take_wanted(&all, positions, fragment->plan.field_count, &fragment->columns);
     struct fm_scan_options options = {
         .domain = ref->domain,
         .table = ref->table,
@@ -246,9 +269,8 @@ static enum fm_status start_scan(struct fragment *fragment, uint64_t *rows, stru
         status = fm_pin_table(fragment->snapshot, &fragment->server->identity->charter.mesh,
                               &fragment->asked, ref->domain, ref->table, &options.at, err);
     if (status == FM_OK)
-        status = fm_scan_open(fragment->snapshot, &options, &fragment->scan, err);
-    *rows = info.rows_latest;
-    fm_columns_deinit(&all);
+        status = open_scan(fragment, info.schema, &options, err);
+    *rows = fragment->is_key_read ? fragment->row.len != 0 : info.rows_latest;
     fm_predicate_list_deinit(&predicates);
     fm_schema_free(info.schema);
     return status;
@@ -276,9 +298,20 @@ static enum fm_status start_sql(struct fragment *fragment, uint64_t *rows, struc
 
 /* ---- As a producer --------------------------------------------------------------------------- */
 
+static enum fm_status take_row(struct fragment *fragment, struct fm_buf *batch)
+{
+    if (fragment->row.len == 0)
+        return FM_NOTFOUND;
+    fm_buf_put_span(batch, fm_buf_span(&fragment->row));
+    fm_buf_clear(&fragment->row);
+    return fm_buf_status(batch);
+}
+
 static enum fm_status next_batch(struct fragment *fragment, struct fm_buf *batch,
                                  struct fm_error *err)
 {
+    if (fragment->is_key_read)
+        return take_row(fragment, batch);
     enum fm_status status = fragment->scan != NULL ? fm_scan_next(fragment->scan, batch, err)
                                                    : fm_table_run_next(fragment->run, batch, err);
 

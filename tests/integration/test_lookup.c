@@ -21,6 +21,15 @@ static const char contract[] =
     "domain: alpha\n"
     "dataProduct: kinds\n"
     "schema:\n"
+    "  - name: pairs\n"
+    "    logicalType: object\n"
+    "    properties:\n"
+    "      - {name: note, logicalType: string}\n"
+    "      - {name: area, logicalType: string, primaryKey: true, primaryKeyPosition: 2, required: "
+    "true}\n"
+    "      - {name: number, logicalType: integer, physicalType: int32, primaryKey: true, "
+    "primaryKeyPosition: 1, required: true}\n"
+    "      - {name: value, logicalType: number, physicalType: double}\n"
     "  - name: kinds\n"
     "    logicalType: object\n"
     "    properties:\n"
@@ -70,6 +79,23 @@ struct fixture {
     struct folkmoot *handle;
 };
 
+/* Of what is changed and taken back, and comes again. */
+static const char *const pairs[] = {
+    "note,area,number,value\none,a,1,0.0\ntwo,a,2,nan\n,b,1,\nfour,ab,1,-0.0\ngone,c,1,1\n",
+    "note,area,number,value,_op\nnew,a,1,5.5,\n,b,1,,retract\n,c,1,,retract\nfirst,d,-7,2,\n",
+    "note,area,number,value\nback,c,1,9\nsecond,d,-7,3\n",
+};
+
+static void append_text(struct fixture *f, const char *table, const char *text)
+{
+    char path[LIVE_PATH_MAX];
+
+    assert_int_equal(
+        fm_file_write(live_path(f->mesh, "rows.csv", path), fm_span_str(text), 0600, NULL), FM_OK);
+    free(live_output(f->mesh, "alpha-team", f->alpha,
+                     (const char *const[]){"append", table, path, NULL}));
+}
+
 static void append_rows(struct fixture *f, size_t from, size_t to)
 {
     FM_AUTO(fm_buf_free) struct fm_buf data = FM_BUF_INIT(0);
@@ -104,6 +130,8 @@ static int setup(void **state)
     free(live_output(f->mesh, "alpha-team", f->alpha,
                      (const char *const[]){"product", "apply", path, NULL}));
     append_rows(f, 0, sizeof rows / sizeof rows[0]);
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+        append_text(f, "alpha.pairs", pairs[i]);
     live_make_principal(f->mesh, "reader", (const char *const[]){"reader", NULL});
     live_wait(f->mesh, "reader", f->beta, 2, 1);
     struct folkmoot_options options = {.node = f->beta->address,
@@ -378,6 +406,95 @@ static void an_engine_answers(void **state)
     check(*state, "SELECT id " K "LIMIT 50%", false, true);
 }
 
+/* The owner finds the row of a whole key without a scan. Each statement is asked once with the key
+ * as it is, and once in words that no fragment can carry; at both nodes. */
+struct keyed {
+    const char *before;
+    const char *key[4]; /* Columns and what is compared, of 1 or 2 fields. */
+    const char *after;
+    size_t count; /* Of rows. */
+};
+
+#define P "SELECT * FROM alpha.pairs"
+
+static const struct keyed keyed[] = {
+    {P, {"area", " = 'a'", "number", " = 1"}, "", 1},
+    {P, {"area", " = 'a'", "number", " = 2"}, "", 1},
+    {P, {"area", " = 'ab'", "number", " = 1"}, "", 1},
+    {P, {"area", " = 'b'", "number", " = 1"}, "", 0},
+    {P, {"area", " = 'c'", "number", " = 1"}, "", 1},
+    {P, {"area", " = 'd'", "number", " = -7"}, "", 1},
+    {P, {"area", " = 'd'", "number", " = -8"}, "", 0},
+    {P, {"area", " = ''", "number", " = 1"}, "", 0},
+    {P, {"area", " = 'A'", "number", " = 1"}, "", 0},
+    {P, {"area", " = 'a'", "number", " = NULL"}, "", 0},
+    {P, {"area", " = 'a'"}, "", 2},
+    {P, {"number", " = 1"}, "", 3},
+    {P, {"area", " = 'a'", "number", " = 1"}, " AND value = 5.5", 1},
+    {P, {"area", " = 'a'", "number", " = 1"}, " AND value = 0", 0},
+    {P, {"area", " = 'a'", "number", " = 1"}, " AND note LIKE 'ne%'", 1},
+    {P, {"area", " = 'a'", "number", " = 1"}, " AND note IS NULL", 0},
+    {P, {"area", " = 'a'", "number", " = 1"}, " AND area = 'b'", 0},
+    {P, {"area", " = 'a'", "number", " = 1"}, " AND number > 1", 0},
+    {P, {"area", " = 'a'", "number", " = 2"}, " AND value = 'nan'", 1},
+    {P, {"area", " = 'ab'", "number", " = 1"}, " AND value = 0", 1},
+    {P, {"area", " = 'a'", "number", " = 1"}, " LIMIT 1", 1},
+    {P, {"area", " = 'a'", "number", " IN (1)"}, "", 1},
+    {P, {"area", " = 'a'", "number", " IN (1, 2)"}, "", 2},
+    {"SELECT value FROM alpha.pairs", {"area", " = 'd'", "number", " = -7"}, "", 1},
+    {"SELECT value, note, area FROM alpha.pairs", {"area", " = 'c'", "number", " = 1"}, "", 1},
+    {P " AT (VERSION => 5)", {"area", " = 'a'", "number", " = 1"}, "", 1},
+    {P " AT (VERSION => 5)", {"area", " = 'b'", "number", " = 1"}, "", 1},
+    {P " AT (VERSION => 9)", {"area", " = 'c'", "number", " = 1"}, "", 0},
+    {"SELECT note, _seq FROM alpha.\"pairs$facts\"", {"area", " = 'c'", "number", " = 1"}, "", 3},
+    {"SELECT text, id FROM alpha.kinds", {"id", " = 3"}, "", 1},
+    {"SELECT * FROM alpha.kinds", {"id", " = 5"}, " AND text IS NULL", 1},
+};
+
+static void check_keyed(struct folkmoot *handle, const struct keyed *asked)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf plain = FM_BUF_INIT(0);
+    FM_AUTO(fm_buf_free) struct fm_buf hidden = FM_BUF_INIT(0);
+    struct answer keyed_answer, scanned;
+
+    fm_buf_printf(&plain, "%s", asked->before);
+    fm_buf_printf(&hidden, "%s", asked->before);
+    for (size_t i = 0; i < 4 && asked->key[i] != NULL; i += 2) {
+        const char *word = i == 0 ? "WHERE" : "AND";
+        fm_buf_printf(&plain, " %s %s%s", word, asked->key[i], asked->key[i + 1]);
+        fm_buf_printf(&hidden, " %s list_extract([%s], 1)%s", word, asked->key[i],
+                      asked->key[i + 1]);
+    }
+    fm_buf_printf(&plain, "%s%c", asked->after, 0);
+    fm_buf_printf(&hidden, "%s%c", asked->after, 0);
+    if (ask(handle, (const char *)plain.data, NULL, &keyed_answer) != FOLKMOOT_OK ||
+        ask(handle, (const char *)hidden.data, "lookup", &scanned) != FOLKMOOT_OK)
+        fail_msg("%s: %s", plain.data, folkmoot_error(handle));
+    if (keyed_answer.count != asked->count || scanned.count != asked->count)
+        fail_msg("%s: %zu rows, a scan gives %zu", plain.data, keyed_answer.count, scanned.count);
+    assert_true(fm_span_equal(fm_buf_span(&keyed_answer.columns), fm_buf_span(&scanned.columns)));
+    for (size_t i = 0; i < scanned.count; i++)
+        assert_string_equal(keyed_answer.rows[i], scanned.rows[i]);
+    answer_deinit(&keyed_answer);
+    answer_deinit(&scanned);
+}
+
+static void a_key_is_looked_up(void **state)
+{
+    struct fixture *f = *state;
+    char path[LIVE_PATH_MAX], error[FOLKMOOT_ERROR_MAX];
+    struct folkmoot *owner = NULL;
+    struct folkmoot_options options = {.node = f->alpha->address,
+                                       .identity = live_path(f->mesh, "reader", path)};
+
+    assert_int_equal(folkmoot_open(&options, &owner, error), FOLKMOOT_OK);
+    for (size_t i = 0; i < sizeof keyed / sizeof keyed[0]; i++) {
+        check_keyed(f->handle, &keyed[i]);
+        check_keyed(owner, &keyed[i]);
+    }
+    folkmoot_close(owner);
+}
+
 /* Plans are kept while the catalog is the same: the statements before, asked at both nodes, must
  * not hide a new column. */
 static void a_changed_contract_is_seen(void **state)
@@ -416,6 +533,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scan_answers),
         cmocka_unit_test(an_engine_answers),
+        cmocka_unit_test(a_key_is_looked_up),
         cmocka_unit_test(a_changed_contract_is_seen),
     };
 
