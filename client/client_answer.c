@@ -86,27 +86,14 @@ static void find_name(struct fm_cert_cache *certs, const struct folkmoot_answer 
     }
 }
 
-/* The body of a note whose signature was verified: origin, size, root, time lines. */
-static enum fm_status read_head(struct fm_cert_cache *certs, const struct folkmoot_answer *answer,
-                                const struct fm_receipt *receipt, struct fm_span note,
-                                struct head_text *out)
+/* Of a note whose signature was verified just before. */
+static enum fm_status read_head(struct fm_span note, struct head_text *out)
 {
-    FM_AUTO(fm_mem_freep) struct fm_node_cert *cert = malloc(sizeof *cert);
+    enum fm_status status = fm_head_parse(note, &out->head);
 
-    if (cert == NULL)
-        return FM_NOMEM;
-    for (uint32_t i = 0; i < answer->bundle.node_cert_count; i++) {
-        if (fm_cert_cache_node(certs, answer->bundle.node_certs[i], cert, NULL) != FM_OK ||
-            memcmp(cert->node.bytes, receipt->owner.bytes, sizeof cert->node.bytes) != 0)
-            continue;
-        for (uint32_t d = 0; d < cert->domain_count; d++) {
-            if (fm_head_open(note, &cert->domains[d].log_key, &out->head) == FM_OK) {
-                fm_hex(out->head.root.bytes, sizeof out->head.root.bytes, out->root);
-                return FM_OK;
-            }
-        }
-    }
-    return FM_FORGED;
+    if (status == FM_OK)
+        fm_hex(out->head.root.bytes, sizeof out->head.root.bytes, out->root);
+    return status;
 }
 
 static enum fm_status fill_receipts(struct fm_cert_cache *certs, struct folkmoot_answer *answer)
@@ -120,8 +107,7 @@ static enum fm_status fill_receipts(struct fm_cert_cache *certs, struct folkmoot
         const struct fm_receipt *receipt = &answer->verified.receipts[i];
         find_name(certs, answer, &receipt->owner, &answer->receipts[i]);
         for (uint32_t t = 0; t < receipt->table_count; t++) {
-            enum fm_status status =
-                read_head(certs, answer, receipt, receipt->heads[t], &answer->receipts[i].heads[t]);
+            enum fm_status status = read_head(receipt->heads[t], &answer->receipts[i].heads[t]);
             if (status != FM_OK)
                 return status;
         }
