@@ -88,7 +88,7 @@ enum fm_status fm_cli_missing(FILE *stream, const struct folkmoot_answer *answer
         fm_output_escape(&text, fm_span_str(missing.reason));
         fm_buf_put_u8(&text, '\n');
     }
-    if (fm_buf_status(&text) != FM_OK)
+    if (fm_buf_status(&text) != FM_OK || text.len == 0)
         return fm_buf_status(&text);
     return fwrite(text.data, 1, text.len, stream) == text.len ? FM_OK : FM_IO;
 }
