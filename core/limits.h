@@ -93,6 +93,10 @@
 #define FM_REDUCE_KEY_BYTES_MAX (64u << 10) /* Of the keys that reduce a slot, in a message. */
 #define FM_REDUCE_KEEP_BYTES_MAX (2u << 20) /* Of a side that is read before the merge. */
 #define FM_PLAN_RTT_US 1000u                /* Between nodes, where nobody measured it. */
+#define FM_WORKERS_WARM_MAX 8u              /* Idle ones, kept for whom they served, */
+#define FM_WORKERS_WARM_KEY_MAX 2u          /* and of one principal. */
+#define FM_WORKERS_WARM_MS 10000
+#define FM_WORKER_WARM_BYTES_MAX (32u << 20) /* What one may have grown by. */
 #define FM_QUERY_MS_DEFAULT 60000
 #define FM_QUERY_MS_MAX 3600000
 #define FM_CURSOR_LEASE_MS 30000            /* A cursor nobody fetches from is dropped. */

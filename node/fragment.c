@@ -278,9 +278,26 @@ static enum fm_status start_scan(struct fragment *fragment, uint64_t *rows, stru
 
 /* ---- SQL ------------------------------------------------------------------------------------- */
 
+/* A worker serves one principal through one asking node: text that one node sends in somebody's
+ * name never meets the rows that another sends or gets. */
+static void name_served(const struct fragment *fragment, struct fm_hash *out)
+{
+    const struct fm_node_id *asker = &fragment->ticket.asker;
+    struct fm_span parts[] = {
+        fm_span_str("fragment"),
+        fm_span(fragment->principal_hash.bytes, sizeof fragment->principal_hash.bytes),
+        fm_span(asker->bytes, sizeof asker->bytes),
+    };
+
+    fm_sha256(out, parts, sizeof parts / sizeof parts[0]);
+}
+
 /* The owner plans for itself; every table of its plan must be one that the ticket names. */
 static enum fm_status start_sql(struct fragment *fragment, uint64_t *rows, struct fm_error *err)
 {
+    struct fm_hash whom;
+
+    name_served(fragment, &whom);
     struct fm_table_run_options options = {
         .server = fragment->server,
         .snapshot = fragment->snapshot,
@@ -288,6 +305,7 @@ static enum fm_status start_sql(struct fragment *fragment, uint64_t *rows, struc
         .tables = fragment->plan.tables,
         .table_count = fragment->plan.table_count,
         .asked = &fragment->asked,
+        .whom = &whom,
         .deadline = fragment->deadline,
         .stop = &fragment->stop,
     };

@@ -7,7 +7,8 @@ void fm_query_free(struct fm_query *query)
 {
     if (query == NULL)
         return;
-    fm_stop_fire(&query->stop); /* Feeds that wait come back. */
+    fm_stop_unhook(&query->stop, &query->worker_hook); /* One that is done may stay warm. */
+    fm_stop_fire(&query->stop);                        /* Feeds that wait come back. */
     fm_recode_free(query->recode);
     fm_columns_deinit(&query->result);
     fm_query_end_worker(query);
@@ -243,6 +244,8 @@ enum fm_status fm_query_next(void *context, struct fm_buf *batch, struct fm_erro
     int64_t begun = fm_ticks_us();
     enum fm_status status = fm_worker_next(query->worker, batch, err);
     query->made_us += fm_ticks_us() - begun;
+    if (status == FM_NOTFOUND) /* A stop that comes now finds nothing to end. */
+        fm_stop_unhook(&query->stop, &query->worker_hook);
     if (status != FM_OK)
         return status;
     status = fm_recode_batch(query->recode, batch);

@@ -98,8 +98,11 @@ static enum fm_status enter(struct fm_query *query, enum fm_place_kind kind, str
 
 static enum fm_status lend_worker(struct fm_query *query, struct fm_error *err)
 {
+    struct fm_hash whom;
+
+    fm_sha256_one(&whom, fm_buf_span(&query->principal_cert));
     enum fm_status status =
-        fm_worker_lend(query->server->engine, query->deadline, &query->worker, err);
+        fm_worker_lend(query->server->engine, &whom, query->deadline, &query->worker, err);
 
     if (status == FM_OK)
         fm_stop_hook(&query->stop, &query->worker_hook, cancel_worker, query->worker);

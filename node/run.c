@@ -257,8 +257,8 @@ enum fm_status fm_table_run_open(const struct fm_table_run_options *options,
     if (run == NULL)
         return fm_fail(err, FM_NOMEM, "run a query");
     run->options = &copy;
-    enum fm_status status =
-        fm_worker_lend(options->server->engine, options->deadline, &run->worker, err);
+    enum fm_status status = fm_worker_lend(options->server->engine, options->whom,
+                                           options->deadline, &run->worker, err);
     if (status != FM_OK)
         return status;
     run->stop = options->stop;
@@ -283,5 +283,9 @@ enum fm_status fm_table_run_open(const struct fm_table_run_options *options,
 enum fm_status fm_table_run_next(struct fm_table_run *run, struct fm_buf *batch,
                                  struct fm_error *err)
 {
-    return fm_worker_next(run->worker, batch, err);
+    enum fm_status status = fm_worker_next(run->worker, batch, err);
+
+    if (status == FM_NOTFOUND) /* A stop that comes now finds nothing to end. */
+        fm_stop_unhook(run->stop, &run->hook);
+    return status;
 }

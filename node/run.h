@@ -18,6 +18,7 @@ struct fm_table_run_options {
     const struct fm_table_ref *tables; /* The only tables it may touch, with their schemas. */
     uint32_t table_count;
     const struct fm_query_body *asked; /* What its tables are pinned to. Borrowed for the call. */
+    const struct fm_hash *whom;        /* Whom its worker serves. Borrowed for the call. */
     fm_ms deadline;
     struct fm_stop *stop; /* Cuts it short at any time; outlives the run. */
 };

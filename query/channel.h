@@ -44,7 +44,8 @@
     X(WAIT, 8, "host to zygote: number is a process id")                                           \
     X(EXITED, 9, "zygote to host: number is the wait status")                                      \
     X(READY, 16, "worker to host, once")                                                           \
-    X(DONE, 17, "worker to host: the command is done; an ingest adds u64 rows, 0: not known")      \
+    X(DONE, 17,                                                                                    \
+      "worker to host: done; an ingest adds u64 rows, 0: not known; slots: 1: has spilled")        \
     X(TEXT, 18, "worker to host: the answer of PARSE, UNPARSE, PLAN")                              \
     X(ERROR, 19, "worker to host, both sockets: number is a status, payload its text")             \
     X(COLUMNS, 20, "worker to host: the columns of a run")                                         \

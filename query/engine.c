@@ -46,6 +46,7 @@ static enum fm_status choose(struct fm_engine *engine, const struct fm_engine_op
         return fm_fail(err, FM_INVALID, "engine: at most %u threads and %u spare workers",
                        THREADS_MAX, SPARE_MAX);
     engine->spare_wanted = options->spare;
+    engine->warm_ms = options->warm_ms > 0 ? options->warm_ms : FM_WORKERS_WARM_MS;
     engine->hello.threads = options->threads != 0 ? options->threads : default_threads();
     engine->hello.memory_bytes =
         options->memory_bytes != 0 ? options->memory_bytes : MEMORY_BYTES_DEFAULT;
@@ -142,33 +143,42 @@ static struct fm_worker *pop_spare(struct fm_engine *engine)
     return worker;
 }
 
-static void wait_a_while(struct fm_engine *engine)
+/* For a change, or until then. */
+static void wait_until(struct fm_engine *engine, fm_ms then)
 {
-    struct timespec until;
+    struct timespec until = {.tv_sec = (time_t)(then / 1000), .tv_nsec = then % 1000 * 1000000};
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += RETRY_MS / 1000;
-    (void)pthread_cond_timedwait(&engine->changed, &engine->lock, &until);
+    if (then == FM_MS_NEVER)
+        (void)pthread_cond_wait(&engine->changed, &engine->lock);
+    else
+        (void)pthread_cond_timedwait(&engine->changed, &engine->lock, &until);
 }
 
-/* Forks workers ahead of need. What goes wrong here goes wrong again, and is told, in a lend. */
-static void *keep_spares(void *argument)
+/* Ends workers that nobody wanted again and forks others ahead of need. What goes wrong here goes
+ * wrong again, and is told, in a lend. */
+static void *keep(void *argument)
 {
     struct fm_engine *engine = argument;
 
     (void)pthread_mutex_lock(&engine->lock);
     while (!engine->closing) {
-        struct fm_worker *worker = NULL;
-        if (engine->spare_count >= engine->spare_wanted) {
-            (void)pthread_cond_wait(&engine->changed, &engine->lock);
+        fm_ms next = FM_MS_NEVER;
+        struct fm_worker *worker = warm_pop_idle(engine, fm_now_ms(), &next);
+        if (worker == NULL && engine->spare_count >= engine->spare_wanted) {
+            wait_until(engine, next);
             continue;
         }
         (void)pthread_mutex_unlock(&engine->lock);
+        if (worker != NULL) {
+            worker_end(worker);
+            (void)pthread_mutex_lock(&engine->lock);
+            continue;
+        }
         enum fm_status status = worker_new(engine, fm_now_ms() + READY_MS_MAX, &worker, NULL);
         (void)pthread_mutex_lock(&engine->lock);
         if (status != FM_OK) {
             if (!engine->closing)
-                wait_a_while(engine);
+                wait_until(engine, fm_now_ms() + RETRY_MS);
             continue;
         }
         worker->next = engine->spares;
@@ -211,12 +221,10 @@ enum fm_status fm_engine_open(const struct fm_engine_options *options, struct fm
         status = zygote_start(&engine->zygote, engine->path, &engine->hello, err);
     if (status != FM_OK)
         return status;
-    if (engine->spare_wanted > 0) {
-        int failed = pthread_create(&engine->keeper, NULL, keep_spares, engine);
-        if (failed != 0)
-            return fm_fail_errno(err, FM_IO, failed, "engine: thread");
-        engine->has_keeper = true;
-    }
+    int failed = pthread_create(&engine->keeper, NULL, keep, engine);
+    if (failed != 0)
+        return fm_fail_errno(err, FM_IO, failed, "engine: thread");
+    engine->has_keeper = true;
     *out = FM_TAKE(engine);
     return FM_OK;
 }
@@ -233,6 +241,10 @@ void fm_engine_free(struct fm_engine *engine)
         (void)pthread_join(engine->keeper, NULL);
     for (struct fm_worker *worker = pop_spare(engine); worker != NULL; worker = pop_spare(engine))
         worker_end(worker);
+    fm_ms next = 0;
+    for (struct fm_worker *worker = warm_pop_idle(engine, FM_MS_NEVER, &next); worker != NULL;
+         worker = warm_pop_idle(engine, FM_MS_NEVER, &next))
+        worker_end(worker);
     zygote_stop(&engine->zygote);
     (void)pthread_cond_destroy(&engine->changed);
     (void)pthread_mutex_destroy(&engine->lock);
@@ -243,8 +255,9 @@ void fm_engine_free(struct fm_engine *engine)
 
 /* ---- Loans ----------------------------------------------------------------------------------- */
 
-static enum fm_status count_loan(struct fm_engine *engine, struct fm_worker **spare,
-                                 struct fm_error *err)
+/* `ready`: a warm one of `whom`, else a spare one, else NULL. */
+static enum fm_status count_loan(struct fm_engine *engine, const struct fm_hash *whom,
+                                 struct fm_worker **ready, struct fm_error *err)
 {
     enum fm_status status = FM_OK;
 
@@ -253,8 +266,10 @@ static enum fm_status count_loan(struct fm_engine *engine, struct fm_worker **sp
         status = fm_fail(err, FM_BUSY, "%u workers are in use", LOANS_MAX);
     else
         engine->loan_count++;
-    if (status == FM_OK)
-        *spare = pop_spare(engine);
+    if (status == FM_OK && whom != NULL)
+        *ready = warm_take(engine, whom);
+    if (status == FM_OK && *ready == NULL)
+        *ready = pop_spare(engine);
     (void)pthread_mutex_unlock(&engine->lock);
     return status;
 }
@@ -266,15 +281,15 @@ static void end_loan(struct fm_engine *engine)
     (void)pthread_mutex_unlock(&engine->lock);
 }
 
-enum fm_status fm_worker_lend(struct fm_engine *engine, fm_ms deadline, struct fm_worker **out,
-                              struct fm_error *err)
+enum fm_status fm_worker_lend(struct fm_engine *engine, const struct fm_hash *whom, fm_ms deadline,
+                              struct fm_worker **out, struct fm_error *err)
 {
     struct fm_worker *worker = NULL;
     fm_ms now = fm_now_ms();
 
     if (deadline <= now)
         return fm_fail(err, FM_TIMEOUT, "%s", fm_status_text(FM_TIMEOUT));
-    enum fm_status status = count_loan(engine, &worker, err);
+    enum fm_status status = count_loan(engine, whom, &worker, err);
     if (status != FM_OK)
         return status;
     if (worker != NULL && !worker_is_alive(worker)) {
@@ -290,6 +305,11 @@ enum fm_status fm_worker_lend(struct fm_engine *engine, fm_ms deadline, struct f
         return status;
     }
     worker->deadline = deadline;
+    if (whom != NULL && !worker->is_keyed) {
+        worker->is_keyed = true;
+        worker->key = *whom;
+        worker->data_bytes = worker_data_bytes(worker);
+    }
     *out = worker;
     return FM_OK;
 }
@@ -299,7 +319,8 @@ void fm_worker_free(struct fm_worker *worker)
     if (worker == NULL)
         return;
     struct fm_engine *engine = worker->engine;
-    worker_end(worker);
+    if (!warm_keep(worker))
+        worker_end(worker);
     end_loan(engine);
 }
 

@@ -15,6 +15,7 @@
 #define FM_QUERY_ENGINE_H
 
 #include "core/batch.h"
+#include "core/hash.h"
 #include "core/records.h"
 #include "core/schema.h"
 #include "core/time.h"
@@ -32,6 +33,7 @@ struct fm_engine_options {
      * 0: no spilling. */
     const char *spill_dir;
     uint64_t spill_bytes;
+    fm_ms warm_ms; /* How long an idle worker is kept; 0: FM_WORKERS_WARM_MS. */
 };
 
 /* FM_NOTFOUND: no worker executable; FM_IO: it does not start (its stderr's last line is in the
@@ -41,10 +43,17 @@ FM_MUST_USE enum fm_status fm_engine_open(const struct fm_engine_options *option
 void fm_engine_free(struct fm_engine *engine); /* Ends all its processes. */
 FM_DEFINE_FREEP(fm_engine_freep, struct fm_engine, fm_engine_free)
 
-/* A fresh worker; it ends with the loan and is never passed on. `deadline` bounds everything done
- * with it. FM_TIMEOUT, FM_UNAVAILABLE (cannot fork), FM_BUSY. */
-FM_MUST_USE enum fm_status fm_worker_lend(struct fm_engine *engine, fm_ms deadline,
-                                          struct fm_worker **out, struct fm_error *err);
+/* A worker for whom `whom` names (a hash; copied): a warm one that served the same before, or a
+ * fresh one. NULL: a fresh one that ends with the loan. `deadline` bounds everything done with it.
+ * FM_TIMEOUT, FM_UNAVAILABLE (cannot fork), FM_BUSY. */
+FM_MUST_USE enum fm_status fm_worker_lend(struct fm_engine *engine, const struct fm_hash *whom,
+                                          fm_ms deadline, struct fm_worker **out,
+                                          struct fm_error *err);
+/* The end of a loan. The worker lets go of its tables and stays warm for the next loan to the same
+ * `whom`, for `warm_ms`, when nothing went wrong: every statement was read to its end, no call
+ * failed, nobody cancelled, nothing was ingested or spilled, and it holds not much more memory than
+ * a fresh one. It is never passed on to another. At most FM_WORKERS_WARM_MAX are kept, and
+ * FM_WORKERS_WARM_KEY_MAX of one `whom`; the least recently used ends first. Else it ends here. */
 void fm_worker_free(struct fm_worker *worker);
 FM_DEFINE_FREEP(fm_worker_freep, struct fm_worker, fm_worker_free)
 /* From any thread: whatever the worker does ends with FM_CANCELLED. */

@@ -1,5 +1,6 @@
-/* What the parts of the host side share: engine.c (pool), zygote.c (its process), worker_host.c
- * (one loan), slots_host.c (declaring slots, serving sources), ingest.c. */
+/* What the parts of the host side share: engine.c (pool), warm.c (workers between loans), zygote.c
+ * (its process), worker_host.c (one loan), slots_host.c (declaring slots, serving sources),
+ * ingest.c. */
 #ifndef FM_QUERY_ENGINE_INTERNAL_H
 #define FM_QUERY_ENGINE_INTERNAL_H
 
@@ -41,12 +42,15 @@ struct fm_engine {
     struct zygote zygote;
     pthread_mutex_t lock; /* The rest. */
     pthread_cond_t changed;
-    pthread_t keeper; /* Keeps spares. */
+    pthread_t keeper; /* Keeps spares, ends warm ones that nobody wants. */
     bool has_keeper;
     bool closing;
     uint32_t loan_count;
     uint32_t spare_count;
     struct fm_worker *spares; /* List by `next`. */
+    fm_ms warm_ms;
+    uint32_t warm_count;
+    struct fm_worker *warm; /* Idle ones by `next`, the most recently used first. */
 };
 
 /* Reap worker `pid`; its wait status, or -1 when nobody knows. */
@@ -90,6 +94,11 @@ struct fm_worker {
     uint64_t rows;
     uint64_t rows_max;  /* 0: none. */
     uint64_t file_rows; /* Of an ingest. */
+    bool is_keyed;      /* `key` says whom it serves, from its first loan to its end. */
+    bool is_spoiled;    /* Something went wrong, or it ingested: it ends with the loan. */
+    struct fm_hash key;
+    uint64_t data_bytes; /* When it was fresh. */
+    fm_ms idle_until;
 };
 
 /* Make a worker on a fresh fork and wait until it is ready. */
@@ -118,6 +127,19 @@ FM_MUST_USE enum fm_status worker_expect(struct fm_worker *worker, struct fm_col
 /* The next batch of a run or an ingest, checked. */
 FM_MUST_USE enum fm_status worker_take_batch(struct fm_worker *worker, struct fm_buf *batch,
                                              struct fm_error *err);
+
+/* Forget what a result must look like, and what a source gave. */
+void worker_forget(struct fm_worker *worker);
+/* Memory that RLIMIT_DATA counts; 0: unknown. */
+uint64_t worker_data_bytes(const struct fm_worker *worker);
+
+/* warm.c. Take the most recently used worker of `key` out of the warm ones, or NULL. Under `lock`.
+ */
+struct fm_worker *warm_take(struct fm_engine *engine, const struct fm_hash *key);
+/* Keep a worker whose loan ends; false: it is of no more use. */
+bool warm_keep(struct fm_worker *worker);
+/* Take one out whose time is over at `now`, or NULL; `next` is when to look again. Under `lock`. */
+struct fm_worker *warm_pop_idle(struct fm_engine *engine, fm_ms now, fm_ms *next);
 
 /* slots_host.c: answer one PULL frame. */
 FM_MUST_USE enum fm_status worker_serve_pull(struct fm_worker *worker);

@@ -69,6 +69,7 @@ enum fm_status fm_ingest_open(struct fm_worker *worker, const struct fm_ingest_o
         status = own_descriptor(options->fd, &fd, err);
     if (status != FM_OK)
         return status;
+    worker->is_spoiled = true; /* It is locked in for this file. */
     fm_schema_encode(&schema, options->schema);
     status = fm_buf_status(&schema);
     if (status == FM_OK)

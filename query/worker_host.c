@@ -126,6 +126,13 @@ static void forget_expectations(struct fm_worker *worker)
     worker->dictionaries = NULL;
 }
 
+void worker_forget(struct fm_worker *worker)
+{
+    forget_expectations(worker);
+    fm_buf_free(&worker->scan_batch);
+    worker->scan_batch = FM_BUF_INIT(FM_BATCH_BYTES_MAX);
+}
+
 void worker_end(struct fm_worker *worker)
 {
     (void)kill_and_reap(worker);
@@ -288,6 +295,8 @@ enum fm_status worker_command(struct fm_worker *worker, enum channel_kind kind, 
 
     if (status == FM_NOTFOUND)
         return explain_death(worker, err);
+    if (status != FM_OK)
+        worker->is_spoiled = true;
     if (status == FM_TIMEOUT) {
         (void)kill_and_reap(worker); /* It got half a frame. */
         return stopped(worker, FM_TIMEOUT, err);
@@ -300,6 +309,7 @@ enum fm_status worker_command(struct fm_worker *worker, enum channel_kind kind, 
 static enum fm_status read_error(struct fm_worker *worker, struct fm_error *err)
 {
     worker->state = WORKER_IDLE;
+    worker->is_spoiled = true;
     if (worker->source_status != FM_OK) {
         if (err != NULL)
             *err = worker->source_error;
@@ -457,8 +467,10 @@ enum fm_status fm_worker_run(struct fm_worker *worker, struct fm_span sql,
         status = take_columns(worker, &kept, columns, err);
     if (status == FM_OK)
         status = worker_expect(worker, &kept);
-    if (status != FM_OK)
+    if (status != FM_OK) {
+        worker->is_spoiled = true; /* It may be at work on the result. */
         return status;
+    }
     worker->rows_max = options != NULL ? options->rows_max : 0;
     worker->state = WORKER_STREAMING;
     return FM_OK;
@@ -527,8 +539,10 @@ enum fm_status worker_take_batch(struct fm_worker *worker, struct fm_buf *batch,
     if (status != FM_OK)
         return status;
     status = check_batch(worker, batch, err);
-    if (status != FM_OK)
+    if (status != FM_OK) {
+        worker->is_spoiled = true;
         fm_buf_clear(batch);
+    }
     return status;
 }
 

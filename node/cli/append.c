@@ -237,7 +237,7 @@ static enum fm_status ingest(const struct input *input, struct folkmoot *handle,
     if (status == FM_OK)
         status = fm_engine_open(&options, &engine, err);
     if (status == FM_OK)
-        status = fm_worker_lend(engine, fm_now_ms() + INGEST_MS_MAX, &worker, err);
+        status = fm_worker_lend(engine, NULL, fm_now_ms() + INGEST_MS_MAX, &worker, err);
     if (status != FM_OK)
         return status;
     fm_progress_show(progress, 0);

@@ -27,7 +27,9 @@ static struct spill_file {
     char name[SPILL_NAME_MAX]; /* Empty: free. */
 } spill_files[FILES_SPILL_MAX];
 static bool files_spill = false;
-static pthread_mutex_t spill_lock = PTHREAD_MUTEX_INITIALIZER; /* Guards the names. */
+static bool spill_used = false;
+static pthread_mutex_t spill_lock =
+    PTHREAD_MUTEX_INITIALIZER; /* Guards the names and `spill_used`. */
 
 void files_close(int input)
 {
@@ -68,6 +70,14 @@ static int open_nameless(const char *dir)
     if (fd >= 0)
         (void)syscall(SYS_unlinkat, AT_FDCWD, path, 0); /* Stays as an empty file at worst. */
     return fd;
+}
+
+bool files_have_spilled(void)
+{
+    (void)pthread_mutex_lock(&spill_lock);
+    bool spilled = spill_used;
+    (void)pthread_mutex_unlock(&spill_lock);
+    return spilled;
 }
 
 bool files_open_spill(const char *dir)
@@ -127,6 +137,7 @@ static int open_spill(const char *name, int flags)
     } else if (file == NULL) {
         errno = ENOENT;
     }
+    spill_used = spill_used || file != NULL;
     if (file != NULL && ((flags & O_TRUNC) == 0 || ftruncate(file->fd, 0) == 0))
         fd = fcntl(file->fd, F_DUPFD_CLOEXEC, SPILL_COPIES_FIRST);
     (void)pthread_mutex_unlock(&spill_lock);

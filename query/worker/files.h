@@ -26,5 +26,7 @@ void files_close(int input);
 
 /* Open them in the folder `dir`; false with errno set when that cannot be done. */
 bool files_open_spill(const char *dir);
+/* Whether one of them was ever used. */
+bool files_have_spilled(void);
 
 #endif

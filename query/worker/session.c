@@ -281,7 +281,7 @@ static enum fm_status execute(struct worker *worker, struct fm_error *err)
     case CHANNEL_SLOTS:
         status = scan_set_slots(worker, err);
         if (status == FM_OK)
-            worker_send(worker, CHANNEL_DONE, 0, fm_span(NULL, 0));
+            worker_send(worker, CHANNEL_DONE, files_have_spilled() ? 1 : 0, fm_span(NULL, 0));
         return status;
     case CHANNEL_RUN:
         return run(worker, err);

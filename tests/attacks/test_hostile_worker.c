@@ -244,7 +244,7 @@ static enum fm_status ask(struct fixture *f, const char *lie, fm_ms ms, uint64_t
     struct fm_run_options options = {.rows_max = 1000};
 
     *rows = 0;
-    if (fm_worker_lend(f->engine, fm_now_ms() + ms, &worker, &f->err) != FM_OK)
+    if (fm_worker_lend(f->engine, NULL, fm_now_ms() + ms, &worker, &f->err) != FM_OK)
         fail_msg("%s", f->err.text);
     assert_int_equal(fm_worker_set_slots(worker, NULL, 0, &f->err), FM_OK);
     enum fm_status status = fm_worker_run(worker, fm_span_str(lie), &options, &columns, &f->err);

@@ -59,7 +59,7 @@ static enum fm_status run_for(struct fixture *f, const char *sql, fm_ms ms)
 {
     struct fm_worker *worker = NULL;
 
-    if (fm_worker_lend(f->engine, fm_now_ms() + ms, &worker, &f->err) != FM_OK)
+    if (fm_worker_lend(f->engine, NULL, fm_now_ms() + ms, &worker, &f->err) != FM_OK)
         fail_msg("%s", f->err.text);
     fm_ms start = fm_now_ms();
     enum fm_status status = run_in(f, worker, sql);
@@ -155,7 +155,7 @@ static void parser_bombs(void **state)
     };
     struct fm_worker *worker = NULL;
 
-    assert_int_equal(fm_worker_lend(f->engine, fm_now_ms() + 60000, &worker, &f->err), FM_OK);
+    assert_int_equal(fm_worker_lend(f->engine, NULL, fm_now_ms() + 60000, &worker, &f->err), FM_OK);
     for (size_t i = 0; i < sizeof bombs / sizeof *bombs; i++) {
         struct fm_buf tree = FM_BUF_INIT(0);
         char *sql = repeated(bombs[i].before, bombs[i].piece, bombs[i].count, bombs[i].after);
@@ -167,7 +167,7 @@ static void parser_bombs(void **state)
             fail_msg("%.40s: %s: %s", sql, fm_status_text(status), f->err.text);
         if (status == FM_LIMIT && run_in(f, worker, "SELECT 1") != FM_OK) {
             fm_worker_free(worker); /* Its death is a normal outcome too. */
-            assert_int_equal(fm_worker_lend(f->engine, fm_now_ms() + 60000, &worker, &f->err),
+            assert_int_equal(fm_worker_lend(f->engine, NULL, fm_now_ms() + 60000, &worker, &f->err),
                              FM_OK);
         }
         fm_buf_free(&tree);

@@ -38,7 +38,7 @@ static int setup(void **state)
 
     assert_non_null(f);
     if (fm_engine_open(&options, &f->engine, &f->err) != FM_OK ||
-        fm_worker_lend(f->engine, fm_now_ms() + 60000, &f->worker, &f->err) != FM_OK)
+        fm_worker_lend(f->engine, NULL, fm_now_ms() + 60000, &f->worker, &f->err) != FM_OK)
         fail_msg("%s", f->err.text);
     *state = f;
     return 0;

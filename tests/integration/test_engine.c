@@ -49,7 +49,7 @@ static void lend_for(struct fixture *f, fm_ms ms)
 {
     fm_worker_free(f->worker);
     f->worker = NULL;
-    if (fm_worker_lend(f->engine, fm_now_ms() + ms, &f->worker, &f->err) != FM_OK)
+    if (fm_worker_lend(f->engine, NULL, fm_now_ms() + ms, &f->worker, &f->err) != FM_OK)
         fail_msg("%s", f->err.text);
 }
 

@@ -53,7 +53,7 @@ static void lend(struct fixture *f, fm_ms ms)
 {
     fm_worker_free(f->worker);
     f->worker = NULL;
-    if (fm_worker_lend(f->engine, fm_now_ms() + ms, &f->worker, &f->err) != FM_OK)
+    if (fm_worker_lend(f->engine, NULL, fm_now_ms() + ms, &f->worker, &f->err) != FM_OK)
         fail_msg("%s", f->err.text);
 }
 
@@ -98,7 +98,7 @@ static void a_deadline_ends_a_query(void **state)
     assert_in_range(fm_now_ms() - start, 200, 20000);
     assert_int_equal(run(f, "SELECT 1", 0, &rows), FM_TIMEOUT); /* The loan is over. */
     struct fm_worker *late = NULL;
-    assert_int_equal(fm_worker_lend(f->engine, fm_now_ms(), &late, &f->err), FM_TIMEOUT);
+    assert_int_equal(fm_worker_lend(f->engine, NULL, fm_now_ms(), &late, &f->err), FM_TIMEOUT);
     assert_works(f);
 }
 
@@ -300,13 +300,168 @@ static void a_result_must_be_read_first(void **state)
     assert_int_equal(run(f, "SELECT 1", 0, &rows), FM_OK);
 }
 
+/* ---- Warm workers ---------------------------------------------------------------------------- */
+
+static const struct fm_hash anna = {.bytes = {1}}, berta = {.bytes = {1, 1}};
+
+static int lend_to(struct fixture *f, const struct fm_hash *whom)
+{
+    fm_worker_free(FM_TAKE(f->worker));
+    if (fm_worker_lend(f->engine, whom, fm_now_ms() + 60000, &f->worker, &f->err) != FM_OK)
+        fail_msg("%s", f->err.text);
+    return fm_worker_pid(f->worker);
+}
+
+static void run_well(struct fixture *f, const char *sql)
+{
+    uint64_t rows = 0;
+    if (run(f, sql, 0, &rows) != FM_OK)
+        fail_msg("%s", f->err.text);
+}
+
+static void reopen(struct fixture *f, fm_ms warm_ms)
+{
+    struct fm_engine_options options = {
+        .worker_path = WORKER, .threads = 2, .memory_bytes = (size_t)256 << 20, .warm_ms = warm_ms};
+
+    fm_engine_free(FM_TAKE(f->engine));
+    if (fm_engine_open(&options, &f->engine, &f->err) != FM_OK)
+        fail_msg("%s", f->err.text);
+}
+
+static void the_same_principal_gets_its_worker(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_columns columns = {0};
+    struct fm_buf text = FM_BUF_INIT(0);
+
+    int pid = lend_to(f, &anna);
+    run_well(f, "SELECT i % 7, count(*) FROM range(100000) t(i) GROUP BY 1");
+    assert_int_equal(lend_to(f, &anna), pid);
+    assert_int_equal(fm_worker_parse(f->worker, fm_span_str("SELECT 1"), &text, &f->err), FM_OK);
+    fm_buf_free(&text);
+    assert_int_equal(lend_to(f, &anna), pid);
+    assert_int_equal(fm_worker_describe(f->worker, fm_span_str("SELECT 1"), &columns, &f->err),
+                     FM_OK);
+    fm_columns_deinit(&columns);
+    /* Nobody else gets it, nor a loan for nobody, nor is that one's kept. */
+    assert_int_not_equal(lend_to(f, &berta), pid);
+    run_well(f, "SELECT 1");
+    int nobody = lend_to(f, NULL);
+    assert_int_not_equal(nobody, pid);
+    run_well(f, "SELECT 1");
+    assert_int_equal(lend_to(f, &anna), pid);
+    /* Two loans at once are two workers. */
+    struct fm_worker *first = FM_TAKE(f->worker);
+    assert_int_not_equal(lend_to(f, &anna), pid);
+    fm_worker_free(first);
+}
+
+static void tables_do_not_outlive_a_loan(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_column column = {.name = "a", .type = {.kind = FM_KIND_INT64}};
+    struct fm_columns columns = {.items = &column, .count = 1};
+    uint32_t supplied = 0;
+    struct fm_slot slot = {.columns = &columns, .supplied_count = 1, .supplied = &supplied};
+    uint64_t rows = 0;
+
+    int pid = lend_to(f, &anna);
+    assert_int_equal(fm_worker_set_slots(f->worker, &slot, 1, &f->err), FM_OK);
+    run_well(f, "SELECT count(*) FROM fm_scan(0)");
+    assert_int_equal(lend_to(f, &anna), pid);
+    assert_int_not_equal(run(f, "SELECT count(*) FROM fm_scan(0)", 0, &rows), FM_OK);
+    assert_non_null(strstr(f->err.text, "no such slot"));
+}
+
+static void a_worker_of_a_bad_loan_ends(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_columns columns = {0};
+    uint64_t rows = 0;
+
+    int pid = lend_to(f, &anna); /* An error. */
+    assert_int_equal(run(f, "SELECT 'x'::INTEGER", 0, &rows), FM_INVALID);
+    run_well(f, "SELECT 1");
+    int next = lend_to(f, &anna); /* A bound. */
+    assert_int_not_equal(next, pid);
+    assert_int_equal(run(f, "SELECT * FROM range(100000)", 50, &rows), FM_LIMIT);
+    pid = lend_to(f, &anna); /* A cancel that came too late. */
+    assert_int_not_equal(next, pid);
+    run_well(f, "SELECT 1");
+    fm_worker_cancel(f->worker);
+    next = lend_to(f, &anna); /* A result that was not read to its end. */
+    assert_int_not_equal(next, pid);
+    assert_int_equal(fm_worker_run(f->worker, fm_span_str("SELECT * FROM range(1000000)"), NULL,
+                                   &columns, &f->err),
+                     FM_OK);
+    fm_columns_deinit(&columns);
+    pid = lend_to(f, &anna); /* A deadline. */
+    assert_int_not_equal(next, pid);
+    fm_worker_free(FM_TAKE(f->worker));
+    assert_int_equal(fm_worker_lend(f->engine, &anna, fm_now_ms() + 200, &f->worker, &f->err),
+                     FM_OK);
+    assert_int_equal(fm_worker_pid(f->worker), pid); /* With a deadline of its own. */
+    assert_int_equal(run(f, ENDLESS, 0, &rows), FM_TIMEOUT);
+    next = lend_to(f, &anna); /* Killed while it waits. */
+    assert_int_not_equal(next, pid);
+    fm_worker_free(FM_TAKE(f->worker));
+    assert_int_equal(kill(next, SIGKILL), 0);
+    usleep(100000);
+    assert_int_not_equal(lend_to(f, &anna), next);
+    run_well(f, "SELECT 1");
+}
+
+static void warm_workers_are_few(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_worker *loans[FM_WORKERS_WARM_MAX + 2];
+
+    reopen(f, 60000);
+    pid_t zygote = parent_of(lend_to(f, NULL));
+    fm_worker_free(FM_TAKE(f->worker));
+    for (uint32_t i = 0; i < 3; i++) {
+        (void)lend_to(f, &anna);
+        loans[i] = FM_TAKE(f->worker);
+    }
+    for (uint32_t i = 0; i < 3; i++)
+        fm_worker_free(loans[i]);
+    assert_int_equal(count_children(zygote), FM_WORKERS_WARM_KEY_MAX);
+    int pid = 0;
+    for (uint32_t i = 0; i < FM_WORKERS_WARM_MAX + 2; i++) {
+        struct fm_hash whom = {.bytes = {2, (uint8_t)i}};
+        pid = lend_to(f, &whom);
+        fm_worker_free(FM_TAKE(f->worker));
+    }
+    assert_int_equal(count_children(zygote), FM_WORKERS_WARM_MAX);
+    struct fm_hash last = {.bytes = {2, FM_WORKERS_WARM_MAX + 1}}, first = {.bytes = {2, 0}};
+    assert_int_equal(lend_to(f, &last), pid);
+    (void)lend_to(f, &first); /* It was ended, and is made anew. */
+    assert_int_equal(count_children(zygote), FM_WORKERS_WARM_MAX + 1);
+}
+
+static void idle_workers_end(void **state)
+{
+    struct fixture *f = *state;
+
+    reopen(f, 300);
+    pid_t zygote = parent_of(lend_to(f, &anna));
+    fm_worker_free(FM_TAKE(f->worker));
+    assert_int_equal(count_children(zygote), 1);
+    fm_ms until = fm_now_ms() + 20000;
+    while (count_children(zygote) > 0 && fm_now_ms() < until)
+        usleep(20000);
+    assert_int_equal(count_children(zygote), 0);
+}
+
 static void *lend_often(void *argument)
 {
     struct fixture mine = {.engine = ((struct fixture *)argument)->engine};
     uint64_t rows = 0, good = 0;
 
     for (int i = 0; i < 10; i++) {
-        if (fm_worker_lend(mine.engine, fm_now_ms() + 60000, &mine.worker, &mine.err) == FM_OK &&
+        if (fm_worker_lend(mine.engine, NULL, fm_now_ms() + 60000, &mine.worker, &mine.err) ==
+                FM_OK &&
             run(&mine, "SELECT i FROM range(100000) t(i)", 0, &rows) == FM_OK && rows == 100000)
             good++;
         fm_worker_free(mine.worker);
@@ -349,11 +504,21 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(a_deadline_ends_a_query),       TEST(a_deaf_query_is_killed),
-        TEST(another_thread_cancels),        TEST(a_killed_worker_is_an_error),
-        TEST(the_first_process_is_replaced), TEST(nothing_stays_behind),
-        TEST(results_of_all_sizes),          TEST(a_result_must_be_read_first),
-        TEST(several_threads_lend),          TEST(programs_that_do_not_start),
+        TEST(a_deadline_ends_a_query),
+        TEST(a_deaf_query_is_killed),
+        TEST(another_thread_cancels),
+        TEST(a_killed_worker_is_an_error),
+        TEST(the_first_process_is_replaced),
+        TEST(nothing_stays_behind),
+        TEST(results_of_all_sizes),
+        TEST(a_result_must_be_read_first),
+        TEST(several_threads_lend),
+        TEST(programs_that_do_not_start),
+        TEST(the_same_principal_gets_its_worker),
+        TEST(tables_do_not_outlive_a_loan),
+        TEST(a_worker_of_a_bad_loan_ends),
+        TEST(warm_workers_are_few),
+        TEST(idle_workers_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -347,7 +347,8 @@ static void stream_all(struct fixture *f, bool encode)
     f->given = false;
     fill_batch(f, 0, TYPES, encode);
     assert_int_equal(fm_batch_view_trusted(fm_buf_span(&f->batch), &sent), FM_OK);
-    assert_int_equal(fm_worker_lend(f->engine, fm_now_ms() + 60000, &f->worker, &f->err), FM_OK);
+    assert_int_equal(fm_worker_lend(f->engine, NULL, fm_now_ms() + 60000, &f->worker, &f->err),
+                     FM_OK);
     if (fm_worker_set_slots(f->worker, &slot, 1, &f->err) != FM_OK)
         fail_msg("%s", f->err.text);
     select_and_compare(f, "SELECT * FROM fm_scan(0)", &sent, 0, TYPES);
@@ -436,7 +437,8 @@ static void mapped(void **state)
 {
     struct fixture *f = *state;
 
-    assert_int_equal(fm_worker_lend(f->engine, fm_now_ms() + 60000, &f->worker, &f->err), FM_OK);
+    assert_int_equal(fm_worker_lend(f->engine, NULL, fm_now_ms() + 60000, &f->worker, &f->err),
+                     FM_OK);
     for (uint32_t i = 0; i < TYPES; i++) {
         map_one(f, i, true, false);
         map_one(f, i, false, false);
@@ -448,7 +450,8 @@ static void mapped_and_selected(void **state)
 {
     struct fixture *f = *state;
 
-    assert_int_equal(fm_worker_lend(f->engine, fm_now_ms() + 60000, &f->worker, &f->err), FM_OK);
+    assert_int_equal(fm_worker_lend(f->engine, NULL, fm_now_ms() + 60000, &f->worker, &f->err),
+                     FM_OK);
     for (uint32_t i = 0; i < TYPES; i++) {
         for (int round = 0; round < 4; round++)
             map_one(f, i, round % 2 == 0, true);
@@ -497,7 +500,8 @@ static void types_of_results(void **state)
 {
     struct fixture *f = *state;
 
-    assert_int_equal(fm_worker_lend(f->engine, fm_now_ms() + 60000, &f->worker, &f->err), FM_OK);
+    assert_int_equal(fm_worker_lend(f->engine, NULL, fm_now_ms() + 60000, &f->worker, &f->err),
+                     FM_OK);
     expect_column(f, "SELECT NULL AS v", "int32", "6e756c6c");
     expect_column(f, "SELECT TIMESTAMP_S '1970-01-01 00:00:02' AS v", "timestamp",
                   "80841e0000000000");

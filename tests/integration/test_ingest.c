@@ -93,7 +93,7 @@ static enum fm_status ingest_fd(struct fixture *f, enum fm_format format, int fd
     f->rows = 0;
     fm_buf_free(&f->first);
     f->err.text[0] = '\0';
-    if (fm_worker_lend(f->engine, fm_now_ms() + 60000, &f->worker, &f->err) != FM_OK)
+    if (fm_worker_lend(f->engine, NULL, fm_now_ms() + 60000, &f->worker, &f->err) != FM_OK)
         fail_msg("%s", f->err.text);
     enum fm_status status = fm_ingest_open(f->worker, &options, &f->err);
     while (status == FM_OK) {
@@ -478,7 +478,8 @@ static void one_use_only(void **state)
     assert_int_equal(write(fd, "id\n1\n", 5), 5);
     USE(f, {"!id", "int32"});
     struct fm_ingest_options options = {FM_FORMAT_CSV, fd, f->schema};
-    assert_int_equal(fm_worker_lend(f->engine, fm_now_ms() + 60000, &f->worker, &f->err), FM_OK);
+    assert_int_equal(fm_worker_lend(f->engine, NULL, fm_now_ms() + 60000, &f->worker, &f->err),
+                     FM_OK);
     struct fm_buf tree = FM_BUF_INIT(0);
     assert_int_equal(fm_worker_parse(f->worker, fm_span_str("SELECT 1"), &tree, &f->err), FM_OK);
     fm_buf_free(&tree);

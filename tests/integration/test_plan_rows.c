@@ -499,8 +499,8 @@ static int setup(void **state)
 
     assert_non_null(f);
     if (fm_engine_open(&options, &f->engine, &f->err) != FM_OK ||
-        fm_worker_lend(f->engine, fm_now_ms() + LONG_MS, &f->worker, &f->err) != FM_OK ||
-        fm_worker_lend(f->engine, fm_now_ms() + LONG_MS, &f->owner, &f->err) != FM_OK)
+        fm_worker_lend(f->engine, NULL, fm_now_ms() + LONG_MS, &f->worker, &f->err) != FM_OK ||
+        fm_worker_lend(f->engine, NULL, fm_now_ms() + LONG_MS, &f->owner, &f->err) != FM_OK)
         fail_msg("%s", f->err.text);
     assert_int_equal(duckdb_open(NULL, &f->database), DuckDBSuccess);
     assert_int_equal(duckdb_connect(f->database, &f->connection), DuckDBSuccess);

@@ -93,7 +93,7 @@ static struct fm_worker *lend(struct fixture *f, fm_ms ms)
 {
     struct fm_worker *worker = NULL;
 
-    if (fm_worker_lend(f->engine, fm_now_ms() + ms, &worker, &f->err) != FM_OK)
+    if (fm_worker_lend(f->engine, NULL, fm_now_ms() + ms, &worker, &f->err) != FM_OK)
         fail_msg("%s", f->err.text);
     return worker;
 }
@@ -147,6 +147,29 @@ static void what_does_not_fit_is_spilled(void **state)
     assert_non_null(strstr(f->err.text, "no space to spill to"));
     fm_worker_free(worker);
 #endif
+}
+
+/* A worker whose files were used ends with its loan; one that only could use them stays warm. */
+static void who_spilled_is_not_kept(void **state)
+{
+    static const char *const texts[] = {"SELECT 1", SORT};
+    static const struct fm_hash whom = {.bytes = {1}};
+    struct fixture *f = *state;
+    int pids[3] = {0};
+
+    for (size_t i = 0; i < 3; i++) {
+        struct fm_worker *worker = NULL;
+        enum fm_status status =
+            fm_worker_lend(f->engine, &whom, fm_now_ms() + 120000, &worker, &f->err);
+        if (status != FM_OK)
+            fail_msg("%s", f->err.text);
+        pids[i] = fm_worker_pid(worker);
+        if (i < 2)
+            assert_int_equal(ask(f, worker, texts[i]), FM_OK);
+        fm_worker_free(worker);
+    }
+    assert_int_equal(pids[1], pids[0]);
+    assert_int_not_equal(pids[2], pids[1]);
 }
 
 static void the_space_is_bounded(void **state)
@@ -247,7 +270,7 @@ static void a_folder_that_is_none_is_told(void **state)
 
     enum fm_status status = fm_engine_open(&options, &engine, &f->err);
     if (status == FM_OK)
-        status = fm_worker_lend(engine, fm_now_ms() + 60000, &worker, &f->err);
+        status = fm_worker_lend(engine, NULL, fm_now_ms() + 60000, &worker, &f->err);
     assert_int_equal(status, FM_IO);
     assert_non_null(strstr(f->err.text, "/nonexistent/spill"));
     fm_engine_free(engine);
@@ -257,8 +280,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(what_does_not_fit_is_spilled), TEST(the_space_is_bounded),
-        TEST(a_killed_worker_leaves_nothing), TEST(spilling_opens_no_other_file),
-        TEST(a_folder_that_is_none_is_told)};
+        TEST(what_does_not_fit_is_spilled), TEST(who_spilled_is_not_kept),
+        TEST(the_space_is_bounded),         TEST(a_killed_worker_leaves_nothing),
+        TEST(spilling_opens_no_other_file), TEST(a_folder_that_is_none_is_told)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,7 +92,7 @@ struct fm_worker *bench_lend(struct fm_engine *engine)
     struct fm_worker *worker = NULL;
     struct fm_error err = {0};
 
-    must(fm_worker_lend(engine, fm_now_ms() + LEND_MS, &worker, &err), "lend a worker", &err);
+    must(fm_worker_lend(engine, NULL, fm_now_ms() + LEND_MS, &worker, &err), "lend a worker", &err);
     return worker;
 }
 
