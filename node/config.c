@@ -51,6 +51,8 @@ static const struct key {
     {"worker_threads", VALUE_U32, AT(worker_threads), 0, 64, NULL,
      "engine threads of a query; 0: by processors"},
     {"workers_spare", VALUE_U32, AT(workers_spare), 0, 8, NULL, "engine processes kept ready"},
+    {"workers_warm_ms", VALUE_U32, AT(workers_warm_ms), 0, 600000, NULL,
+     "how long an engine process waits for whom it served; 0: not at all"},
     {"memory_mib", VALUE_U32, AT(memory_mib), 64, 1048576, NULL, "memory of one query's engine"},
     {"spill", VALUE_PATH, AT(spill), 0, 0, NULL,
      "folder for what does not fit memory_mib; empty: the node's"},
@@ -225,6 +227,7 @@ enum fm_status fm_node_config_init(struct fm_node_config *config, const char *di
 {
     *config = (struct fm_node_config){
         .workers_spare = 2,
+        .workers_warm_ms = FM_WORKERS_WARM_MS,
         .memory_mib = 512,
         .spill_mib = 2048,
         .cache_mib = 256,

@@ -28,6 +28,7 @@ struct fm_node_config {
     char worker[FM_CONFIG_PATH_MAX]; /* folkmoot-worker; empty: beside this executable. */
     uint32_t worker_threads;         /* DuckDB threads of a worker, 0: by processors. */
     uint32_t workers_spare;          /* Workers kept warm, 0..8. */
+    uint32_t workers_warm_ms;        /* Wait of one for whom it served, 0..600000; 0: none. */
     uint32_t memory_mib;             /* memory_limit of one worker, 64..1048576. */
     char spill[FM_CONFIG_PATH_MAX];  /* Folder for nameless files; empty: `dir`. */
     uint32_t spill_mib;              /* Most that one worker writes there; 0: nothing. */

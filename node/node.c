@@ -76,6 +76,7 @@ static enum fm_status open_engine(struct fm_server *server, struct fm_error *err
         .threads = server->config.worker_threads,
         .memory_bytes = (size_t)server->config.memory_mib << 20,
         .spare = server->config.workers_spare,
+        .warm_ms = server->config.workers_warm_ms > 0 ? (fm_ms)server->config.workers_warm_ms : -1,
         .spill_dir = server->config.spill[0] != '\0' ? server->config.spill : server->config.dir,
         .spill_bytes = (uint64_t)server->config.spill_mib << 20,
     };

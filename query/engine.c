@@ -46,7 +46,7 @@ static enum fm_status choose(struct fm_engine *engine, const struct fm_engine_op
         return fm_fail(err, FM_INVALID, "engine: at most %u threads and %u spare workers",
                        THREADS_MAX, SPARE_MAX);
     engine->spare_wanted = options->spare;
-    engine->warm_ms = options->warm_ms > 0 ? options->warm_ms : FM_WORKERS_WARM_MS;
+    engine->warm_ms = options->warm_ms != 0 ? options->warm_ms : FM_WORKERS_WARM_MS;
     engine->hello.threads = options->threads != 0 ? options->threads : default_threads();
     engine->hello.memory_bytes =
         options->memory_bytes != 0 ? options->memory_bytes : MEMORY_BYTES_DEFAULT;

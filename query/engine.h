@@ -33,7 +33,7 @@ struct fm_engine_options {
      * 0: no spilling. */
     const char *spill_dir;
     uint64_t spill_bytes;
-    fm_ms warm_ms; /* How long an idle worker is kept; 0: FM_WORKERS_WARM_MS. */
+    fm_ms warm_ms; /* How long an idle worker is kept; 0: FM_WORKERS_WARM_MS, below 0: it is not. */
 };
 
 /* FM_NOTFOUND: no worker executable; FM_IO: it does not start (its stderr's last line is in the

@@ -94,7 +94,7 @@ bool warm_keep(struct fm_worker *worker)
     struct fm_engine *engine = worker->engine;
     struct fm_worker *oldest = NULL;
 
-    if (!is_clean(worker) || !let_go(worker) || has_grown(worker))
+    if (engine->warm_ms < 0 || !is_clean(worker) || !let_go(worker) || has_grown(worker))
         return false;
     (void)pthread_mutex_lock(&engine->lock);
     if (count_of(engine, &worker->key) >= FM_WORKERS_WARM_KEY_MAX)

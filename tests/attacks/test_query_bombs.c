@@ -24,17 +24,7 @@ struct fixture {
     struct live_node *beta;
 };
 
-/* Small workers, so that memory ends soon. */
-static void bound_memory(struct fixture *f, const char *name)
-{
-    FM_AUTO(fm_buf_free) struct fm_buf text = FM_BUF_INIT(0);
-    char path[LIVE_PATH_MAX], file[64];
-
-    (void)snprintf(file, sizeof file, "%s/node.yaml", name);
-    assert_int_equal(fm_file_read(live_path(f->mesh, file, path), 1 << 16, &text, NULL), FM_OK);
-    fm_buf_printf(&text, "memory_mib: 128\nspill_mib: 64\n");
-    assert_int_equal(fm_file_write(path, fm_buf_span(&text), 0600, NULL), FM_OK);
-}
+#define SMALL_WORKERS "memory_mib: 128\nspill_mib: 64\n" /* So that memory ends soon. */
 
 static int setup(void **state)
 {
@@ -44,10 +34,10 @@ static int setup(void **state)
     assert_int_equal(fm_core_init(NULL), FM_OK);
     f->mesh = live_mesh_new();
     f->alpha = live_make_node(f->mesh, "alpha");
-    bound_memory(f, "alpha");
+    live_configure(f->mesh, "alpha", SMALL_WORKERS);
     live_start(f->mesh, f->alpha);
     f->beta = live_make_node(f->mesh, "beta");
-    bound_memory(f, "beta");
+    live_configure(f->mesh, "beta", SMALL_WORKERS);
     live_start(f->mesh, f->beta);
     live_publish(f->mesh, f->alpha, ROWS);
     live_publish(f->mesh, f->beta, ROWS);

@@ -46,9 +46,12 @@ static int setup(void **state)
     assert_non_null(f);
     assert_int_equal(fm_core_init(NULL), FM_OK);
     f->mesh = live_mesh_new();
+    /* What is counted is what a query holds, without workers that wait for another. */
     f->alpha = live_make_node(f->mesh, "alpha");
+    live_configure(f->mesh, "alpha", "workers_warm_ms: 0\n");
     live_start(f->mesh, f->alpha);
     f->beta = live_make_node(f->mesh, "beta");
+    live_configure(f->mesh, "beta", "workers_warm_ms: 0\n");
     live_start(f->mesh, f->beta);
     live_publish(f->mesh, f->alpha, ROWS);
     live_publish(f->mesh, f->beta, 100);

@@ -216,6 +216,19 @@ struct live_node *live_make_node(struct live_mesh *mesh, const char *name)
     return node;
 }
 
+void live_configure(const struct live_mesh *mesh, const char *name, const char *lines)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf text = FM_BUF_INIT(0);
+    char path[LIVE_PATH_MAX], file[64];
+
+    (void)snprintf(file, sizeof file, "%s/node.yaml", name);
+    if (fm_file_read(live_path(mesh, file, path), 1 << 16, &text, NULL) != FM_OK)
+        fail_msg("%s cannot be read", path);
+    fm_buf_put_str(&text, lines);
+    if (fm_file_write(path, fm_buf_span(&text), 0600, NULL) != FM_OK)
+        fail_msg("%s cannot be written", path);
+}
+
 /* The last "address=" of a log since its byte `from`; false while the node is not ready. */
 static bool find_ready(const char *path, off_t from, struct live_node *node)
 {

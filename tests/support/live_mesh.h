@@ -41,6 +41,8 @@ const char *live_path(const struct live_mesh *mesh, const char *name, char out[L
 
 /* Init, invite, join; it does not run yet. */
 struct live_node *live_make_node(struct live_mesh *mesh, const char *name);
+/* Add lines to node.yaml of a node that was made and not started. */
+void live_configure(const struct live_mesh *mesh, const char *name, const char *lines);
 /* Start and wait until it serves; the first time on any free port, later on the same one. */
 void live_start(struct live_mesh *mesh, struct live_node *node);
 /* SIGKILL and wait. */
