@@ -8,7 +8,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <time.h>
 
+#define CLOSE_MS_MAX 3000  /* Usually some milliseconds. */
 #define EXCHANGES_MAX 512u /* At once on one link; fewer than FM_REPLAY_WINDOW. */
 _Static_assert(EXCHANGES_MAX < FM_REPLAY_WINDOW, "calls arrive in any order");
 
@@ -19,6 +21,9 @@ struct fm_link {
     atomic_bool broken;
     pthread_mutex_t lock; /* Guards `waiting`, and that nothing starts on a broken link. */
     nng_aio *waiting[EXCHANGES_MAX];
+    pthread_cond_t closed_now;
+    bool closed;  /* With `lock`, as `is_left`: by the thread that closes the socket; */
+    bool is_left; /* which frees the link, since nobody waits any more. */
 };
 
 /* On nng's threads. When the link goes, calls that wait for an answer cannot get one any more. */
@@ -260,11 +265,30 @@ static enum fm_status dial(struct fm_link *link, const char *address, struct fm_
     return FM_OK;
 }
 
+static bool init_locks(struct fm_link *link)
+{
+    pthread_condattr_t monotonic;
+
+    if (pthread_mutex_init(&link->lock, NULL) != 0)
+        return false;
+    if (pthread_condattr_init(&monotonic) != 0) {
+        (void)pthread_mutex_destroy(&link->lock);
+        return false;
+    }
+    int code = pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    if (code == 0)
+        code = pthread_cond_init(&link->closed_now, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    if (code != 0)
+        (void)pthread_mutex_destroy(&link->lock);
+    return code == 0;
+}
+
 enum fm_status fm_link_open(const char *address, struct fm_link **out, struct fm_error *err)
 {
     struct fm_link *link = calloc(1, sizeof *link);
 
-    if (link == NULL || pthread_mutex_init(&link->lock, NULL) != 0) {
+    if (link == NULL || !init_locks(link)) {
         free(link);
         return fm_fail(err, FM_NOMEM, "open a link");
     }
@@ -277,14 +301,67 @@ enum fm_status fm_link_open(const char *address, struct fm_link **out, struct fm
     return FM_OK;
 }
 
-void fm_link_free(struct fm_link *link)
+static void release(struct fm_link *link)
 {
-    if (link == NULL)
-        return;
-    if (link->socket_open)
-        (void)nng_close(link->socket); /* Ends the callbacks too. */
+    (void)pthread_cond_destroy(&link->closed_now); /* Nobody waits any more. */
     (void)pthread_mutex_destroy(&link->lock);
     free(link);
+}
+
+static void *close_socket(void *context)
+{
+    struct fm_link *link = context;
+
+    (void)nng_close(link->socket); /* Ends the callbacks too. */
+    (void)pthread_mutex_lock(&link->lock);
+    link->closed = true;
+    bool is_left = link->is_left;
+    (void)pthread_cond_signal(&link->closed_now);
+    (void)pthread_mutex_unlock(&link->lock);
+    if (is_left)
+        release(link);
+    return NULL;
+}
+
+/* False: nng is not done yet, and the link is left to the thread that waits for it. */
+static bool await_closed(struct fm_link *link)
+{
+    fm_ms wake = fm_now_ms() + CLOSE_MS_MAX;
+    struct timespec until = {.tv_sec = wake / 1000, .tv_nsec = wake % 1000 * 1000000};
+    int code = 0;
+
+    (void)pthread_mutex_lock(&link->lock);
+    while (!link->closed && code == 0)
+        code = pthread_cond_timedwait(&link->closed_now, &link->lock, &until);
+    link->is_left = !link->closed;
+    bool closed = link->closed;
+    (void)pthread_mutex_unlock(&link->lock);
+    return closed;
+}
+
+/* nng 1.5.2 was seen to wait for ever in nng_close(), for a task of a pipe that never ran: who
+ * closes a link waits for that only so long. */
+void fm_link_free(struct fm_link *link)
+{
+    pthread_t thread;
+
+    if (link == NULL)
+        return;
+    if (!link->socket_open) {
+        release(link);
+        return;
+    }
+    if (pthread_create(&thread, NULL, close_socket, link) != 0) {
+        (void)nng_close(link->socket);
+        release(link);
+        return;
+    }
+    if (await_closed(link)) {
+        (void)pthread_join(thread, NULL); /* Ours, and at its end. */
+        release(link);
+    } else {
+        (void)pthread_detach(thread); /* It frees the link, should it come to its end. */
+    }
 }
 
 bool fm_link_was_made(const struct fm_link *link)
