@@ -4,8 +4,8 @@
  * the part's own names.
  *
  * A part that does not stand alone (it is correlated, or reads a WITH query from outside) does not
- * bind by itself and is left as it is. So are statements that ask what time it is: owners' clocks
- * differ.
+ * bind by itself and is left as it is. So are statements that still ask an engine's clock
+ * after tree_fix_clock(): owners' clocks differ.
  *
  * Threads: one per planning. */
 #ifndef FM_QUERY_CARVE_H

@@ -463,6 +463,8 @@ static void the_clock_is_fixed(void **state)
         {"SELECT iata FROM airports.airport, flights.delays WHERE date < (SELECT max(current_date) "
          "FROM (SELECT DATE '2001-01-01' AS current_date) q) AND date < current_date",
          "merge airports.airport(iata)[]{iata} flights.delays(date)[]{}"},
+        {"SELECT id FROM demo.clock WHERE current_date < DATE '2001-01-01'",
+         "ship streams demo.clock(id,current_date)[]{}"},
         {"SELECT id FROM flights.delays WHERE age(date) > interval 1 day AND date < today()",
          "ship streams flights.delays(id,date)[]{}"},
     };

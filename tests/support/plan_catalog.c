@@ -46,6 +46,7 @@ const struct catalog_table catalog_tables[] = {
       {"SEA", "Seattle", "WA", "47.25"},
       {"SFO", "San Francisco", "CA", NIL},
       {"\xc3\x84LM", NIL, NIL, "65"}}},
+    {"demo", "clock", 3, 0, {{"id", "int32"}, {"current_date", "date"}}, {{0}}},
     {"demo",
      "types",
      3,
