@@ -399,6 +399,8 @@ static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
         status = ship(worker, tree, &plan->shipped, err);
     if (status == FM_OK)
         status = name_columns(worker, tree, err);
+    if (status == FM_OK && plan->kind == FM_PLAN_SHIP) /* What is merged is told by its form. */
+        status = tree_group_distinct(tree);
     if (status == FM_OK)
         status = plan_tree(worker, tree, plan, rules_off, err);
     if (status == FM_OK)

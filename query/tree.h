@@ -52,6 +52,10 @@ void tree_deinit(struct tree *tree);
  * is enough. */
 FM_MUST_USE enum fm_status tree_shorten(struct tree *tree);
 
+/* SELECT DISTINCT of columns becomes SELECT .. GROUP BY ALL where that gives the same rows for
+ * certain: the statement itself, not what stands within it. FM_NOMEM. */
+FM_MUST_USE enum fm_status tree_group_distinct(struct tree *tree);
+
 /* Let now(), current_date and their like mean `now_us`, microseconds since 1970 (0: leave them).
  * Where all of them are certain, the statement is no longer `timed`. FM_NOMEM. */
 FM_MUST_USE enum fm_status tree_fix_clock(struct tree *tree, int64_t now_us);

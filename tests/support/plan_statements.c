@@ -29,6 +29,11 @@ const char *const plan_statements[] = {
     "SELECT origin, count(*), sum(delay), min(note), max(note) FROM " D " GROUP BY origin",
     "SELECT origin, destination FROM " D " GROUP BY ALL HAVING min(note) > 'a'",
     "SELECT DISTINCT origin FROM " D,
+    "SELECT DISTINCT note, origin, note FROM " D,
+    "SELECT DISTINCT destination AS origin, origin AS destination FROM " D " ORDER BY origin, "
+    "destination LIMIT 7",
+    "SELECT DISTINCT origin AS o, o AS p, delay FROM " D " ORDER BY p, delay DESC, o",
+    "SELECT DISTINCT origin, delay FROM " D " WHERE id < 0",
     "SELECT DISTINCT ON (origin) origin, id FROM " D " ORDER BY origin, id DESC",
     "SELECT origin FROM " D " ORDER BY origin DESC LIMIT 3",
     "SELECT origin FROM " D " ORDER BY origin NULLS FIRST LIMIT 3",
