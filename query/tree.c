@@ -5,7 +5,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 /* Line and column, from 1, columns in characters. */
 static void position(struct fm_span sql, uint64_t offset, size_t *line, size_t *column)
@@ -63,8 +62,7 @@ enum fm_status tree_read(struct tree *tree, struct fm_span sql, struct fm_span j
 {
     *tree = (struct tree){.sql = sql, .err = err, .item_use = TREE_USE_TOP};
     tree->kept = json_array();
-    tree->qualified = json_array();
-    if (tree->kept == NULL || tree->qualified == NULL)
+    if (tree->kept == NULL)
         return FM_NOMEM;
     enum fm_status status = tree_json_load(json, &tree->root, err);
     if (status == FM_OK)
@@ -72,46 +70,22 @@ enum fm_status tree_read(struct tree *tree, struct fm_span sql, struct fm_span j
     if (status == FM_OK)
         status = tree_settle_joins(tree);
     if (status == FM_OK)
+        status = tree_find_shared_names(tree);
+    if (status == FM_OK)
         tree_uses_settle(&tree->uses);
     return status;
 }
 
 void tree_deinit(struct tree *tree)
 {
-    json_decref(tree->qualified);
+    json_decref(tree->shared_names);
     json_decref(tree->root);
     json_decref(tree->kept);
     tree_uses_deinit(&tree->uses);
     tree->root = NULL;
-    tree->qualified = NULL;
+    tree->shared_names = NULL;
     tree->kept = NULL;
     tree->table_count = 0;
-}
-
-static enum fm_status shorten(const struct tree *tree, const json_t *column_ref)
-{
-    json_t *names = tree_json_array(column_ref, "column_names");
-    const char *domain = json_string_value(json_array_get(names, 0));
-    const char *table = json_string_value(json_array_get(names, 1));
-
-    for (uint32_t i = 0; i < tree->table_count && json_array_size(names) >= 3; i++) {
-        const struct tree_table *t = &tree->tables[i];
-        if (t->has_alias || strcasecmp(t->domain, domain) != 0 || strcasecmp(t->name, table) != 0)
-            continue;
-        return json_array_remove(names, 0) == 0 ? FM_OK : FM_NOMEM;
-    }
-    return FM_OK;
-}
-
-enum fm_status tree_shorten(struct tree *tree)
-{
-    for (size_t i = 0; i < json_array_size(tree->qualified); i++) {
-        enum fm_status status = shorten(tree, json_array_get(tree->qualified, i));
-        if (status != FM_OK)
-            return status;
-    }
-    (void)json_array_clear(tree->qualified); /* Shortened once; it cannot fail for an array. */
-    return FM_OK;
 }
 
 json_t *tree_scan_of(const struct tree *tree, uint32_t slot)

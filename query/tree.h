@@ -31,8 +31,11 @@ struct tree {
     struct fm_error *err;
     uint32_t table_count;
     struct tree_table tables[FM_QUERY_TABLES_MAX];
-    json_t *kept;      /* Owned array: old nodes whose strings `tables` still uses. */
-    json_t *qualified; /* Owned array of references: column refs with three or more parts. */
+    json_t *kept; /* Owned array: old nodes whose strings `tables` still uses. */
+    json_t
+        *shared_names; /* Owned object: what a table and something else are called, lower case. */
+    bool qualifies;    /* Some column is written with three or more parts. */
+    bool shortened;
     struct tree_uses uses;
     bool timed;      /* Asks what time it is: constants in a plan hold for that plan only. */
     bool clock_left; /* Some of that is asked in a way that tree_fix_clock() does not know. */
@@ -48,8 +51,9 @@ FM_MUST_USE enum fm_status tree_read(struct tree *tree, struct fm_span sql, stru
                                      struct fm_error *err);
 void tree_deinit(struct tree *tree);
 
-/* flights.delays.origin becomes delays.origin where flights.delays is read without an alias; once
- * is enough. */
+/* flights.delays.origin becomes delays.origin where flights.delays is read without an alias; where
+ * anything else is called delays too, the table gets an alias of its own. Names are looked up as
+ * the engine does: in the FROM at hand, then in those around. Once is enough. */
 FM_MUST_USE enum fm_status tree_shorten(struct tree *tree);
 
 /* SELECT DISTINCT of columns becomes SELECT .. GROUP BY ALL where that gives the same rows for
@@ -81,6 +85,9 @@ FM_MUST_USE enum fm_status tree_nameless(const struct tree *tree, json_t *items)
 /* A whole statement: SELECT and this item, without FROM. NULL: no memory. */
 json_t *tree_select_of(json_t *item);
 
+/* Whether a table without an alias and something else in the statement are both called so. */
+bool tree_is_shared_name(const struct tree *tree, const char *name);
+
 /* ---- Between the files of the walk ----------------------------------------------------------- */
 
 /* FM_INVALID with "line l, column c: " before the text when `node` knows its position. */
@@ -90,6 +97,9 @@ FM_MUST_USE enum fm_status tree_fail(struct tree *tree, const json_t *node, enum
 /* After the walk: joins in a form that the engine prints unmistakably, divisions in one that it
  * always takes alike. FM_INVALID: a join has none. */
 FM_MUST_USE enum fm_status tree_settle_joins(struct tree *tree);
+
+/* After that: fill shared_names. FM_NOMEM. */
+FM_MUST_USE enum fm_status tree_find_shared_names(struct tree *tree);
 
 FM_MUST_USE enum fm_status tree_walk_node(struct tree *tree, json_t *node, enum tree_use item_use);
 FM_MUST_USE enum fm_status tree_walk_query(struct tree *tree, json_t *query,

@@ -117,8 +117,7 @@ static enum fm_status walk_column(struct tree *tree, json_t *node, enum tree_use
 
     if (names == NULL || json_array_size(names) == 0)
         return tree_fail(tree, node, FM_INVALID, "a column reference without a name");
-    if (json_array_size(names) >= 3 && json_array_append(tree->qualified, node) != 0)
-        return FM_NOMEM;
+    tree->qualifies |= json_array_size(names) >= 3;
     if (json_array_size(names) == 1 && is_clock(json_string_value(json_array_get(names, 0)))) {
         tree->timed = true;
         tree->clock_left |= !tree_is_clock(node);

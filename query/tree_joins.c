@@ -2,7 +2,8 @@
  * the word: FROM a CROSS JOIN b LEFT JOIN c ON .. would come back as another statement. Here joins
  * get the form that is read as it was meant: a cross join below another becomes an inner join ON
  * true. And x / y becomes x // y, which is what it means here (integer_division): the engine's
- * planning of a text knows nothing of that setting, and would drop rows. */
+ * planning of a text knows nothing of that setting, and would drop rows. And in name.* the name is
+ * printed as it is: here it gets its quotes. */
 #include "query/tree.h"
 
 static json_t *constant_true(void)
@@ -31,6 +32,21 @@ static enum fm_status make_inner(json_t *join)
     return FM_OK;
 }
 
+static enum fm_status quote_star(json_t *star)
+{
+    const char *name = tree_json_text(star, "relation_name");
+    FM_AUTO(fm_buf_free) struct fm_buf quoted = FM_BUF_INIT(FM_ENGINE_SQL_BYTES_MAX);
+
+    if (name == NULL || name[0] == '\0')
+        return FM_OK;
+    fm_buf_put_u8(&quoted, '"');
+    for (; *name != '\0'; name++)
+        fm_buf_put_str(&quoted, *name == '"' ? "\"\"" : (const char[]){*name, '\0'});
+    fm_buf_put_u8(&quoted, '"');
+    json_t *text = json_stringn((const char *)quoted.data, quoted.len);
+    return json_object_set_new(star, "relation_name", text) == 0 ? FM_OK : FM_NOMEM;
+}
+
 static enum fm_status settle_members(struct tree *tree, json_t *json, bool below);
 
 static enum fm_status settle(struct tree *tree, json_t *json, bool below)
@@ -40,9 +56,11 @@ static enum fm_status settle(struct tree *tree, json_t *json, bool below)
     if (tree_json_is(json, "class", "FUNCTION") && tree_json_is(json, "function_name", "/") &&
         json_object_set_new(json, "function_name", json_string("//")) != 0)
         return FM_NOMEM;
-    if (!is_join(json))
+    if (tree_json_is(json, "class", "STAR"))
+        status = quote_star(json);
+    if (status == FM_OK && !is_join(json))
         return settle_members(tree, json, tree_json_is(json, "type", "PIVOT"));
-    if (below && tree_json_is(json, "ref_type", "CROSS"))
+    if (status == FM_OK && below && tree_json_is(json, "ref_type", "CROSS"))
         status = make_inner(json);
     bool comma = tree_json_is(json, "ref_type", "CROSS");
     if (status == FM_OK && !comma && !has_condition(json) &&

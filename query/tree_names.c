@@ -1,12 +1,28 @@
 /* Columns without a name, and how the engine would call them. */
 #include "query/tree.h"
 
+#include <string.h>
+
+/* Whether tree_shorten() changes the reference. */
+static bool is_shortened(const struct tree *tree, const json_t *json)
+{
+    const json_t *names = tree_json_array(json, "column_names");
+    size_t count = json_array_size(names);
+
+    return tree_json_is(json, "class", "COLUMN_REF") &&
+           (count >= 3 ||
+            (count == 2 && tree_is_shared_name(tree, json_string_value(json_array_get(names, 0)))));
+}
+
+/* Something that will be written in another way. */
 static bool reads_table(const struct tree *tree, const json_t *json)
 {
     const char *key = NULL;
     json_t *value = NULL;
     size_t i = 0;
 
+    if (is_shortened(tree, json))
+        return true;
     for (uint32_t t = 0; t < tree->table_count; t++) {
         if (tree->tables[t].node == json)
             return true;
@@ -24,6 +40,28 @@ static bool reads_table(const struct tree *tree, const json_t *json)
     return false;
 }
 
+/* Several columns, each with a name of its own. */
+static bool holds_star(const json_t *json)
+{
+    const char *key = NULL;
+    json_t *value = NULL;
+    size_t i = 0;
+
+    if (tree_json_is(json, "class", "STAR"))
+        return true;
+    json_object_foreach((json_t *)(uintptr_t)json, key, value)
+    {
+        if (strcmp(key, "subquery") != 0 && holds_star(value))
+            return true;
+    }
+    json_array_foreach(json, i, value)
+    {
+        if (holds_star(value))
+            return true;
+    }
+    return false;
+}
+
 static enum fm_status nameless_items(const struct tree *tree, json_t *list, json_t *items)
 {
     json_t *item = NULL;
@@ -31,8 +69,8 @@ static enum fm_status nameless_items(const struct tree *tree, json_t *list, json
 
     json_array_foreach(list, i, item)
     {
-        if (tree_json_is(item, "alias", "") && reads_table(tree, item) &&
-            json_array_append(items, item) != 0)
+        if (tree_json_is(item, "alias", "") && !tree_json_is(item, "class", "COLUMN_REF") &&
+            reads_table(tree, item) && !holds_star(item) && json_array_append(items, item) != 0)
             return FM_NOMEM;
     }
     return FM_OK;

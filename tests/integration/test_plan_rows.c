@@ -1,8 +1,9 @@
-/* Plans keep the answer: each statement runs over slots as an executor would set them up (only the
- * planned columns, rows filtered by the planned predicates, dictionaries where the plan allows an
- * ENUM, one reading per slot, carved parts run by a worker of their owner) and must give what
- * DuckDB gives over plain tables; with the planner's rules and without them, and with every slot
- * reduced by the keys of every other that the plan's joins allow, whether it pays or not. */
+/* Plans keep the answer, and what its columns are called: each statement runs over slots as an
+ * executor would set them up (only the planned columns, rows filtered by the planned predicates,
+ * dictionaries where the plan allows an ENUM, one reading per slot, carved parts run by a worker of
+ * their owner) and must give what DuckDB gives over plain tables; with the planner's rules and
+ * without them, and with every slot reduced by the keys of every other that the plan's joins allow,
+ * whether it pays or not. */
 #include "query/key_set.h"
 #include "query/plan.h"
 #include "tests/support/plan_catalog.h"
@@ -125,6 +126,13 @@ static void oracle_run(struct fixture *f, const char *sql, struct lines *out)
     (void)snprintf(text, sizeof text, "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (%s) q", sql);
     if (duckdb_query(f->connection, text, &result) != DuckDBSuccess)
         fail_msg("%s: %s", text, duckdb_result_error(&result));
+    struct fm_buf names = FM_BUF_INIT(0);
+    for (idx_t column = 0; column < duckdb_column_count(&result); column++) {
+        const char *name = duckdb_column_name(&result, column);
+        put_cell(&names, name, strlen(name));
+    }
+    add_line(out, &names);
+    fm_buf_free(&names);
     for (idx_t row = 0; row < duckdb_row_count(&result); row++) {
         struct fm_buf line = FM_BUF_INIT(0);
         for (idx_t column = 0; column < duckdb_column_count(&result); column++) {
@@ -274,6 +282,7 @@ static void make_batch(const struct catalog_table *table, const struct fm_plan_t
     fm_buf_free(&bytes);
 }
 
+/* First without a batch. */
 typedef void (*take_fn)(void *context, const struct fm_buf *batch,
                         const struct fm_columns *columns);
 
@@ -289,6 +298,8 @@ static void take_part(void *context, const struct fm_buf *batch, const struct fm
 {
     struct part *part = context;
 
+    if (batch == NULL)
+        return;
     assert_int_equal(columns->count, part->table->field_count);
     for (uint32_t i = 0; i < columns->count; i++) {
         uint32_t field = part->table->fields[i];
@@ -422,6 +433,14 @@ static void take_lines(void *context, const struct fm_buf *bytes, const struct f
     struct lines *out = context;
     struct fm_batch batch;
 
+    if (bytes == NULL) {
+        struct fm_buf names = FM_BUF_INIT(0);
+        for (uint32_t c = 0; c < columns->count; c++)
+            put_cell(&names, columns->items[c].name, strlen(columns->items[c].name));
+        add_line(out, &names);
+        fm_buf_free(&names);
+        return;
+    }
     assert_int_equal(fm_batch_view_trusted(fm_buf_span(bytes), &batch), FM_OK);
     for (uint32_t row = 0; row < batch.rows; row++) {
         struct fm_buf line = FM_BUF_INIT(0);
@@ -465,6 +484,8 @@ static void run_slots(struct fixture *f, struct fm_worker *worker, const struct 
     enum fm_status status = fm_worker_set_slots(worker, slots, plan->table_count, &f->err);
     if (status == FM_OK)
         status = fm_worker_run(worker, sql, &options, &columns, &f->err);
+    if (status == FM_OK)
+        take(context, NULL, &columns);
     while (status == FM_OK) {
         fm_buf_clear(&batch);
         status = fm_worker_next(worker, &batch, &f->err);

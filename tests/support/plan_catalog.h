@@ -1,6 +1,7 @@
 /* A catalog for tests of the planner: a few tables of three owners, with some rows each.
- *   flights.delays, flights.carrier (owner 1); airports.airport (owner 2); demo.types (owner 3: a
- *   column of each type, no rows), demo.clock (owner 3: a column current_date, no rows). */
+ *   flights.delays, flights.carrier (owner 1); airports.airport, airports.delays (owner 2);
+ *   demo.types (owner 3: a column of each type, no rows), demo.clock (owner 3: a column
+ *   current_date, no rows). */
 #ifndef FM_TESTS_PLAN_CATALOG_H
 #define FM_TESTS_PLAN_CATALOG_H
 

@@ -2,6 +2,7 @@
 
 #define D "flights.delays"
 #define A "airports.airport"
+#define E "airports.delays" /* As D is called. */
 #define AW "(SELECT * FROM airports.airport WHERE state = 'WA')"
 
 const char *const plan_statements[] = {
@@ -120,7 +121,7 @@ const char *const plan_statements[] = {
     "SELECT id FROM " D " SEMI JOIN " A " ON origin = iata",
     "SELECT id FROM " D " ANTI JOIN " A " ON origin = iata",
     "SELECT 7 / 2, -7 % 3, 1.50, 'it''s', [1, 2], {'k': 1}, DATE '2020-01-01'",
-    "SELECT list_transform([1, 2], lambda x: x + id) FROM " D,
+    "SELECT list_transform([1, 2], lambda x: x + id) AS l FROM " D,
     /* Parts that one owner can run. */
     "SELECT a.city, q.n FROM " A " a JOIN (SELECT origin, count(*) AS n FROM " D
     " GROUP BY origin) q ON q.origin = a.iata",
@@ -218,6 +219,37 @@ const char *const plan_statements[] = {
     "= f.destination LEFT JOIN " D " g ON g.origin = b.iata AND g.destination = a.iata",
     "SELECT flights.delays.id, q.m FROM flights.delays, (SELECT max(airports.airport.latitude) AS "
     "m FROM airports.airport) q WHERE flights.delays.delay < q.m",
+    /* Tables of two domains that are called the same. */
+    "SELECT id FROM " D " ANTI JOIN " E " USING (id)",
+    "SELECT id, gate FROM " D " JOIN " E " USING (id)",
+    "SELECT flights.delays.id FROM " D " SEMI JOIN " E " ON flights.delays.id = airports.delays.id",
+    "SELECT flights.delays.id, airports.delays.delay, gate FROM " D " LEFT JOIN " E
+    " ON flights.delays.id = airports.delays.id WHERE flights.delays.delay > 0",
+    "SELECT flights.delays.id FROM " D " WHERE EXISTS (SELECT 1 FROM " E
+    " WHERE airports.delays.id = flights.delays.id)",
+    "SELECT id FROM " D " WHERE delay > (SELECT min(delays.delay) FROM " E
+    " WHERE delays.origin = flights.delays.origin)",
+    "SELECT flights.delays.origin, count(*), sum(airports.delays.delay) FROM " D " JOIN " E
+    " ON flights.delays.origin = airports.delays.origin GROUP BY flights.delays.origin",
+    "SELECT id FROM " D " WHERE EXISTS (SELECT 1 FROM " A
+    " AS delays WHERE delays.iata = flights.delays.origin AND delays.state = 'WA')",
+    "SELECT delays.* EXCLUDE (delays.note) FROM " D " WHERE EXISTS (SELECT gate FROM " E
+    " WHERE airports.delays.id = flights.delays.id)",
+    "SELECT id, delays.gate FROM " E " WHERE delays.id IN (SELECT delays.id FROM " D
+    " WHERE Flights.DELAYS.origin = delays.origin)",
+    "SELECT id, delays.origin FROM " D " UNION ALL SELECT id, delays.gate FROM " E
+    " WHERE delays.delay > 3",
+    "SELECT \"a b\".* FROM " D " \"a b\", " A " WHERE origin = iata",
+    "SELECT flights.delays.id + 1, min(flights.delays.id) FROM " D " JOIN " A
+    " ON flights.delays.origin = iata GROUP BY 1",
+    "SELECT delays.id + 1, flights.delays.note FROM " D " WHERE EXISTS (SELECT 1 FROM " E
+    " WHERE airports.delays.id = flights.delays.id)",
+    "SELECT count(delays) FROM " E " WHERE id IN (SELECT id FROM " D ")",
+    "SELECT delays.id, x.id FROM (SELECT airports.delays.id FROM " E ") x JOIN " D
+    " ON x.id = flights.delays.id",
+    "WITH delays AS (SELECT 'SEA' AS iata) SELECT flights.delays.id FROM " D
+    " WHERE flights.delays.origin IN (SELECT iata FROM delays WHERE delays.iata <> "
+    "flights.delays.destination)",
 };
 
 const size_t plan_statement_count = sizeof plan_statements / sizeof plan_statements[0];
