@@ -1,5 +1,6 @@
 /* SELECT DISTINCT a, b as SELECT a, b .. GROUP BY ALL: the same rows, and the engine groups by
- * columns of few values (ENUMs) in a table with a place for each, which it does not for DISTINCT. */
+ * columns of few values (ENUMs) in a table with a place for each, which it does not for
+ * DISTINCT. */
 #include "query/tree.h"
 
 #include <strings.h>
