@@ -16,6 +16,10 @@ struct receipt_text {
     struct head_text heads[FM_QUERY_TABLES_MAX];
 };
 
+struct own_text {
+    char root[65];
+};
+
 struct missing_text {
     char node_id[33];
     char *reason;
@@ -31,7 +35,8 @@ struct folkmoot_answer {
     char query_id[33];
     char node_id[33];
     struct receipt_text *receipts; /* verified.answer.fragment_count of them. */
-    struct missing_text *missing;  /* verified.answer.missing_count of them. */
+    struct own_text own[FM_QUERY_TABLES_MAX];
+    struct missing_text *missing; /* verified.answer.missing_count of them. */
 };
 
 void folkmoot_answer_free(struct folkmoot_answer *answer)
@@ -171,6 +176,8 @@ enum fm_status fm_answer_check(const struct fm_charter *charter, struct fm_cert_
         status = FM_NOMEM;
     if (status != FM_OK)
         return fm_fail(err, status, "verify: %s", fm_status_text(status));
+    for (uint32_t i = 0; i < answer->verified.answer.own_count; i++)
+        fm_hex(answer->verified.answer.own[i].root.bytes, FM_HASH_BYTES, answer->own[i].root);
     memcpy(answer->mesh, charter->name, sizeof answer->mesh);
     fm_hex(charter->mesh.bytes, sizeof charter->mesh.bytes, answer->mesh_id);
     fm_hex(answer->verified.answer.query.bytes, 16, answer->query_id);
@@ -208,6 +215,7 @@ void folkmoot_answer_info(const struct folkmoot_answer *answer, struct folkmoot_
         .is_complete = verified->answer.completeness == FM_COMPLETE,
         .receipt_count = verified->answer.fragment_count,
         .missing_count = verified->answer.missing_count,
+        .own_count = verified->answer.own_count,
     };
 }
 
@@ -224,6 +232,20 @@ enum folkmoot_status folkmoot_answer_missing(const struct folkmoot_answer *answe
         .state = fm_fragment_state_text(missing->state),
         .reason = answer->missing[i].reason,
         .rows = missing->rows,
+    };
+    return FOLKMOOT_OK;
+}
+
+enum folkmoot_status folkmoot_answer_own(const struct folkmoot_answer *answer, uint32_t i,
+                                         struct folkmoot_own_info *out)
+{
+    if (i >= answer->verified.answer.own_count)
+        return FOLKMOOT_INVALID;
+    const struct fm_answer_own *own = &answer->verified.answer.own[i];
+    *out = (struct folkmoot_own_info){
+        .table = own->table,
+        .rows = own->rows,
+        .root = answer->own[i].root,
     };
     return FOLKMOOT_OK;
 }

@@ -102,6 +102,12 @@
 #define FM_CURSOR_LEASE_MS 30000            /* A cursor nobody fetches from is dropped. */
 #define FM_PLANS_KEPT_MAX 256u              /* Plans of a node, for statements that come again; */
 #define FM_PLANS_KEPT_BYTES_MAX (16u << 20) /* their memory in all. */
+#define FM_RECEIPTS_MAX 1024u               /* Queries of all principals in mesh.receipts, */
+#define FM_RECEIPTS_OF_ONE_MAX 64u          /* and of one; */
+#define FM_RECEIPTS_BYTES_MAX (16u << 20)   /* their memory in all, */
+#define FM_RECEIPTS_OF_ONE_BYTES_MAX (1u << 20) /* and of one's. */
+#define FM_VIEW_BATCH_ROWS 1024u                /* Of a table of FM_VIEWS_DOMAIN; */
+#define FM_VIEW_BYTES_MAX (32u << 20)           /* its rows for one query, in memory. */
 #define FM_ORPHAN_MS 500                 /* As one whose asker's link went and did not come back. */
 #define FM_OPENED_BYTES_MAX (128u << 10) /* First batch and end that come with an opening. */
 #define FM_FETCH_WINDOW 8u               /* Batches kept for a repeated fetch. */

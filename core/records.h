@@ -217,7 +217,9 @@ FM_MUST_USE enum fm_status fm_receipt_decode(struct fm_span body, struct fm_rece
  * rows, 7 bytes, 8 batches, 9 result root, 10 completeness (1 complete, 2 partial), 11 time (us),
  * 12 trace id, 13 origin of the rows (1 merged here, 2 the only fragment's own batches), 14
  * fragments that are missing or not whole (array of [number, domain, owner, its name (str), state,
- * rows, why (str)]; only in a partial answer). */
+ * rows, why (str)]; only in a partial answer), 15 fragments that are the asked node's own word
+ * (array of [number, table of the domain `mesh`, rows, tree root over its batches]; absent:
+ * none). */
 struct fm_answer_fragment {
     char domain[FM_NAME_MAX + 1];
     struct fm_node_id owner;
@@ -246,6 +248,13 @@ struct fm_answer_missing {
     uint64_t rows;                /* That came all the same; only of one that was cut off. */
     struct fm_span reason;        /* At most FM_REASON_BYTES_MAX. */
 };
+/* Rows that no receipt covers: the asked node made them, of what it knows and did. */
+struct fm_answer_own {
+    uint32_t number; /* Of the fragment. */
+    char table[FM_NAME_MAX + 1];
+    uint64_t rows;
+    struct fm_hash root;
+};
 enum fm_rows_origin { FM_ROWS_MERGED = 1, FM_ROWS_OF_FRAGMENT = 2 };
 
 struct fm_answer {
@@ -266,6 +275,8 @@ struct fm_answer {
     enum fm_rows_origin origin;
     uint32_t missing_count; /* Not 0: it is partial. */
     struct fm_answer_missing missing[FM_QUERY_TABLES_MAX];
+    uint32_t own_count; /* Not 0: the rows were merged. */
+    struct fm_answer_own own[FM_QUERY_TABLES_MAX];
 };
 
 void fm_answer_encode(struct fm_buf *out, const struct fm_answer *answer);

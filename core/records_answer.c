@@ -134,13 +134,30 @@ static void put_missing(struct fm_buf *out, const struct fm_answer *answer)
     }
 }
 
+static void put_own(struct fm_buf *out, const struct fm_answer *answer)
+{
+    fm_assert(answer->own_count <= FM_QUERY_TABLES_MAX);
+    fm_pack_uint(out, 15);
+    fm_pack_array(out, answer->own_count);
+    for (uint32_t i = 0; i < answer->own_count; i++) {
+        const struct fm_answer_own *own = &answer->own[i];
+        fm_pack_array(out, 4);
+        fm_pack_uint(out, own->number);
+        fm_pack_str(out, own->table);
+        fm_pack_uint(out, own->rows);
+        fm_pack_bin(out, own->root.bytes, sizeof own->root.bytes);
+    }
+}
+
 void fm_answer_encode(struct fm_buf *out, const struct fm_answer *answer)
 {
     fm_assert(answer->fragment_count <= FM_QUERY_TABLES_MAX);
     fm_assert(answer->missing_count <= FM_QUERY_TABLES_MAX);
     if (answer->missing_count != 0)
         fm_assert(answer->completeness == FM_PARTIAL);
-    fm_pack_map(out, 14 + (answer->missing_count != 0));
+    if (answer->own_count != 0)
+        fm_assert(answer->origin == FM_ROWS_MERGED);
+    fm_pack_map(out, 14u + (answer->missing_count != 0) + (answer->own_count != 0));
     fm_pack_key_bin(out, 0, answer->query.bytes, sizeof answer->query.bytes);
     fm_pack_key_bin(out, 1, answer->node.bytes, sizeof answer->node.bytes);
     fm_pack_key_hash(out, 2, &answer->request);
@@ -158,6 +175,8 @@ void fm_answer_encode(struct fm_buf *out, const struct fm_answer *answer)
     fm_pack_key_uint(out, 13, answer->origin);
     if (answer->missing_count != 0)
         put_missing(out, answer);
+    if (answer->own_count != 0)
+        put_own(out, answer);
 }
 
 static void read_missing_one(struct fm_reader *reader, const struct fm_value *item,
@@ -196,6 +215,28 @@ static void read_missing(struct fm_reader *reader, struct fm_answer *out)
     }
 }
 
+static void read_own(struct fm_reader *reader, struct fm_answer *out)
+{
+    const struct fm_value *array =
+        fm_read_array(reader, 15, 1, FM_QUERY_TABLES_MAX, &out->own_count);
+
+    for (uint32_t i = 0; i < out->own_count; i++) {
+        struct fm_answer_own *own = &out->own[i];
+        const struct fm_value *item = fm_read_tuple(reader, array, i, 4);
+        if (item == NULL)
+            return;
+        fm_reader_note(reader, fm_value_u32(fm_value_at(item, 0), UINT32_MAX, &own->number));
+        fm_reader_note(reader, fm_value_text(fm_value_at(item, 1), own->table, sizeof own->table));
+        fm_reader_note(reader, fm_value_uint(fm_value_at(item, 2), UINT64_MAX, &own->rows));
+        fm_reader_note(reader, fm_value_bin_exact(fm_value_at(item, 3), own->root.bytes,
+                                                  sizeof own->root.bytes));
+        if (reader->status == FM_OK)
+            fm_reader_demand(reader, fm_table_name_valid(own->table));
+        if (i > 0) /* Rising, so each once. */
+            fm_reader_demand(reader, own->number > out->own[i - 1].number);
+    }
+}
+
 static void read_answer_fragments(struct fm_reader *reader, struct fm_answer *out)
 {
     const struct fm_value *array =
@@ -228,7 +269,7 @@ enum fm_status fm_answer_decode(struct fm_span body, struct fm_answer *out)
     enum fm_status status = fm_doc_parse(body, &doc);
     if (status != FM_OK)
         return status;
-    struct fm_reader reader = fm_reader(fm_doc_root(doc), FM_KEYS(15));
+    struct fm_reader reader = fm_reader(fm_doc_root(doc), FM_KEYS(16));
     fm_read_exact(&reader, 0, answer.query.bytes, sizeof answer.query.bytes);
     fm_read_exact(&reader, 1, answer.node.bytes, sizeof answer.node.bytes);
     fm_read_hash(&reader, 2, &answer.request);
@@ -246,6 +287,10 @@ enum fm_status fm_answer_decode(struct fm_span body, struct fm_answer *out)
     if (fm_read_has(&reader, 14)) {
         read_missing(&reader, &answer);
         fm_reader_demand(&reader, completeness == FM_PARTIAL);
+    }
+    if (fm_read_has(&reader, 15)) {
+        read_own(&reader, &answer);
+        fm_reader_demand(&reader, origin == FM_ROWS_MERGED);
     }
     if (reader.status != FM_OK)
         return reader.status;

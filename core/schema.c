@@ -20,8 +20,8 @@ static bool is_identifier(const char *name)
 
 bool fm_domain_name_valid(const char *name)
 {
-    static const char *const reserved[] = {"mesh",   "main",   "temp",
-                                           "system", "public", "information_schema"};
+    static const char *const reserved[] = {FM_VIEWS_DOMAIN, "main",   "temp",
+                                           "system",        "public", "information_schema"};
     if (!is_identifier(name) || strncmp(name, "pg_", 3) == 0)
         return false;
     for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)

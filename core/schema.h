@@ -52,6 +52,9 @@ struct fm_schema {
     char *description;       /* Owned, may be NULL. */
 };
 
+/* The domain whose tables every node has for itself (node/views.h); nobody else's name. */
+#define FM_VIEWS_DOMAIN "mesh"
+
 /* The domain's name is [a-z][a-z0-9_]{0,62} and not reserved (design.md section 2). */
 bool fm_domain_name_valid(const char *name);
 /* A table name: the same form, no reserved words. */

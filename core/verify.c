@@ -419,6 +419,26 @@ static enum fm_status check_missing(const struct check *check, struct fm_error *
     return FM_OK;
 }
 
+/* What the asked node says by itself is no fragment that an owner signed for, or that is missing. */
+static enum fm_status check_own(const struct check *check, struct fm_error *err)
+{
+    const struct fm_answer *answer = &check->out.answer;
+
+    for (uint32_t o = 0; o < answer->own_count; o++) {
+        uint32_t number = answer->own[o].number;
+        bool is_another = false;
+        for (uint32_t i = 0; i < answer->fragment_count; i++)
+            is_another = is_another || check->numbers[i] == number;
+        for (uint32_t m = 0; m < answer->missing_count; m++)
+            is_another = is_another || answer->missing[m].number == number;
+        if (is_another)
+            return fm_fail(err, FM_FORGED,
+                           "fragment %" PRIu32 " is said to be the asked node's own, and another's",
+                           number);
+    }
+    return FM_OK;
+}
+
 /* ---- Rows ---------------------------------------------------------------------------------- */
 
 static enum fm_status check_rows(const struct check *check, struct fm_error *err)
@@ -495,6 +515,8 @@ static enum fm_status run(struct check *check, struct fm_error *err)
         status = check_fragments(check, err);
     if (status == FM_OK)
         status = check_missing(check, err);
+    if (status == FM_OK)
+        status = check_own(check, err);
     if (status == FM_OK)
         status = check_certs_used(check, err);
     if (status == FM_OK)

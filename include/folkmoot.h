@@ -97,6 +97,13 @@ struct folkmoot_answer_info {
     int is_complete; /* 0: the asker allowed parts to be missing, and some are. */
     uint32_t receipt_count;
     uint32_t missing_count; /* Parts that are not there, or not whole. */
+    uint32_t own_count;     /* Parts that are the word of the node asked, and of nobody else. */
+};
+
+struct folkmoot_own_info { /* One of them: a table of the domain `mesh`, as that node has it. */
+    const char *table;
+    uint64_t rows;
+    const char *root; /* Over its batches; 64 hex digits. */
 };
 
 struct folkmoot_missing_info { /* One of them, as the node asked says. */
@@ -134,6 +141,8 @@ enum folkmoot_status folkmoot_answer_head(const struct folkmoot_answer *answer, 
                                           uint32_t table, struct folkmoot_head_info *out);
 enum folkmoot_status folkmoot_answer_missing(const struct folkmoot_answer *answer, uint32_t i,
                                              struct folkmoot_missing_info *out);
+enum folkmoot_status folkmoot_answer_own(const struct folkmoot_answer *answer, uint32_t i,
+                                         struct folkmoot_own_info *out);
 void folkmoot_answer_free(struct folkmoot_answer *answer);
 
 /* Check an answer saved by folkmoot_query() against the charter in the file `charter`. Opens no

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-static enum fm_status add_batch(struct fm_kept *kept, struct fm_buf *batch)
+enum fm_status fm_kept_add(struct fm_kept *kept, struct fm_buf *batch)
 {
     struct fm_buf *batches = realloc(kept->batches, (kept->count + 1u) * sizeof *batches);
     struct fm_batch view;
@@ -12,7 +12,7 @@ static enum fm_status add_batch(struct fm_kept *kept, struct fm_buf *batch)
     if (batches == NULL)
         return FM_NOMEM;
     kept->batches = batches;
-    /* The feed has checked it. */
+    /* It was made here, or the feed has checked it. */
     enum fm_status status = fm_batch_view_trusted(fm_buf_span(batch), &view);
     if (status != FM_OK)
         return status;
@@ -34,7 +34,7 @@ enum fm_status fm_kept_read_ahead(struct fm_kept *kept, struct fm_error *err)
             return FM_OK;
         }
         if (status == FM_OK) {
-            status = add_batch(kept, &batch);
+            status = fm_kept_add(kept, &batch);
             if (status != FM_OK)
                 return fm_fail(err, status, "keep a fragment's rows");
         }

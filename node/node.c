@@ -127,6 +127,8 @@ static enum fm_status open_parts(struct fm_server *server, struct fm_error *err)
     if (status == FM_OK)
         status = fm_plan_cache_new(FM_PLANS_KEPT_MAX, FM_PLANS_KEPT_BYTES_MAX, &server->plans);
     if (status == FM_OK)
+        status = fm_receipts_new(&server->receipts);
+    if (status == FM_OK)
         status = fm_cert_cache_new(&server->identity->charter, FM_CERTS_KEPT_MAX, &server->certs);
     if (status == FM_OK)
         status = open_admission(server, err);
@@ -161,6 +163,7 @@ static void close_parts(struct fm_server *server)
     fm_append_table_free(server->appends);
     fm_cursors_free(server->cursors);
     fm_plan_cache_free(server->plans);
+    fm_receipts_free(server->receipts);
     fm_cert_cache_free(server->certs);
     fm_admission_free(server->admission);
     fm_peers_free(server->peers);

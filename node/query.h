@@ -4,12 +4,13 @@
 #ifndef FM_NODE_QUERY_H
 #define FM_NODE_QUERY_H
 
+#include "core/rows.h"
 #include "node/cursor.h"
 #include "node/feed.h"
 #include "node/kept.h"
 #include "node/recode.h"
-#include "node/rows.h"
 #include "node/server.h"
+#include "node/views.h"
 #include "query/explain.h"
 #include "query/plan.h"
 
@@ -31,6 +32,7 @@ struct fm_query {
     struct fm_server *server;
     struct fm_request_id id;
     uint8_t trace[16];
+    uint8_t session[FM_HASH_BYTES]; /* That it came over. */
     fm_ms deadline;
     struct fm_buf request;        /* The principal's envelope. */
     struct fm_buf principal_cert; /* Its certificate's. */
@@ -52,6 +54,9 @@ struct fm_query {
     struct fm_kept kept[FM_QUERY_TABLES_MAX];   /* What the merge reads of each feed. */
     struct fm_query_source slots[FM_QUERY_TABLES_MAX];
     struct fm_batch_source sources[FM_QUERY_TABLES_MAX];
+    struct fm_view_rows views[FM_QUERY_TABLES_MAX]; /* Of slots that are the node's own. */
+    bool is_pinned;                                 /* Its request names heads. */
+    bool is_recorded;                               /* In mesh.receipts. */
     enum fm_on_unavailable on_unavailable;
     bool allows_partial_aggregates;
     struct fm_query_loss losses[FM_QUERY_TABLES_MAX];
@@ -114,6 +119,9 @@ fm_ms fm_query_feed_deadline(const struct fm_query *query);
 /* The name of a node, empty if it is not known. */
 void fm_query_owner_name(const struct fm_query *query, const struct fm_node_id *node,
                          char out[FM_NAME_MAX + 1]);
+
+/* Keep for mesh.receipts how the fragments went, unless that was done (node/query_record.c). */
+void fm_query_record(struct fm_query *query);
 
 /* Open the fragments and begin to make rows; `columns` are then announced
  * (node/query_merge.c). */

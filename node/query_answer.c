@@ -4,6 +4,21 @@
 #include "core/assert.h"
 #include "core/codec.h"
 
+/* Rows of this node's own. */
+static void list_views(const struct fm_query *query, struct fm_answer *answer)
+{
+    for (uint32_t i = 0; i < query->plan.table_count; i++) {
+        const struct fm_plan_table *table = &query->plan.tables[i];
+        if (!table->is_own || query->explain == FM_EXPLAIN_PLAN)
+            continue;
+        struct fm_answer_own *own = &answer->own[answer->own_count++];
+        own->number = i;
+        memcpy(own->table, table->table, sizeof own->table);
+        own->rows = query->views[i].rows;
+        own->root = query->views[i].root;
+    }
+}
+
 static enum fm_status seal_answer(struct fm_query *query, const struct fm_cursor_totals *totals,
                                   struct fm_buf *out, struct fm_error *err)
 {
@@ -39,6 +54,7 @@ static enum fm_status seal_answer(struct fm_query *query, const struct fm_cursor
         fm_sha256_one(&fragment->ticket, fm_feed_ticket(query->feeds[i]));
         fm_sha256_one(&fragment->receipt, fm_feed_receipt(query->feeds[i]));
     }
+    list_views(query, &answer);
     fm_query_list_losses(query, &answer);
     if (answer.missing_count != 0)
         answer.origin = FM_ROWS_MERGED; /* No receipt is for just these rows. */
@@ -92,6 +108,7 @@ enum fm_status fm_query_finish(void *context, const struct fm_cursor_totals *tot
         status = seal_answer(query, totals, &answer, err);
     if (status != FM_OK)
         return status;
+    fm_query_record(query); /* Before the asker has the end, and asks how it went. */
     bundle.answer = fm_buf_span(&answer);
     add_cert(&bundle, fm_buf_span(&query->server->identity->cert_bytes));
     for (uint32_t i = 0; i < query->feed_count; i++) {

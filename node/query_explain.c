@@ -97,6 +97,14 @@ static void put_run(const struct fm_query *query, const struct fm_feed *feed)
     fm_rows_null(rows);
 }
 
+/* A view's rows were there. */
+static void put_own(struct fm_rows *rows, const struct fm_view_rows *view)
+{
+    fm_rows_uint(rows, view->rows);
+    for (uint32_t i = COLUMNS_PLAN + 1; i < COLUMNS_RUN; i++)
+        fm_rows_null(rows);
+}
+
 static void put_fragment(struct fm_query *query, uint32_t i)
 {
     FM_AUTO(fm_buf_free) struct fm_buf work = FM_BUF_INIT(FM_ENGINE_SQL_BYTES_MAX);
@@ -107,13 +115,15 @@ static void put_fragment(struct fm_query *query, uint32_t i)
     fm_rows_int32(rows, (int32_t)i);
     fm_rows_text(rows, table->domain);
     put_node(query, &table->owner);
-    fm_rows_text(rows, fm_rule_text(query->plan.kind == FM_PLAN_SHIP ? FM_RULE_SHIP : table->rule));
+    fm_rows_text(rows, fm_plan_rule_text(&query->plan, i));
     fm_rows_span(rows, fm_buf_span(&work));
     bool is_estimated = table->expected_rows != 0;
     bool is_ship = query->plan.kind == FM_PLAN_SHIP;
     put_count(rows, is_ship ? 0 : is_estimated ? table->expected_rows : table->rows);
     put_count(rows, is_ship ? 0 : is_estimated ? table->expected_bytes : fm_plan_bytes(table));
-    if (query->explain == FM_EXPLAIN_RUN)
+    if (query->explain == FM_EXPLAIN_RUN && table->is_own)
+        put_own(rows, &query->views[i]);
+    else if (query->explain == FM_EXPLAIN_RUN)
         put_run(query, i < query->feed_count && fm_query_has(query, i) ? query->feeds[i] : NULL);
 }
 

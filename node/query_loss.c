@@ -85,6 +85,8 @@ enum fm_status fm_query_check_losses(const struct fm_query *query, struct fm_err
 
     for (uint32_t i = 0; i < count; i++) {
         const struct fm_query_loss *loss = &query->losses[i];
+        if (query->plan.tables[i].is_own)
+            continue;
         if (loss->state == 0 || loss->rows != 0)
             return FM_OK;
         reason = loss->reason;

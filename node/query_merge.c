@@ -7,6 +7,7 @@ void fm_query_free(struct fm_query *query)
 {
     if (query == NULL)
         return;
+    fm_query_record(query);
     fm_stop_unhook(&query->stop, &query->worker_hook); /* One that is done may stay warm. */
     fm_stop_fire(&query->stop);                        /* Feeds that wait come back. */
     fm_recode_free(query->recode);
@@ -107,13 +108,13 @@ static enum fm_status slot_columns(const struct fm_plan_table *table, const stru
 /* The owner's estimate knows nothing of conditions. */
 static uint64_t rows_expected(const struct fm_query *query, uint32_t slot)
 {
+    if (query->kept[slot].is_whole)
+        return query->kept[slot].rows;
     if (query->feeds[slot] == NULL)
         return 0;
     uint64_t told = fm_feed_rows_estimate(query->feeds[slot]);
     uint64_t expected = query->plan.tables[slot].expected_rows;
 
-    if (query->kept[slot].is_whole)
-        return query->kept[slot].rows;
     return expected != 0 && expected < told ? expected : told;
 }
 

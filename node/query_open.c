@@ -141,10 +141,25 @@ static bool wait_for_sources(struct openings *all, uint32_t slot)
     return succeeded || all->query->on_unavailable == FM_UNAVAILABLE_SKIP;
 }
 
+/* Rows of this node's own: no ticket, no feed, no receipt. */
+static enum fm_status open_view(struct fm_query *query, uint32_t slot, struct fm_error *err)
+{
+    const struct fm_plan_table *table = &query->plan.tables[slot];
+    const struct fm_view_asker asker = {
+        .principal = query->principal.sign_key,
+        .session = query->session,
+    };
+
+    return fm_view_read(query->server, &asker, table->table, table->fields, table->field_count,
+                        &query->kept[slot], &query->views[slot], err);
+}
+
 static enum fm_status open_slot(struct fm_query *query, uint32_t slot, struct fm_error *err)
 {
     FM_AUTO(fm_predicate_list_deinit) struct fm_predicate_list conditions = {0};
 
+    if (query->plan.tables[slot].is_own)
+        return open_view(query, slot, err);
     enum fm_status status = fm_query_reduce(query, slot, &conditions, err);
     if (status == FM_OK)
         status = query->plan.tables[slot].sql.len != 0 ? open_sql(query, slot, &conditions, err)

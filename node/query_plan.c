@@ -7,6 +7,7 @@
 struct catalog {
     struct fm_registry *registry;
     struct fm_membership *membership;
+    struct fm_node_id self;
     bool used_statistics;
 };
 
@@ -15,7 +16,12 @@ static enum fm_status resolve(void *context, const char *domain, const char *tab
 {
     struct catalog *catalog = context;
 
-    *rows = 0; /* Statistics tell, and the owners when the fragments are opened. */
+    *rows = 0;
+    if (strcmp(domain, FM_VIEWS_DOMAIN) == 0) {
+        *owner = catalog->self;
+        return fm_view_schema(table, schema);
+    }
+    /* Statistics tell of rows, and the owners when the fragments are opened. */
     return fm_registry_table(catalog->registry, domain, table, schema, owner);
 }
 
@@ -58,7 +64,8 @@ static enum fm_status make(struct fm_query *query, struct fm_span sql, const str
                            const struct fm_registry_version *version, struct fm_error *err)
 {
     struct catalog known = {.registry = query->server->registry,
-                            .membership = query->server->membership};
+                            .membership = query->server->membership,
+                            .self = query->server->identity->node.node};
     struct fm_catalog catalog = {
         .context = &known, .resolve = resolve, .statistics = statistics, .round_trip = round_trip};
 

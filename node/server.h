@@ -14,6 +14,7 @@
 #include "node/membership.h"
 #include "node/peers.h"
 #include "node/plan_cache.h"
+#include "node/receipts.h"
 #include "node/registry.h"
 #include "node/transport.h"
 #include "query/engine.h"
@@ -35,6 +36,7 @@ struct fm_server {
     struct fm_membership *membership;
     struct fm_cursors *cursors;
     struct fm_plan_cache *plans;
+    struct fm_receipts *receipts;
     struct fm_cert_cache *certs; /* Principals' for whom others ask. */
     struct fm_admission *admission;
     struct fm_append_table *appends;

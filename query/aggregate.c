@@ -62,7 +62,7 @@ static bool suits(const json_t *node)
 
 /* Something that another owner has, or a WITH query may read. */
 static bool reads_others(const struct tree *tree, const struct fm_plan_table *tables,
-                         const struct fm_node_id *owner, const json_t *part)
+                         const struct fm_plan_table *table, const json_t *part)
 {
     const char *key = NULL;
     json_t *member = NULL;
@@ -70,17 +70,17 @@ static bool reads_others(const struct tree *tree, const struct fm_plan_table *ta
     if (tree_json_is(part, "type", "BASE_TABLE")) {
         for (uint32_t i = 0; i < tree->table_count; i++) {
             if (tree->tables[i].node == part)
-                return memcmp(&tables[i].owner, owner, sizeof *owner) != 0;
+                return !fm_plan_one_owner(&tables[i], table);
         }
         return true;
     }
     for (size_t i = 0; i < json_array_size(part); i++) {
-        if (reads_others(tree, tables, owner, json_array_get(part, i)))
+        if (reads_others(tree, tables, table, json_array_get(part, i)))
             return true;
     }
     json_object_foreach((json_t *)(uintptr_t)part, key, member)
     {
-        if (reads_others(tree, tables, owner, member))
+        if (reads_others(tree, tables, table, member))
             return true;
     }
     return false;
@@ -94,6 +94,8 @@ static bool may_go(const struct names *names, uint32_t leaf)
     if (at->table == NAMES_NO_TABLE || !at->kept || !at->closed)
         return false;
     const struct fm_plan_table *table = &names->tables[at->table];
+    if (table->is_own)
+        return false;
     for (uint32_t i = 0; i < table->schema->field_count; i++) {
         if (strncasecmp(table->schema->fields[i].name, "fm_", 3) == 0)
             return false;
@@ -114,7 +116,7 @@ static bool is_candidate(const struct names *names, uint32_t leaf)
         return false;
     const struct fm_plan_table *table = &names->tables[names->leaves[leaf].table];
     return (table->rows == 0 || table->rows >= ROWS_MIN) &&
-           reads_others(names->tree, names->tables, &table->owner, names->node);
+           reads_others(names->tree, names->tables, table, names->node);
 }
 
 /* The leaves that a condition reads, 0 when that is not known. */
@@ -180,7 +182,7 @@ static uint64_t tied_to(const struct names *names, uint32_t leaf)
 {
     json_t *from = json_object_get(names->node, "from_table");
     const struct names_leaf *at = &names->leaves[leaf];
-    const struct fm_node_id *owner = &names->tables[at->table].owner;
+    const struct fm_plan_table *table = &names->tables[at->table];
     uint64_t among = 0;
     uint64_t tied = UINT64_C(1) << leaf;
 
@@ -189,7 +191,7 @@ static uint64_t tied_to(const struct names *names, uint32_t leaf)
         if (strcasecmp(names->leaves[i].alias, JOINED_ALIAS) == 0)
             return tied;
         if (may_go(names, i) && names->leaves[i].region == at->region &&
-            memcmp(&names->tables[names->leaves[i].table].owner, owner, sizeof *owner) == 0)
+            fm_plan_one_owner(&names->tables[names->leaves[i].table], table))
             among |= UINT64_C(1) << i;
     }
     for (uint64_t before = 0; before != tied && !has_using(from);) {

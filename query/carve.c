@@ -38,7 +38,7 @@ bool planner_is_one_owner(const struct planner *planner, uint64_t tables)
             return false;
         if (first == NULL)
             first = table;
-        else if (memcmp(&first->owner, &table->owner, sizeof first->owner) != 0)
+        if (!fm_plan_one_owner(first, table))
             return false;
     }
     return first != NULL;

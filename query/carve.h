@@ -39,7 +39,8 @@ static inline bool planner_may(const struct planner *planner, enum fm_plan_rule 
  * count too. */
 uint64_t planner_tables_under(const struct planner *planner, const json_t *node);
 
-/* Whether all these tables have one owner, and none is a carved part. False for no table. */
+/* Whether all these tables have one owner, and none is a carved part or the asked node's own. False
+ * for no table. */
 bool planner_is_one_owner(const struct planner *planner, uint64_t tables);
 
 /* Carve the query node `node`, whose tables must have one owner. `*carved` is false, and the tree

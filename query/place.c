@@ -27,14 +27,14 @@ static double move_us(const struct place_estimate *slot, double rows)
  * of a part are made of is not known any more. */
 static bool may_give(const struct fm_plan_table *table, uint32_t field)
 {
-    return table->sql.len == 0 && table->statistics != NULL &&
+    return table->sql.len == 0 && !table->is_own && table->statistics != NULL &&
            !fm_field_is_classified(&table->schema->fields[field]);
 }
 
 /* A part is reduced where it reads one table: then its rows are known. */
 static bool may_take(const struct fm_plan_table *table, uint32_t field)
 {
-    if (table->statistics == NULL)
+    if (table->statistics == NULL || table->is_own)
         return false;
     return table->sql.len != 0 ? table->ref_count == 1 && table->rows > 0
                                : !fm_field_is_classified(&table->schema->fields[field]);

@@ -68,7 +68,7 @@ static enum fm_status read_tree(struct fm_worker *worker, struct fm_span sql, st
 /* What is not known, whatever the reason, is done without. */
 static enum fm_status take_statistics(const struct fm_catalog *catalog, struct fm_plan_table *table)
 {
-    if (catalog->statistics == NULL)
+    if (catalog->statistics == NULL || table->is_own)
         return FM_OK;
     table->statistics = calloc(1, sizeof *table->statistics);
     if (table->statistics == NULL)
@@ -106,6 +106,10 @@ static enum fm_status resolve(const struct fm_catalog *catalog, const struct tre
             return fm_fail(err, status, "look up table %s.%s: %s", to->domain, to->table,
                            fm_status_text(status));
         fm_assert(to->schema != NULL && to->schema->field_count > 0);
+        to->is_own = strcmp(to->schema->domain, FM_VIEWS_DOMAIN) == 0;
+        if (to->is_own && to->at.kind != FM_AT_LATEST)
+            return fm_fail(err, FM_INVALID, "%s.%s has no past: AT cannot be used with it",
+                           to->domain, to->table);
         status = take_statistics(catalog, to);
         if (status != FM_OK)
             return status;
@@ -117,9 +121,8 @@ static enum fm_plan_kind kind_of(const struct fm_plan *plan, uint64_t rules_off)
 {
     if ((rules_off >> FM_RULE_SHIP & 1u) != 0)
         return FM_PLAN_MERGE;
-    for (uint32_t i = 1; i < plan->table_count; i++) {
-        if (memcmp(&plan->tables[i].owner, &plan->tables[0].owner, sizeof plan->tables[0].owner) !=
-            0)
+    for (uint32_t i = 0; i < plan->table_count; i++) {
+        if (!fm_plan_one_owner(&plan->tables[i], &plan->tables[0]))
             return FM_PLAN_MERGE;
     }
     return plan->table_count > 0 ? FM_PLAN_SHIP : FM_PLAN_MERGE;
@@ -346,7 +349,8 @@ static void use_lookup(const struct tree *tree, uint64_t rules_off, struct fm_pl
 {
     if (plan->lookup.field_count == 0)
         return;
-    if (tree->timed || plan->tables[0].sql.len != 0 || (rules_off >> FM_RULE_LOOKUP & 1u) != 0) {
+    if (tree->timed || plan->tables[0].is_own || plan->tables[0].sql.len != 0 ||
+        (rules_off >> FM_RULE_LOOKUP & 1u) != 0) {
         free(plan->lookup.fields);
         plan->lookup = (struct fm_plan_lookup){0};
         return;
@@ -370,6 +374,8 @@ static uint32_t farthest(const struct fm_catalog *catalog, const struct fm_plan 
     uint32_t farthest = 0;
 
     for (uint32_t i = 0; i < plan->table_count && catalog->round_trip != NULL; i++) {
+        if (plan->tables[i].is_own)
+            continue;
         uint32_t us = catalog->round_trip(catalog->context, &plan->tables[i].owner);
         farthest = us > farthest ? us : farthest;
     }

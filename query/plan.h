@@ -19,6 +19,8 @@
 #include "core/statistics.h"
 #include "query/engine.h"
 
+#include <string.h>
+
 /* What decides where a fragment's work is done (core/records.h); shown by EXPLAIN. */
 enum fm_plan_rule {
 #define X(name, number, word) FM_RULE_##name = number,
@@ -48,8 +50,10 @@ struct fm_plan_table {
     const char *needed_by; /* Static words: what would give other rows if some of this slot's were
                               missing, and not only fewer. NULL: nothing would. */
     struct fm_buf sql;     /* Over domain.table names, as the owner's planner takes it. */
-    bool names_made;       /* SQL: the columns are called c0, c1, .. here, not as they are. */
-    uint32_t ref_count;    /* SQL: the tables it reads, each once. */
+    bool is_own; /* A table of FM_VIEWS_DOMAIN: its rows are the asked node's own, and nobody else
+                    is asked for them. `owner` is that node. */
+    bool names_made;           /* SQL: the columns are called c0, c1, .. here, not as they are. */
+    uint32_t ref_count;        /* SQL: the tables it reads, each once. */
     struct fm_table_ref *refs; /* Owned. */
     uint32_t field_count;      /* Fields wanted, rising positions in the schema; at least one. */
     uint32_t *fields;          /* Owned. */
@@ -81,6 +85,12 @@ struct fm_plan_reduction {
     uint32_t to;
     uint32_t to_field;
 };
+
+/* Two tables that one owner can join, or group, or read for itself. */
+static inline bool fm_plan_one_owner(const struct fm_plan_table *a, const struct fm_plan_table *b)
+{
+    return !a->is_own && !b->is_own && memcmp(&a->owner, &b->owner, sizeof a->owner) == 0;
+}
 
 enum fm_plan_kind { FM_PLAN_SHIP = 1, FM_PLAN_MERGE = 2, FM_PLAN_LOOKUP = 3 };
 
@@ -144,6 +154,8 @@ FM_MUST_USE enum fm_status fm_plan_part_sql(const struct fm_plan_table *table,
 void fm_plan_print(const struct fm_plan *plan, struct fm_buf *out);
 /* What fragment `n` does, as SQL for people: a scan's columns and predicates, or its statement. */
 void fm_plan_print_work(const struct fm_plan *plan, uint32_t n, struct fm_buf *out);
+/* The word of what placed fragment `n`: that of its rule, or "own". */
+const char *fm_plan_rule_text(const struct fm_plan *plan, uint32_t n);
 /* About how many bytes of memory form a fragment brings; 0: not known. */
 uint64_t fm_plan_bytes(const struct fm_plan_table *table);
 

@@ -86,8 +86,7 @@ static json_t *fragment_of(const struct fm_plan *plan, const struct fm_plan_tabl
     if (plan->kind == FM_PLAN_MERGE && table->needed_by != NULL)
         (void)json_object_set_new(fragment, "needed_by", json_string(table->needed_by));
     (void)json_object_set_new(
-        fragment, "rule",
-        json_string(fm_rule_text(plan->kind == FM_PLAN_SHIP ? FM_RULE_SHIP : table->rule)));
+        fragment, "rule", json_string(fm_plan_rule_text(plan, (uint32_t)(table - plan->tables))));
     json_t *reductions = reductions_of(plan, (uint32_t)(table - plan->tables));
     if (reductions != NULL)
         (void)json_object_set_new(fragment, "reduced", reductions);
@@ -108,6 +107,15 @@ static json_t *fragment_of(const struct fm_plan *plan, const struct fm_plan_tabl
         (void)json_object_set_new(fragment, "limit",
                                   json_integer((json_int_t)plan->lookup.row_limit));
     return fragment;
+}
+
+const char *fm_plan_rule_text(const struct fm_plan *plan, uint32_t n)
+{
+    const struct fm_plan_table *table = &plan->tables[n];
+
+    if (table->is_own)
+        return "own";
+    return fm_rule_text(plan->kind == FM_PLAN_SHIP ? FM_RULE_SHIP : table->rule);
 }
 
 /* Out of memory leaves members out here and there; jansson's calls then take NULL. What cannot be

@@ -97,7 +97,7 @@ static enum fm_status print_footer(const struct plan *plan, const struct folkmoo
     if (answer == NULL || plan->no_receipts || (!is_table && !plan->receipts))
         return FM_OK;
     folkmoot_answer_info(answer, &info);
-    if (info.receipt_count == 0) /* A query over no table. */
+    if (info.receipt_count == 0 && info.own_count == 0) /* A query over no table. */
         return FM_OK;
     if (is_table)
         (void)printf("\n");

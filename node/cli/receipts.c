@@ -2,6 +2,7 @@
 
 #include "client/client_text.h"
 #include "core/note.h"
+#include "core/schema.h"
 
 #include <inttypes.h>
 
@@ -54,6 +55,24 @@ static void put_receipt(struct fm_output *output, const struct folkmoot_answer *
     }
 }
 
+/* The node asked says so itself: nobody has signed a head for it. */
+static void put_own(struct fm_output *output, const struct folkmoot_answer *answer,
+                    const struct folkmoot_answer_info *info, uint32_t i)
+{
+    struct folkmoot_own_info own;
+
+    if (folkmoot_answer_own(answer, i, &own) != FOLKMOOT_OK)
+        return;
+    fm_output_printf(output, "%s (%.8s)", info->node_name, info->node_id);
+    fm_output_text(output, FM_VIEWS_DOMAIN);
+    fm_output_printf(output, "%" PRIu64, own.rows);
+    fm_output_text(output, "");
+    fm_output_printf(output, "%s.%s, its own word", FM_VIEWS_DOMAIN, own.table);
+    fm_output_text(output, "");
+    fm_output_printf(output, "%.12s", own.root);
+    put_time(output, info->time_us);
+}
+
 enum fm_status fm_cli_receipts(FILE *stream, enum fm_output_format format,
                                const struct folkmoot_answer *answer)
 {
@@ -66,6 +85,8 @@ enum fm_status fm_cli_receipts(FILE *stream, enum fm_output_format format,
         return status;
     for (uint32_t i = 0; i < info.receipt_count; i++)
         put_receipt(output, answer, i);
+    for (uint32_t i = 0; i < info.own_count; i++)
+        put_own(output, answer, &info, i);
     return fm_output_finish(output);
 }
 
@@ -163,6 +184,23 @@ static void put_receipts(struct fm_buf *out, const struct folkmoot_answer *answe
     fm_buf_put_u8(out, ']');
 }
 
+static void put_owns(struct fm_buf *out, const struct folkmoot_answer *answer, uint32_t count)
+{
+    struct folkmoot_own_info own;
+
+    fm_buf_put_str(out, "\"own\":[");
+    for (uint32_t i = 0; i < count && folkmoot_answer_own(answer, i, &own) == FOLKMOOT_OK; i++) {
+        fm_buf_put_str(out, i == 0 ? "{" : ",{");
+        put_text(out, "table", own.table);
+        fm_buf_put_u8(out, ',');
+        put_number(out, "rows", own.rows);
+        fm_buf_put_u8(out, ',');
+        put_text(out, "root", own.root);
+        fm_buf_put_u8(out, '}');
+    }
+    fm_buf_put_u8(out, ']');
+}
+
 static void put_missing(struct fm_buf *out, const struct folkmoot_answer *answer, uint32_t count)
 {
     struct folkmoot_missing_info missing;
@@ -214,6 +252,8 @@ enum fm_status fm_cli_answer_json(FILE *stream, const struct folkmoot_answer *an
     put_number(&out, "batches", info.batches);
     fm_buf_put_u8(&out, ',');
     put_missing(&out, answer, info.missing_count);
+    fm_buf_put_u8(&out, ',');
+    put_owns(&out, answer, info.own_count);
     fm_buf_put_u8(&out, ',');
     put_receipts(&out, answer, info.receipt_count);
     fm_buf_put_str(&out, "}\n");

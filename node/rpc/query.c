@@ -18,6 +18,7 @@ static struct fm_query *query_new(struct fm_server *server, const struct fm_call
     query->deadline = fm_now_ms() + limit;
     query->principal = caller->principal;
     memcpy(query->trace, caller->request->trace, sizeof query->trace);
+    memcpy(query->session, caller->session, sizeof query->session);
     fm_buf_put_span(&query->request, caller->envelope);
     fm_buf_put_span(&query->principal_cert, caller->cert);
     return query;
@@ -49,6 +50,7 @@ static enum fm_status start_query(struct fm_query *query, struct fm_span body, s
         return fm_fail(err, FM_NOMEM, "start a query");
     query->plan_options.rules_off = asked.rules_off;
     query->plan_options.now_us = fm_now_us();
+    query->is_pinned = asked.head_count != 0;
     query->on_unavailable = asked.on_unavailable;
     query->allows_partial_aggregates = asked.allows_partial_aggregates;
     fm_sha256_one(&query->sql_hash, asked.sql);
@@ -111,6 +113,10 @@ enum fm_status fm_rpc_query_open(struct fm_server *server, const struct fm_calle
     FM_AUTO(fm_query_freep) struct fm_query *query = query_new(server, caller);
     status = query == NULL ? fm_fail(err, FM_NOMEM, "start a query")
                            : open_query(query, caller, body, err);
+    if (query != NULL && status != FM_OK && query->failed == FM_OK) {
+        query->failed = status;
+        query->failure = *err;
+    }
     if (query != NULL)
         log_query(query, status, err);
     if (status != FM_OK)

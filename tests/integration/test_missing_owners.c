@@ -162,6 +162,20 @@ static void end(struct reading *reading)
     folkmoot_close(reading->handle);
 }
 
+/* The states of the last query's fragments, as the asked node shows them to who asked. */
+static void expect_states(struct fixture *f, const char *states)
+{
+    char *text =
+        live_output(f->mesh, "reader", f->gamma,
+                    (const char *const[]){
+                        "query",
+                        "SELECT state FROM mesh.receipts WHERE query = (SELECT arg_max(query, "
+                        "time) FROM mesh.receipts) ORDER BY fragment",
+                        "--format", "csv", "--no-receipts", NULL});
+    assert_string_equal(text, states);
+    free(text);
+}
+
 /* Rows without end, of which every batch is asked for by the reader. */
 #define STREAM "SELECT x.id, y.text FROM beta.items x, beta.items y"
 
@@ -199,6 +213,7 @@ static void what_came_before_the_end_is_kept_and_called_cut_off(void **state)
     expect(text, "\"complete\":false");
     expect(text, "\"state\":\"cut off\"");
     free(text);
+    expect_states(f, "state\ncut off\n");
 }
 
 /* ---- Beta is not there ---- */
@@ -210,6 +225,7 @@ static void by_default_the_query_fails_by_name(void **state)
     assert_int_equal(ask(f, BOTH, NULL, NULL, NULL), 69);
     expect(err(f), "domain beta on node beta");
     assert_int_equal(ask(f, BOTH, "--on-unavailable", "fail", NULL), 69);
+    expect_states(f, "state\nstopped\nunreachable\n");
 }
 
 static void rows_of_the_others_come_and_the_rest_is_named(void **state)
@@ -225,6 +241,7 @@ static void rows_of_the_others_come_and_the_rest_is_named(void **state)
     assert_int_equal(lines(out(f)), 1 + 30);
     expect(err(f), "INCOMPLETE: domain beta on node beta (");
     expect(err(f), "): unreachable: ");
+    expect_states(f, "state\ncomplete\nunreachable\n");
     char *text =
         live_output(f->mesh, NULL, NULL,
                     (const char *const[]){"verify", saved, "--charter",
@@ -326,6 +343,40 @@ static void by_name_aggregates_are_allowed_too(void **state)
     expect(err(f), "INCOMPLETE: domain beta");
 }
 
+/* Beta is there again, but has lost its facts: it answers, and refuses. */
+static void an_owner_that_refuses_is_missing_too(void **state)
+{
+    struct fixture *f = *state;
+    char data[LIVE_PATH_MAX], old[LIVE_PATH_MAX];
+
+    assert_int_equal(
+        rename(live_path(f->mesh, "beta/data", data), live_path(f->mesh, "beta/data.old", old)), 0);
+    live_start(f->mesh, f->beta);
+    live_wait(f->mesh, "reader", f->gamma, 3, 2);
+    assert_int_equal(ask_skipping(f, BOTH), 0);
+    assert_int_equal(lines(out(f)), 1 + 30);
+    expect(err(f), "INCOMPLETE: domain beta on node beta (");
+    expect(err(f), "): refused: domain beta on node beta: table beta.items does not exist");
+    expect_states(f, "state\ncomplete\nrefused\n");
+    assert_int_equal(ask(f, BOTH, NULL, NULL, NULL), 66);
+    expect_states(f, "state\nstopped\nrefused\n");
+    live_kill(f->beta);
+}
+
+/* What a node did for one is shown to nobody else. */
+static void how_it_went_is_shown_to_who_asked(void **state)
+{
+    struct fixture *f = *state;
+
+    live_make_principal(f->mesh, "other", (const char *const[]){"reader", NULL});
+    char *text =
+        live_output(f->mesh, "other", f->gamma,
+                    (const char *const[]){"query", "SELECT count(*) AS n FROM mesh.receipts",
+                                          "--format", "csv", "--no-receipts", NULL});
+    assert_string_equal(text, "n\n0\n");
+    free(text);
+}
+
 /* Where nobody is left there is no answer, not an empty one. */
 static void without_any_owner_the_query_fails(void **state)
 {
@@ -358,6 +409,8 @@ int main(void)
         cmocka_unit_test_teardown(fewer_rows_are_given, forget),
         cmocka_unit_test_teardown(by_name_aggregates_are_allowed_too, forget),
         cmocka_unit_test_teardown(an_answer_that_nobody_verifies_cannot_be_partial, forget),
+        cmocka_unit_test_teardown(how_it_went_is_shown_to_who_asked, forget),
+        cmocka_unit_test_teardown(an_owner_that_refuses_is_missing_too, forget),
         cmocka_unit_test_teardown(without_any_owner_the_query_fails, forget),
     };
 

@@ -114,6 +114,42 @@ static void work_goes_to_the_owner(void **state)
     EXPECT(*state, list);
 }
 
+/* A table of the asked node's own goes nowhere, with nothing: neither whole, nor a part, nor
+ * grouped, nor as a lookup, though its node owns other tables of the statement. */
+static void what_is_the_asked_nodes_own_stays_there(void **state)
+{
+    static const struct expectation list[] = {
+        {"SELECT node FROM mesh.nodes", "merge streams mesh.nodes(node)[]{node}"},
+        {"SELECT count(*) FROM mesh.nodes a, mesh.nodes b WHERE a.ms = b.ms",
+         "merge mesh.nodes(ms)[]{} mesh.nodes(ms)[]{}"},
+        {"SELECT c.code, n.ms FROM flights.carrier c JOIN mesh.nodes n USING (hub)",
+         "merge flights.carrier(code,hub)[]{code,hub} mesh.nodes(hub,ms)[]{hub}"},
+        {"SELECT origin, count(*) FROM flights.delays JOIN mesh.nodes ON origin = hub GROUP BY 1",
+         "merge flights.delays<aggregate: SELECT delays.origin AS origin, count_star() AS fm_p0 "
+         "FROM flights.delays GROUP BY delays.origin>(origin,fm_p0)[]{} mesh.nodes(hub)[]{hub}"},
+        {"SELECT hub, sum(ms) FROM mesh.nodes JOIN airports.airport ON hub = iata GROUP BY 1",
+         "merge mesh.nodes(hub,ms)[]{hub} airports.airport<aggregate: SELECT airport.iata AS iata, "
+         "count_star() AS fm_p0 FROM airports.airport GROUP BY airport.iata>(iata,fm_p0)[]{}"},
+        {"SELECT hub FROM (SELECT hub, count(*) FROM mesh.nodes GROUP BY hub) JOIN flights.carrier "
+         "USING (hub)",
+         "merge mesh.nodes(hub)[]{hub} flights.carrier(hub)[]{hub}"},
+    };
+    struct fixture *f = *state;
+    struct fm_plan made = {0};
+
+    EXPECT(f, list);
+    assert_int_equal(fm_plan_make(f->worker, fm_span_str("SELECT node FROM mesh.nodes"),
+                                  &catalog_for_plans, NULL, &made, &f->err),
+                     FM_OK);
+    assert_int_equal(made.kind, FM_PLAN_MERGE);
+    assert_true(made.tables[0].is_own);
+    assert_string_equal(fm_plan_rule_text(&made, 0), "own");
+    fm_plan_deinit(&made);
+    assert_int_equal(plan(f, "SELECT node FROM mesh.nodes AS n AT (VERSION => 3)", &made),
+                     FM_INVALID);
+    assert_non_null(strstr(f->err.text, "mesh.nodes has no past"));
+}
+
 static void columns_and_names_are_found(void **state)
 {
     static const struct expectation list[] = {
@@ -550,6 +586,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(work_goes_to_the_owner, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_the_asked_nodes_own_stays_there, setup, teardown),
         cmocka_unit_test_setup_teardown(columns_and_names_are_found, setup, teardown),
         cmocka_unit_test_setup_teardown(predicates_reach_the_scan, setup, teardown),
         cmocka_unit_test_setup_teardown(doubtful_predicates_stay_behind, setup, teardown),

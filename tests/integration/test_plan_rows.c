@@ -530,6 +530,7 @@ static int setup(void **state)
     oracle_do(f, "SET threads = 1");
     oracle_do(f, "CREATE SCHEMA flights");
     oracle_do(f, "CREATE SCHEMA airports");
+    oracle_do(f, "CREATE SCHEMA mesh");
     for (size_t i = 0; i < catalog_table_count; i++) {
         if (catalog_tables[i].rows[0][0] != NULL)
             oracle_table(f, &catalog_tables[i]);

@@ -57,6 +57,12 @@ const struct catalog_table catalog_tables[] = {
       {"11", "-3", "SEA", "A1"},
       {"12", "300", "ATL", "B2"},
       {"13", "300", "ORD", "C3"}}},
+    {"mesh", /* The asked node's own, be it an owner or not. */
+     "nodes",
+     1,
+     0,
+     {{"node", "varchar"}, {"hub", "varchar"}, {"ms", "int32"}},
+     {{"north", "SEA", "3"}, {"south", "JFK", "12"}, {"west", NIL, NIL}}},
     {"demo", "clock", 3, 0, {{"id", "int32"}, {"current_date", "date"}}, {{0}}},
     {"demo",
      "types",

@@ -217,6 +217,12 @@ const char *const plan_statements[] = {
     "a.iata) SELECT x.id, y.id FROM c x FULL JOIN c y ON x.id = y.id + 1",
     "SELECT a.iata, b.iata FROM " A " a JOIN " D " f ON a.iata = f.origin JOIN " A " b ON b.iata "
     "= f.destination LEFT JOIN " D " g ON g.origin = b.iata AND g.destination = a.iata",
+    "SELECT n.node, count(*), sum(f.delay) FROM mesh.nodes n JOIN " D
+    " f ON n.hub = f.origin GROUP "
+    "BY n.node",
+    "SELECT hub, max(ms) FROM mesh.nodes WHERE hub IN (SELECT iata FROM " A ") GROUP BY hub",
+    "SELECT a.city, n.ms FROM " A " a LEFT JOIN mesh.nodes n ON n.hub = a.iata AND n.ms > 3",
+    "SELECT node FROM mesh.nodes WHERE ms IS NULL UNION SELECT origin FROM " D,
     "SELECT flights.delays.id, q.m FROM flights.delays, (SELECT max(airports.airport.latitude) AS "
     "m FROM airports.airport) q WHERE flights.delays.delay < q.m",
     /* Tables of two domains that are called the same. */

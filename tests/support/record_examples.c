@@ -323,6 +323,19 @@ static void put_answer_missing(struct fm_buf *out)
     fm_answer_encode(out, &answer);
 }
 
+static void put_answer_own(struct fm_buf *out)
+{
+    struct fm_answer answer = example_answer();
+
+    answer.origin = FM_ROWS_MERGED;
+    answer.own_count = 2;
+    answer.own[0] = (struct fm_answer_own){.number = 0, .table = "receipts", .rows = 1000};
+    answer.own[1] = (struct fm_answer_own){.number = 5, .table = "nodes", .rows = 3};
+    FILL(answer.own[0].root, 11);
+    FILL(answer.own[1].root, 12);
+    fm_answer_encode(out, &answer);
+}
+
 static enum fm_status take_answer(struct fm_span bytes)
 {
     struct fm_answer answer;
@@ -587,6 +600,7 @@ const struct record_example record_examples[] = {
     {"receipt-timed", put_receipt_timed, take_receipt, UINT64_C(1) << 32},
     {"answer", put_answer, take_answer, 0},
     {"answer-missing", put_answer_missing, take_answer, UINT64_C(1) << 14},
+    {"answer-own", put_answer_own, take_answer, UINT64_C(1) << 15},
     {"bundle", put_bundle, take_bundle, 0},
     {"contract", put_contract, take_contract, 0},
     {"member", put_member, take_member, 0},

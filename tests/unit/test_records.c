@@ -258,6 +258,34 @@ static void an_answer_gives_its_fields_back(void **state)
     assert_int_equal(out.origin, FM_ROWS_OF_FRAGMENT);
 }
 
+/* Rows without a receipt are named, each part once, and never passed on as an owner's. */
+static void an_answer_says_what_is_its_nodes_own_word(void **state)
+{
+    struct fixture *f = *state;
+    struct fm_answer in = example_answer(), out;
+
+    in.origin = FM_ROWS_MERGED;
+    in.own_count = 2;
+    in.own[0] = (struct fm_answer_own){.number = 2, .table = "receipts", .rows = 7};
+    in.own[1] = (struct fm_answer_own){.number = 3, .table = "nodes", .rows = 0};
+    memset(in.own[0].root.bytes, 0x5a, sizeof in.own[0].root.bytes);
+    fm_answer_encode(&f->bytes, &in);
+    assert_int_equal(fm_answer_decode(fm_buf_span(&f->bytes), &out), FM_OK);
+    assert_int_equal(out.own_count, 2);
+    assert_int_equal(out.own[0].number, 2);
+    assert_string_equal(out.own[0].table, "receipts");
+    assert_int_equal(out.own[0].rows, 7);
+    assert_memory_equal(&out.own[0].root, &in.own[0].root, 32);
+    in.own[1].number = 2;
+    fm_buf_clear(&f->bytes);
+    fm_answer_encode(&f->bytes, &in);
+    assert_int_equal(fm_answer_decode(fm_buf_span(&f->bytes), &out), FM_MALFORMED);
+    in.own[1] = (struct fm_answer_own){.number = 3, .table = "No"};
+    fm_buf_clear(&f->bytes);
+    fm_answer_encode(&f->bytes, &in);
+    assert_int_equal(fm_answer_decode(fm_buf_span(&f->bytes), &out), FM_MALFORMED);
+}
+
 static void catalog_records_give_their_fields_back(void **state)
 {
     struct fixture *f = *state;
@@ -378,6 +406,8 @@ static void numbers_out_of_their_list_are_refused(void **state)
     assert_int_equal(with_uint(f, find("answer"), 10, 3), FM_MALFORMED);
     assert_int_equal(with_uint(f, find("answer"), 13, 0), FM_MALFORMED);
     assert_int_equal(with_uint(f, find("answer"), 13, 3), FM_MALFORMED);
+    assert_int_equal(with_uint(f, find("answer-own"), 13, FM_ROWS_MERGED), FM_OK);
+    assert_int_equal(with_uint(f, find("answer-own"), 13, FM_ROWS_OF_FRAGMENT), FM_MALFORMED);
     assert_int_equal(with_uint(f, find("part"), 0, 0), FM_MALFORMED);
     assert_int_equal(with_uint(f, find("part"), 0, 3), FM_MALFORMED);
     assert_int_equal(with_uint(f, find("append-ack"), 5, 3), FM_MALFORMED);
@@ -586,6 +616,7 @@ int main(void)
         WITH_VECTORS(a_ticket_gives_its_fields_back),
         WITH_VECTORS(a_receipt_gives_its_fields_back),
         WITH_VECTORS(an_answer_gives_its_fields_back),
+        WITH_VECTORS(an_answer_says_what_is_its_nodes_own_word),
         WITH_VECTORS(catalog_records_give_their_fields_back),
         WITH_VECTORS(append_bodies_give_their_fields_back),
         WITH_VECTORS(replies_give_their_fields_back),

@@ -132,6 +132,58 @@ static void a_fragment_is_not_both_there_and_missing(void **state)
     assert_non_null(strstr(f->err.text, "said to be missing"));
 }
 
+static void say_own(struct test_bundle *b)
+{
+    b->answer.own_count = 1;
+    b->answer.own[0] = (struct fm_answer_own){.number = 9, .table = "receipts", .rows = 4};
+}
+
+static void say_own_of_a_receipt(struct test_bundle *b)
+{
+    say_own(b);
+    b->answer.own[0].number = b->tickets[1].number;
+}
+
+static void say_own_and_missing(struct test_bundle *b)
+{
+    make_partial(b);
+    say_own(b);
+    b->answer.own[0].number = b->answer.missing[0].number;
+}
+
+/* What the asked node says by itself is nobody else's part. */
+static void the_asked_nodes_own_word_is_shown_as_that(void **state)
+{
+    struct fixture *f = *state;
+
+    f->b->stage = STAGE_ANSWER;
+    f->b->tamper = say_own;
+    assert_int_equal(verify(f), FM_OK);
+    assert_int_equal(f->verified.answer.own_count, 1);
+    assert_string_equal(f->verified.answer.own[0].table, "receipts");
+}
+
+static void the_asked_nodes_own_word_has_no_receipt(void **state)
+{
+    struct fixture *f = *state;
+
+    f->b->stage = STAGE_ANSWER;
+    f->b->tamper = say_own_of_a_receipt;
+    assert_int_equal(verify(f), FM_FORGED);
+    assert_non_null(strstr(f->err.text, "the asked node's own, and another's"));
+}
+
+static void the_asked_nodes_own_word_is_not_missing(void **state)
+{
+    struct fixture *f = *state;
+
+    f->b->asked.on_unavailable = FM_UNAVAILABLE_SKIP;
+    f->b->stage = STAGE_ANSWER;
+    f->b->tamper = say_own_and_missing;
+    assert_int_equal(verify(f), FM_FORGED);
+    assert_non_null(strstr(f->err.text, "the asked node's own, and another's"));
+}
+
 static void read_history(struct test_bundle *b)
 {
     memcpy(b->tables[0].table, "departures$facts", 17);
@@ -765,6 +817,9 @@ int main(void)
         WITH_BUNDLE(a_partial_answer_verifies_and_says_so),
         WITH_BUNDLE(a_partial_answer_that_nobody_allowed_is_refused),
         WITH_BUNDLE(a_fragment_is_not_both_there_and_missing),
+        WITH_BUNDLE(the_asked_nodes_own_word_is_shown_as_that),
+        WITH_BUNDLE(the_asked_nodes_own_word_has_no_receipt),
+        WITH_BUNDLE(the_asked_nodes_own_word_is_not_missing),
         WITH_BUNDLE(a_history_has_the_head_of_its_table),
         WITH_BUNDLE(an_answer_without_rows_verifies),
         WITH_BUNDLE(every_lie_is_told_by_its_reason),
