@@ -74,17 +74,24 @@ enum fm_status fm_answer_writer_batch(struct fm_answer_writer *writer, struct fm
     return put(writer, batch, err);
 }
 
-enum fm_status fm_answer_writer_finish(struct fm_answer_writer *writer, struct fm_span bundle,
+enum fm_status fm_answer_writer_bundle(struct fm_answer_writer *writer, struct fm_span bundle,
                                        struct fm_error *err)
 {
     if (bundle.len == 0 || bundle.len > FM_DOC_BYTES_MAX)
         return fm_fail(err, FM_MALFORMED, "save %s: the bundle has %zu bytes", writer->path,
                        bundle.len);
     enum fm_status status = put(writer, fm_span("", 0), err);
-    if (status == FM_OK)
-        status = put(writer, bundle, err);
-    if (status != FM_OK)
-        return status;
+    return status == FM_OK ? put(writer, bundle, err) : status;
+}
+
+enum fm_status fm_answer_writer_fragment(struct fm_answer_writer *writer, struct fm_span batch,
+                                         struct fm_error *err)
+{
+    return fm_answer_writer_batch(writer, batch, err);
+}
+
+enum fm_status fm_answer_writer_finish(struct fm_answer_writer *writer, struct fm_error *err)
+{
     if (fflush(writer->file) != 0 || fsync(fileno(writer->file)) != 0 ||
         rename(writer->temporary, writer->path) != 0)
         return fm_fail_errno(err, FM_IO, errno, "write %s", writer->path);
@@ -195,6 +202,16 @@ enum fm_status fm_answer_reader_rewind(struct fm_answer_reader *reader, struct f
                    reader->name);
 }
 
+static enum fm_status get_batch(struct fm_answer_reader *reader, uint32_t len, struct fm_buf *batch,
+                                struct fm_error *err)
+{
+    reader->batches++;
+    if (len == 0 || len > FM_BATCH_BYTES_MAX)
+        return fm_fail(err, FM_MALFORMED, "%s: batch %llu has %u bytes; 1 to %u are expected",
+                       reader->name, (unsigned long long)reader->batches, len, FM_BATCH_BYTES_MAX);
+    return get_bytes(reader, len, batch, err);
+}
+
 enum fm_status fm_answer_reader_batch(struct fm_answer_reader *reader, struct fm_buf *batch,
                                       struct fm_error *err)
 {
@@ -210,11 +227,18 @@ enum fm_status fm_answer_reader_batch(struct fm_answer_reader *reader, struct fm
         reader->at_bundle = true;
         return FM_NOTFOUND;
     }
-    reader->batches++;
-    if (len > FM_BATCH_BYTES_MAX)
-        return fm_fail(err, FM_MALFORMED, "%s: batch %llu has %u bytes, more than any has",
-                       reader->name, (unsigned long long)reader->batches, len);
-    return get_bytes(reader, len, batch, err);
+    return get_batch(reader, len, batch, err);
+}
+
+enum fm_status fm_answer_reader_fragment(struct fm_answer_reader *reader, struct fm_buf *batch,
+                                         struct fm_error *err)
+{
+    uint32_t len = 0;
+
+    fm_assert(batch->len == 0);
+    fm_assert(reader->at_bundle);
+    enum fm_status status = get_length(reader, &len, err);
+    return status == FM_OK ? get_batch(reader, len, batch, err) : status;
 }
 
 enum fm_status fm_answer_reader_bundle(struct fm_answer_reader *reader, struct fm_buf *bundle,
@@ -229,10 +253,15 @@ enum fm_status fm_answer_reader_bundle(struct fm_answer_reader *reader, struct f
     if (len == 0 || len > FM_DOC_BYTES_MAX)
         return fm_fail(err, FM_MALFORMED, "%s: the bundle has %u bytes; 1 to %u are expected",
                        reader->name, len, FM_DOC_BYTES_MAX);
-    status = get_bytes(reader, len, bundle, err);
-    if (status != FM_OK)
-        return status;
-    if (fgetc(reader->file) != EOF)
+    return get_bytes(reader, len, bundle, err);
+}
+
+enum fm_status fm_answer_reader_end(struct fm_answer_reader *reader, struct fm_error *err)
+{
+    int next = fgetc(reader->file);
+    if (next != EOF)
+        (void)ungetc(next, reader->file); /* Of one character it cannot fail. */
+    if (next != EOF)
         return fm_fail(err, FM_MALFORMED, "%s: something follows the end of the answer",
                        reader->name);
     return ferror(reader->file) ? cut(reader, err) : FM_OK;

@@ -3,8 +3,10 @@
  *   per batch: u32 length (1..FM_BATCH_BYTES_MAX), the batch as it came
  *   u32 0
  *   u32 length of the bundle (1..FM_DOC_BYTES_MAX), the bundle
- * and nothing behind it. The batches' hashes are under the answer's signature, so that a changed
- * byte anywhere is noticed: here, or by fm_verify_answer().
+ *   per batch of the fragments, where the bundle has their columns: u32 length, the batch
+ * and nothing behind it; how many batches the fragments have is in their receipts. The batches'
+ * hashes are under signatures, so that a changed byte anywhere is noticed: here, by
+ * fm_verify_answer() or by fm_fragments_take().
  * Threads: one per object. Ownership: _open() and _free(). */
 #ifndef FM_CLIENT_ANSWER_FILE_H
 #define FM_CLIENT_ANSWER_FILE_H
@@ -21,9 +23,15 @@ FM_MUST_USE enum fm_status fm_answer_writer_open(const char *path, struct fm_ans
                                                  struct fm_error *err);
 FM_MUST_USE enum fm_status fm_answer_writer_batch(struct fm_answer_writer *writer,
                                                   struct fm_span batch, struct fm_error *err);
-/* The end: the bundle, sync, rename. */
-FM_MUST_USE enum fm_status fm_answer_writer_finish(struct fm_answer_writer *writer,
+/* Behind the last batch. */
+FM_MUST_USE enum fm_status fm_answer_writer_bundle(struct fm_answer_writer *writer,
                                                    struct fm_span bundle, struct fm_error *err);
+/* Behind the bundle: the next batch of the fragments. */
+FM_MUST_USE enum fm_status fm_answer_writer_fragment(struct fm_answer_writer *writer,
+                                                     struct fm_span batch, struct fm_error *err);
+/* The end: sync, rename. */
+FM_MUST_USE enum fm_status fm_answer_writer_finish(struct fm_answer_writer *writer,
+                                                   struct fm_error *err);
 /* Without finish nothing is left behind. */
 void fm_answer_writer_free(struct fm_answer_writer *writer);
 FM_DEFINE_FREEP(fm_answer_writer_freep, struct fm_answer_writer, fm_answer_writer_free)
@@ -40,9 +48,16 @@ FM_MUST_USE enum fm_status fm_answer_reader_from(int fd, const char *name,
 /* Append the next batch to an empty buffer (so that it is aligned). FM_NOTFOUND: no more. */
 FM_MUST_USE enum fm_status fm_answer_reader_batch(struct fm_answer_reader *reader,
                                                   struct fm_buf *batch, struct fm_error *err);
-/* After the last batch: the bundle. FM_MALFORMED when anything follows it. */
+/* After the last batch: the bundle. */
 FM_MUST_USE enum fm_status fm_answer_reader_bundle(struct fm_answer_reader *reader,
                                                    struct fm_buf *bundle, struct fm_error *err);
+/* Behind the bundle, to an empty buffer: the next batch of the fragments. FM_MALFORMED: none is
+ * there. */
+FM_MUST_USE enum fm_status fm_answer_reader_fragment(struct fm_answer_reader *reader,
+                                                     struct fm_buf *batch, struct fm_error *err);
+/* FM_MALFORMED: something is behind what was read. */
+FM_MUST_USE enum fm_status fm_answer_reader_end(struct fm_answer_reader *reader,
+                                                struct fm_error *err);
 /* Back to the first batch. */
 FM_MUST_USE enum fm_status fm_answer_reader_rewind(struct fm_answer_reader *reader,
                                                    struct fm_error *err);

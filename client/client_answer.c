@@ -1,6 +1,7 @@
 /* What an answer showed, kept for printing; and the check of saved answers. */
 #include "client/answer_file.h"
 #include "client/client_internal.h"
+#include "client/fragments.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -194,6 +195,16 @@ const struct fm_verified *fm_answer_verified(const struct folkmoot_answer *answe
 struct fm_span fm_answer_request(const struct folkmoot_answer *answer)
 {
     return answer->bundle.request;
+}
+
+bool fm_answer_has_fragments(const struct folkmoot_answer *answer)
+{
+    return answer->bundle.has_columns;
+}
+
+struct fm_span fm_answer_fragment_columns(const struct folkmoot_answer *answer, uint32_t i)
+{
+    return answer->bundle.columns[i];
 }
 
 void folkmoot_answer_info(const struct folkmoot_answer *answer, struct folkmoot_answer_info *out)
@@ -405,6 +416,26 @@ static enum fm_status check_batches(struct fm_answer_reader *reader, struct fm_s
     return status == FM_NOTFOUND ? FM_OK : status;
 }
 
+/* Behind the bundle: what the fragments brought, where the bundle says so. */
+static enum fm_status read_fragments(struct fm_answer_reader *reader,
+                                     const struct folkmoot_answer *answer, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf bytes = FM_BUF_INIT(FM_BATCH_BYTES_MAX);
+    FM_AUTO(fm_fragments_deinit) struct fm_fragments fragments = {0};
+    uint64_t count = 0;
+    uint32_t fragment;
+
+    enum fm_status status = fm_fragments_count(answer, &count, err);
+    fm_fragments_init(&fragments, answer);
+    for (uint64_t i = 0; i < count && status == FM_OK; i++) {
+        fm_buf_clear(&bytes);
+        status = fm_answer_reader_fragment(reader, &bytes, err);
+        if (status == FM_OK)
+            status = fm_fragments_take(&fragments, fm_buf_span(&bytes), &fragment, err);
+    }
+    return status == FM_OK ? fm_answer_reader_end(reader, err) : status;
+}
+
 enum fm_status fm_answer_load(const char *path, const struct fm_charter *charter,
                               struct folkmoot_answer **out, struct fm_error *err)
 {
@@ -422,6 +453,10 @@ enum fm_status fm_answer_load(const char *path, const struct fm_charter *charter
         status = FM_FORGED; /* A changed byte may hit a length as well as what is signed. */
     if (status == FM_OK)
         status = fm_answer_check(charter, NULL, fm_buf_span(&bytes), &leaves, &answer, err);
+    if (status == FM_OK)
+        status = read_fragments(reader, answer, err);
+    if (status == FM_MALFORMED)
+        status = FM_FORGED;
     if (status == FM_OK)
         status = check_batches(reader, answer->verified.answer.columns, err);
     if (status == FM_OK)

@@ -62,6 +62,11 @@ const struct fm_verified *fm_answer_verified(const struct folkmoot_answer *answe
 /* The request's envelope in the bundle. */
 struct fm_span fm_answer_request(const struct folkmoot_answer *answer);
 
+/* What the fragments brought to the merge was kept with it. */
+bool fm_answer_has_fragments(const struct folkmoot_answer *answer);
+/* The encoded columns of fragment `i` in the answer's order; of an answer that has them. */
+struct fm_span fm_answer_fragment_columns(const struct folkmoot_answer *answer, uint32_t i);
+
 /* Read and check a saved answer against a charter: folkmoot_verify(). */
 FM_MUST_USE enum fm_status fm_answer_load(const char *path, const struct fm_charter *charter,
                                           struct folkmoot_answer **out, struct fm_error *err);

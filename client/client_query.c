@@ -1,6 +1,7 @@
 #include "client/answer_file.h"
 #include "client/client_internal.h"
 #include "client/client_text.h"
+#include "client/fragments.h"
 #include "core/codec.h"
 
 #include <stdio.h>
@@ -18,6 +19,7 @@ struct folkmoot_result {
     uint32_t timeout_ms;
     uint64_t rows_max;
     bool is_verified_at_end;
+    bool with_fragments;
     bool is_open; /* Running at the node: to be cancelled. */
     struct fm_answer_writer *writer;
     struct fm_leaves leaves;
@@ -28,26 +30,34 @@ struct folkmoot_result {
     struct folkmoot_answer *answer;
 };
 
-static void cancel(struct folkmoot_result *result)
+/* Its rows (0), or FM_FETCH_FRAGMENTS. */
+static void cancel_at(struct folkmoot_result *result, uint32_t number)
 {
     FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(64);
     struct folkmoot *handle = result->handle;
     struct fm_request_id call;
 
-    if (handle->ahead_of == result)
-        fm_client_drop_ahead(handle);
-    if (!result->is_open || result->opened.end.len != 0 || handle->connection == NULL ||
-        fm_connection_is_broken(handle->connection))
+    if (handle->connection == NULL || fm_connection_is_broken(handle->connection))
         return;
-    result->is_open = false;
     fm_random(call.bytes, sizeof call.bytes);
-    fm_pack_map(&body, 1);
+    fm_pack_map(&body, 2);
     fm_pack_key_bin(&body, 0, result->id.bytes, sizeof result->id.bytes);
+    fm_pack_key_uint(&body, 1, number);
     /* A courtesy: without it the node drops the query when its lease ends. */
     enum fm_status ignored =
         fm_connection_call(handle->connection, FM_METHOD_QUERY_CANCEL, &call, fm_buf_span(&body),
                            fm_now_ms() + FM_GRACE_MS, NULL, NULL, NULL);
     (void)ignored;
+}
+
+static void cancel(struct folkmoot_result *result)
+{
+    if (result->handle->ahead_of == result)
+        fm_client_drop_ahead(result->handle);
+    if (!result->is_open || result->opened.end.len != 0)
+        return;
+    result->is_open = false;
+    cancel_at(result, 0);
 }
 
 void folkmoot_result_free(struct folkmoot_result *result)
@@ -121,7 +131,11 @@ static enum fm_status fill_body(const struct folkmoot *handle, struct fm_span sq
         .on_unavailable =
             options->skip_unavailable != 0 ? FM_UNAVAILABLE_SKIP : FM_UNAVAILABLE_FAIL,
         .allows_partial_aggregates = options->allow_partial_aggregates != 0,
+        .with_fragments = options->with_fragments != 0,
     };
+    if (out->with_fragments && (options->save == NULL || options->skip_verification != 0))
+        return fm_fail(err, FM_INVALID,
+                       "fragments are kept with an answer that is verified and saved");
     if (out->allows_partial_aggregates && out->on_unavailable == FM_UNAVAILABLE_FAIL)
         return fm_fail(err, FM_INVALID, "partial aggregates need leave to go on without owners");
     if (options->without != NULL)
@@ -184,6 +198,7 @@ static enum fm_status open_query(struct folkmoot *handle, const char *sql, size_
     result->timeout_ms = options->timeout_ms == 0 ? handle->timeout_ms : options->timeout_ms;
     result->rows_max = options->rows_max;
     result->is_verified_at_end = options->skip_verification == 0;
+    result->with_fragments = options->with_fragments != 0;
     result->reply.max = FM_MESSAGE_BYTES_MAX;
     result->bytes.max = FM_BATCH_BYTES_MAX;
     result->bundle.max = FM_DOC_BYTES_MAX;
@@ -243,6 +258,65 @@ static enum fm_status compare(const struct folkmoot_result *result, struct fm_er
     return FM_OK;
 }
 
+/* One batch of what the fragments brought; once more when the link is lost on the way. */
+static enum fm_status fetch_fragment(struct folkmoot_result *result, uint64_t number)
+{
+    struct folkmoot *handle = result->handle;
+    enum fm_part_kind kind = FM_PART_END;
+    enum fm_status status = FM_UNAVAILABLE;
+
+    for (unsigned attempt = 0; attempt < 2 && status == FM_UNAVAILABLE; attempt++) {
+        fm_buf_clear(&result->bytes);
+        status = fm_client_connect(handle);
+        if (status == FM_OK)
+            status = fm_connection_fetch(handle->connection, FM_METHOD_QUERY_FETCH, &result->id,
+                                         FM_FETCH_FRAGMENTS, number,
+                                         fm_now_ms() + result->timeout_ms + FM_GRACE_MS, NULL,
+                                         &kind, &result->bytes, &handle->err);
+    }
+    if (status == FM_OK && kind != FM_PART_BATCH)
+        return fm_fail(&handle->err, FM_FORGED, "fewer batches than the receipts have");
+    return status;
+}
+
+/* What is merged here needs them; rows that were passed on are their fragment's own. */
+static enum fm_status save_fragments(struct folkmoot_result *result)
+{
+    FM_AUTO(fm_fragments_deinit) struct fm_fragments fragments = {0};
+    struct fm_error *err = &result->handle->err;
+    const struct fm_answer *answer = &fm_answer_verified(result->answer)->answer;
+    uint64_t count = 0;
+    uint32_t ignored;
+
+    if (answer->origin == FM_ROWS_OF_FRAGMENT || answer->fragment_count == 0)
+        return FM_OK;
+    if (!fm_answer_has_fragments(result->answer))
+        return fm_fail(err, FM_MALFORMED, "the node kept no fragments, which it was asked to");
+    enum fm_status status = fm_fragments_count(result->answer, &count, err);
+    fm_fragments_init(&fragments, result->answer);
+    for (uint64_t i = 0; i < count && status == FM_OK; i++) {
+        status = fetch_fragment(result, i);
+        if (status == FM_OK)
+            status = fm_fragments_take(&fragments, fm_buf_span(&result->bytes), &ignored, err);
+        if (status == FM_OK)
+            status = fm_answer_writer_fragment(result->writer, fm_buf_span(&result->bytes), err);
+    }
+    fm_buf_clear(&result->bytes);
+    cancel_at(result, FM_FETCH_FRAGMENTS); /* So that the node need not keep them longer. */
+    return status == FM_OK ? FM_OK : fm_wrap(err, status, "fetch the fragments");
+}
+
+static enum fm_status save(struct folkmoot_result *result)
+{
+    struct fm_error *err = &result->handle->err;
+
+    enum fm_status status =
+        fm_answer_writer_bundle(result->writer, fm_buf_span(&result->bundle), err);
+    if (status == FM_OK && result->with_fragments)
+        status = save_fragments(result);
+    return status == FM_OK ? fm_answer_writer_finish(result->writer, err) : status;
+}
+
 static enum fm_status finish(struct folkmoot_result *result)
 {
     struct folkmoot *handle = result->handle;
@@ -258,10 +332,7 @@ static enum fm_status finish(struct folkmoot_result *result)
         if (status != FM_OK)
             return fm_wrap(&handle->err, status, "the answer does not hold");
     }
-    if (result->writer != NULL)
-        status =
-            fm_answer_writer_finish(result->writer, fm_buf_span(&result->bundle), &handle->err);
-    return status;
+    return result->writer != NULL ? save(result) : status;
 }
 
 /* Ask for batch `number` of the result: it is made and sent while the one before it is read. Not

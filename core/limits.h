@@ -111,6 +111,8 @@
 #define FM_ORPHAN_MS 500                 /* As one whose asker's link went and did not come back. */
 #define FM_OPENED_BYTES_MAX (128u << 10) /* First batch and end that come with an opening. */
 #define FM_FETCH_WINDOW 8u               /* Batches kept for a repeated fetch. */
+#define FM_SPOOL_BYTES_MAX (256u << 20)  /* What one query's fragments brought, kept on disk; */
+#define FM_SPOOLS_BYTES_MAX (1024u << 20) /* of all queries of a node at once. */
 #define FM_CONNECT_MS_MAX 3000 /* Reaching an owner, before its fragment's own deadline. */
 #define FM_QUERY_FETCHERS 2u   /* Calls at once for one query's rows; each may wait long. */
 #define FM_RPC_THREADS 192u    /* So many that fragments always find one. */

@@ -88,8 +88,8 @@ enum fm_on_unavailable { FM_UNAVAILABLE_FAIL = 0, FM_UNAVAILABLE_SKIP = 1 };
 
 /* Body of a QUERY_OPEN request: 0 SQL (str), 1 rules left out (mask of FM_RULE_MAP's bits), 2 what
  * an owner that cannot be had means (1: go on without it), 3 also under aggregates (bool), 4 heads
- * that the tables are read at (array of signed notes). All but the first are optional; a default is
- * not written. */
+ * that the tables are read at (array of signed notes), 5 what the fragments bring to a merge is
+ * kept for the asker to fetch (bool). All but the first are optional; a default is not written. */
 struct fm_query_body {
     struct fm_span sql;
     uint64_t rules_off;
@@ -97,6 +97,7 @@ struct fm_query_body {
     bool allows_partial_aggregates;            /* Only with FM_UNAVAILABLE_SKIP. */
     uint32_t head_count;                       /* 0: each table at its owner's last head. */
     struct fm_span heads[FM_QUERY_TABLES_MAX]; /* Borrowed. */
+    bool with_fragments;
 };
 
 void fm_query_body_encode(struct fm_buf *out, const struct fm_query_body *body);
@@ -283,7 +284,8 @@ void fm_answer_encode(struct fm_buf *out, const struct fm_answer *answer);
 FM_MUST_USE enum fm_status fm_answer_decode(struct fm_span body, struct fm_answer *out);
 
 /* The bundle, not signed itself: 0 answer, 1 request, 2 principal certificate, 3 node certificates
- * (array), 4 tickets (array), 5 receipts (array), in the answer's order; all envelopes as bin. */
+ * (array), 4 tickets (array), 5 receipts (array), 6 the fragments' encoded columns (array; only
+ * where what they brought is kept), in the answer's order; all envelopes as bin. */
 struct fm_bundle {
     struct fm_span answer;
     struct fm_span request;
@@ -293,6 +295,8 @@ struct fm_bundle {
     uint32_t fragment_count;
     struct fm_span tickets[FM_QUERY_TABLES_MAX];
     struct fm_span receipts[FM_QUERY_TABLES_MAX];
+    bool has_columns; /* Their batches can be had: they are those that the receipts are for. */
+    struct fm_span columns[FM_QUERY_TABLES_MAX];
 };
 
 void fm_bundle_encode(struct fm_buf *out, const struct fm_bundle *bundle);
@@ -324,7 +328,8 @@ struct fm_verified { /* What was shown, for printing. */
     struct fm_principal_cert principal;
     struct fm_answer answer;
     struct fm_node_cert node;
-    struct fm_receipt receipts[FM_QUERY_TABLES_MAX]; /* answer.fragment_count of them. */
+    struct fm_receipt receipts[FM_QUERY_TABLES_MAX]; /* answer.fragment_count of them, */
+    uint32_t numbers[FM_QUERY_TABLES_MAX];           /* and their fragments' numbers. */
 };
 
 FM_MUST_USE enum fm_status fm_verify_answer(const struct fm_verify_input *input,
@@ -403,10 +408,13 @@ struct fm_opened {
 void fm_opened_encode(struct fm_buf *out, const struct fm_opened *opened);
 FM_MUST_USE enum fm_status fm_opened_decode(struct fm_span bytes, struct fm_opened *out);
 
-/* Fetch (QUERY_FETCH, FRAGMENT_FETCH): call body 0 query id, 1 fragment number, 2 batch number, 3
- * offset. Reply body: 0 kind (1 part of a batch, 2 part of the end: for a query the bundle, for a
- * fragment the receipt's envelope), 1 total bytes, 2 part (bin). A batch larger than a message is
- * fetched in parts by offset. The batch after the last one answers with kind 2. */
+/* Fetch (QUERY_FETCH, FRAGMENT_FETCH): call body 0 query id, 1 fragment number (of a query: 0 its
+ * rows, 1 what its fragments brought), 2 batch number, 3 offset. Reply body: 0 kind (1 part of a
+ * batch, 2 part of the end: for a query the bundle, for a fragment the receipt's envelope), 1 total
+ * bytes, 2 part (bin). A batch larger than a message is fetched in parts by offset. The batch after
+ * the last one answers with kind 2. */
+#define FM_FETCH_FRAGMENTS 1u
+
 struct fm_fetch {
     struct fm_request_id query;
     uint32_t number;

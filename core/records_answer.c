@@ -314,13 +314,15 @@ void fm_bundle_encode(struct fm_buf *out, const struct fm_bundle *bundle)
 {
     fm_assert(bundle->node_cert_count <= FM_QUERY_TABLES_MAX + 1);
     fm_assert(bundle->fragment_count <= FM_QUERY_TABLES_MAX);
-    fm_pack_map(out, 6);
+    fm_pack_map(out, bundle->has_columns ? 7 : 6);
     fm_pack_key_span(out, 0, bundle->answer);
     fm_pack_key_span(out, 1, bundle->request);
     fm_pack_key_span(out, 2, bundle->principal_cert);
     put_spans(out, 3, bundle->node_certs, bundle->node_cert_count);
     put_spans(out, 4, bundle->tickets, bundle->fragment_count);
     put_spans(out, 5, bundle->receipts, bundle->fragment_count);
+    if (bundle->has_columns)
+        put_spans(out, 6, bundle->columns, bundle->fragment_count);
 }
 
 static void read_spans(struct fm_reader *reader, unsigned key, uint32_t max, struct fm_span *out,
@@ -336,12 +338,12 @@ enum fm_status fm_bundle_decode(struct fm_span bytes, struct fm_bundle *out)
 {
     FM_AUTO(fm_doc_freep) struct fm_doc *doc = NULL;
     struct fm_bundle bundle = {0};
-    uint32_t receipt_count = 0;
+    uint32_t receipt_count = 0, columns_count = 0;
 
     enum fm_status status = fm_doc_parse(bytes, &doc);
     if (status != FM_OK)
         return status;
-    struct fm_reader reader = fm_reader(fm_doc_root(doc), FM_KEYS(6));
+    struct fm_reader reader = fm_reader(fm_doc_root(doc), FM_KEYS(7));
     fm_read_bin(&reader, 0, FM_ENVELOPE_BYTES_MAX, &bundle.answer);
     fm_read_bin(&reader, 1, FM_ENVELOPE_BYTES_MAX, &bundle.request);
     fm_read_bin(&reader, 2, FM_ENVELOPE_BYTES_MAX, &bundle.principal_cert);
@@ -349,6 +351,11 @@ enum fm_status fm_bundle_decode(struct fm_span bytes, struct fm_bundle *out)
     read_spans(&reader, 4, FM_QUERY_TABLES_MAX, bundle.tickets, &bundle.fragment_count);
     read_spans(&reader, 5, FM_QUERY_TABLES_MAX, bundle.receipts, &receipt_count);
     fm_reader_demand(&reader, receipt_count == bundle.fragment_count);
+    bundle.has_columns = fm_read_has(&reader, 6);
+    if (bundle.has_columns) {
+        read_spans(&reader, 6, FM_QUERY_TABLES_MAX, bundle.columns, &columns_count);
+        fm_reader_demand(&reader, columns_count == bundle.fragment_count);
+    }
     if (reader.status == FM_OK)
         *out = bundle;
     return reader.status;

@@ -133,7 +133,7 @@ void fm_query_body_encode(struct fm_buf *out, const struct fm_query_body *body)
     fm_assert(body->head_count <= FM_QUERY_TABLES_MAX);
     fm_assert(query_body_is_valid(body));
     fm_pack_map(out, 1u + (body->rules_off != 0) + skips + body->allows_partial_aggregates +
-                         (body->head_count != 0));
+                         (body->head_count != 0) + body->with_fragments);
     fm_pack_key_text(out, 0, body->sql);
     if (body->rules_off != 0)
         fm_pack_key_uint(out, 1, body->rules_off);
@@ -141,12 +141,14 @@ void fm_query_body_encode(struct fm_buf *out, const struct fm_query_body *body)
         fm_pack_key_uint(out, 2, body->on_unavailable);
     if (body->allows_partial_aggregates)
         fm_pack_key_bool(out, 3, true);
-    if (body->head_count == 0)
-        return;
-    fm_pack_uint(out, 4);
-    fm_pack_array(out, body->head_count);
+    if (body->head_count != 0) {
+        fm_pack_uint(out, 4);
+        fm_pack_array(out, body->head_count);
+    }
     for (uint32_t i = 0; i < body->head_count; i++)
         fm_pack_bin_span(out, body->heads[i]);
+    if (body->with_fragments)
+        fm_pack_key_bool(out, 5, true);
 }
 
 static void read_heads(struct fm_reader *reader, struct fm_query_body *out)
@@ -168,7 +170,7 @@ enum fm_status fm_query_body_decode(struct fm_span bytes, struct fm_query_body *
     enum fm_status status = fm_doc_parse(bytes, &doc);
     if (status != FM_OK)
         return status;
-    struct fm_reader reader = fm_reader(fm_doc_root(doc), FM_KEYS(5));
+    struct fm_reader reader = fm_reader(fm_doc_root(doc), FM_KEYS(6));
     fm_read_str(&reader, 0, FM_SQL_BYTES_MAX, &body.sql);
     if (fm_read_has(&reader, 1))
         fm_read_u64(&reader, 1, UINT64_MAX, &body.rules_off);
@@ -178,6 +180,8 @@ enum fm_status fm_query_body_decode(struct fm_span bytes, struct fm_query_body *
         fm_read_bool(&reader, 3, &body.allows_partial_aggregates);
     if (fm_read_has(&reader, 4))
         read_heads(&reader, &body);
+    if (fm_read_has(&reader, 5))
+        fm_read_bool(&reader, 5, &body.with_fragments);
     body.on_unavailable = (enum fm_on_unavailable)unavailable;
     fm_reader_demand(&reader, query_body_is_valid(&body));
     if (reader.status == FM_OK)

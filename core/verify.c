@@ -17,7 +17,6 @@ struct check {
     struct fm_hash request_hash;
     struct fm_hash principal_hash;
     struct fm_hash sql_hash;
-    uint32_t numbers[FM_QUERY_TABLES_MAX]; /* Of the tickets. */
     struct fm_verified out;
 };
 
@@ -245,9 +244,9 @@ static enum fm_status check_ticket(struct check *check, uint32_t i, struct fm_ti
         return fm_fail(err, FM_FORGED, "it carries another request");
     if (!fm_hash_equal(&ticket->sql_hash, &check->sql_hash))
         return fm_fail(err, FM_FORGED, "it was made for another SQL text");
-    check->numbers[i] = ticket->number;
+    check->out.numbers[i] = ticket->number;
     for (uint32_t j = 0; j < i; j++) {
-        if (check->numbers[j] == ticket->number)
+        if (check->out.numbers[j] == ticket->number)
             return fm_fail(err, FM_FORGED, "fragment %" PRIu32 " is counted twice", ticket->number);
     }
     return FM_OK;
@@ -410,10 +409,10 @@ static enum fm_status check_missing(const struct check *check, struct fm_error *
         return fm_fail(err, FM_FORGED, "parts of the answer are missing, which was not allowed");
     for (uint32_t m = 0; m < answer->missing_count; m++) {
         for (uint32_t i = 0; i < answer->fragment_count; i++) {
-            if (check->numbers[i] == answer->missing[m].number)
+            if (check->out.numbers[i] == answer->missing[m].number)
                 return fm_fail(err, FM_FORGED,
                                "fragment %" PRIu32 " has a receipt and is said to be missing",
-                               check->numbers[i]);
+                               check->out.numbers[i]);
         }
     }
     return FM_OK;
@@ -500,6 +499,29 @@ static enum fm_status check_rows_of_fragment(const struct check *check, struct f
     return FM_OK;
 }
 
+/* What a fragment's batches are read by; their bytes the caller compares with the receipts. */
+static enum fm_status check_columns(const struct check *check, struct fm_error *err)
+{
+    const struct fm_bundle *bundle = &check->bundle;
+    struct fm_hash columns;
+
+    if (!bundle->has_columns)
+        return FM_OK;
+    if (check->out.answer.origin == FM_ROWS_OF_FRAGMENT)
+        return fm_fail(err, FM_FORGED, "rows that were passed on are said to be kept twice");
+    for (uint32_t i = 0; i < bundle->fragment_count; i++) {
+        const struct fm_answer_fragment *named = &check->out.answer.fragments[i];
+        fm_sha256_one(&columns, bundle->columns[i]);
+        if (!fm_hash_equal(&columns, &check->out.receipts[i].columns))
+            return fm_fail(
+                err, FM_FORGED,
+                "the columns of the fragment of node %s for domain %s are not those that "
+                "it signed for",
+                short_id(&named->owner).text, named->domain);
+    }
+    return FM_OK;
+}
+
 static enum fm_status run(struct check *check, struct fm_error *err)
 {
     enum fm_status status = fm_bundle_decode(check->input->bundle, &check->bundle);
@@ -523,6 +545,8 @@ static enum fm_status run(struct check *check, struct fm_error *err)
         status = check_rows(check, err);
     if (status == FM_OK)
         status = check_rows_of_fragment(check, err);
+    if (status == FM_OK)
+        status = check_columns(check, err);
     return status;
 }
 

@@ -164,6 +164,8 @@ struct folkmoot_query_options {
     int skip_unavailable;  /* 1: go on without owners that cannot be had; the answer says which. */
     int allow_partial_aggregates; /* 1: also where rows that are missing change other rows. */
     const char *at_heads; /* A saved answer: each table is read as it was there. NULL: as it is. */
+    int with_fragments;   /* 1: save also what the owners sent to be merged, so that the merge can
+                             be done again. LIMIT: more than the node keeps for that. */
 };
 
 /* `options` may be NULL. INVALID: the text is not one SELECT, or the engine's complaint about it.

@@ -165,13 +165,15 @@ static enum fm_status wait_for(struct fm_feed *feed, uint64_t number, struct fee
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
-/* The batches are taken in order. */
-static void take_batch(struct fm_feed *feed, const struct feed_checked *checked, size_t bytes)
+/* The batches are taken in order: just those that the receipt must be for. */
+static enum fm_status take_batch(struct fm_feed *feed, const struct feed_checked *checked,
+                                 struct fm_span bytes, struct fm_error *err)
 {
     feed->leaf = checked->leaf;
     fm_tree_append(&feed->tree, &checked->leaf);
     feed->rows += checked->rows;
-    feed->bytes += bytes;
+    feed->bytes += bytes.len;
+    return feed->spool == NULL ? FM_OK : fm_spool_add(feed->spool, feed->number, bytes, err);
 }
 
 static enum fm_status check_head(const struct fm_feed *feed, struct fm_span note,
@@ -259,9 +261,7 @@ static enum fm_status next_local(struct fm_feed *feed, uint64_t number, struct f
     if (kind == FM_PART_BATCH) {
         struct feed_checked checked;
         status = feed_check_batch(feed, feed->tree.size, fm_buf_span(out), &checked, err);
-        if (status == FM_OK)
-            take_batch(feed, &checked, out->len);
-        return status;
+        return status == FM_OK ? take_batch(feed, &checked, fm_buf_span(out), err) : status;
     }
     status = take_end(feed, fm_buf_span(out), err);
     fm_buf_clear(out);
@@ -282,7 +282,9 @@ static enum fm_status next_remote(struct fm_feed *feed, struct fm_buf *out, stru
         return feed_named(feed, status, err);
     if (slot->kind == FM_PART_END)
         return take_end(feed, fm_buf_span(&slot->bytes), err);
-    take_batch(feed, &slot->checked, slot->bytes.len);
+    status = take_batch(feed, &slot->checked, fm_buf_span(&slot->bytes), err);
+    if (status != FM_OK)
+        return status;
     struct fm_buf emptied = *out; /* Hand the bytes over without a copy. */
     *out = slot->bytes;
     out->max = emptied.max;
@@ -326,7 +328,9 @@ static enum fm_status drain_fetched(struct fm_feed *feed, struct fm_error *err)
             return feed_named(feed, slot->status, err);
         if (slot->kind == FM_PART_END)
             return take_end(feed, fm_buf_span(&slot->bytes), err);
-        take_batch(feed, &slot->checked, slot->bytes.len);
+        enum fm_status status = take_batch(feed, &slot->checked, fm_buf_span(&slot->bytes), err);
+        if (status != FM_OK)
+            return status;
     }
     return FM_OK;
 }
@@ -406,6 +410,9 @@ static struct fm_feed *feed_new(struct fm_server *server, const struct fm_feed_o
     feed->number = options->number;
     feed->deadline = options->deadline;
     feed->stop = options->stop;
+    feed->spool = options->spool;
+    if (feed->spool != NULL) /* An opening that found its owner busy may have left some. */
+        fm_spool_forget(feed->spool, feed->number);
     fm_stop_init(&feed->ending);
     fm_stop_hook(feed->stop, &feed->hook, on_stop, feed);
     feed->table_count = options->fragment->table_count;
@@ -492,6 +499,11 @@ struct fm_span fm_feed_ticket(const struct fm_feed *feed)
 struct fm_span fm_feed_receipt(const struct fm_feed *feed)
 {
     return fm_buf_span(&feed->receipt_bytes);
+}
+
+struct fm_span fm_feed_columns_bytes(const struct fm_feed *feed)
+{
+    return fm_buf_span(&feed->columns_bytes);
 }
 
 struct fm_span fm_feed_owner_cert(const struct fm_feed *feed)

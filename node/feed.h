@@ -28,6 +28,8 @@ struct fm_feed_options {
     fm_ms deadline;
     fm_ms wait_ms;        /* That the owner may let it wait for a place; 0: not at all. */
     struct fm_stop *stop; /* Cuts every wait short; outlives the feed. */
+    struct fm_spool
+        *spool; /* Gets each batch that the receipt will be for; NULL: none. Borrowed. */
 };
 
 /* Errors name domain and node: FM_UNAVAILABLE when it cannot be reached, FM_BUSY when it has no
@@ -55,6 +57,7 @@ FM_MUST_USE enum fm_status fm_feed_stop(struct fm_feed *feed, struct fm_error *e
 /* After the end. Spans live as long as the feed. */
 struct fm_span fm_feed_ticket(const struct fm_feed *feed);
 struct fm_span fm_feed_receipt(const struct fm_feed *feed);
+struct fm_span fm_feed_columns_bytes(const struct fm_feed *feed); /* As the receipt is for them. */
 struct fm_span fm_feed_owner_cert(const struct fm_feed *feed);
 const struct fm_receipt *fm_feed_receipt_parsed(const struct fm_feed *feed);
 uint64_t fm_feed_rows(const struct fm_feed *feed); /* That came so far. */

@@ -34,6 +34,7 @@ struct fm_feed {
     char address[280]; /* Of the owner's node. */
     fm_ms deadline;
     struct fm_stop *stop; /* The query's. */
+    struct fm_spool *spool;
     struct fm_stop_hook hook;
     struct fm_stop ending; /* Fires with `stop`, and when the feed is freed. */
     bool is_local;

@@ -81,6 +81,11 @@ static enum fm_status open_engine(struct fm_server *server, struct fm_error *err
         .spill_bytes = (uint64_t)server->config.spill_mib << 20,
     };
 
+    server->spools = (struct fm_spools){
+        .dir = options.spill_dir,
+        .bytes_max = FM_SPOOL_BYTES_MAX,
+        .total_max = FM_SPOOLS_BYTES_MAX,
+    };
     return fm_engine_open(&options, &server->engine, err);
 }
 

@@ -91,6 +91,59 @@ enum fm_status fm_query_stop(struct fm_query *query, struct fm_error *err)
     return status == FM_OK ? fm_query_check_losses(query, err) : status;
 }
 
+/* ---- What the fragments brought ------------------------------------------------------------- */
+
+static enum fm_status spool_next(void *context, struct fm_buf *batch, struct fm_error *err)
+{
+    return fm_spool_next(context, batch, err);
+}
+
+/* Who fetches knows from the receipts how many batches there are. */
+static enum fm_status spool_finish(void *context, const struct fm_cursor_totals *totals,
+                                   struct fm_buf *end, struct fm_error *err)
+{
+    (void)context;
+    (void)totals;
+    (void)err;
+    fm_pack_nil(end);
+    return fm_buf_status(end);
+}
+
+static void spool_free(void *context)
+{
+    fm_spool_free(context);
+}
+
+/* Fetched as FM_FETCH_FRAGMENTS of the same query, with its time limit once more. */
+static enum fm_status open_spool(struct fm_query *query, struct fm_error *err)
+{
+    struct fm_cursor_options options = {
+        .kind = FM_CURSOR_QUERY,
+        .query = query->id,
+        .number = FM_FETCH_FRAGMENTS,
+        .caller = query->principal.sign_key,
+        .session = query->session,
+        .deadline = fm_now_ms() + query->limit_ms,
+        .producer = {.next = spool_next, .finish = spool_finish, .free = spool_free},
+    };
+
+    options.producer.context = FM_TAKE(query->spool);
+    return fm_cursor_open(query->server->cursors, &options, err);
+}
+
+static void add_columns(struct fm_query *query, struct fm_bundle *bundle)
+{
+    uint32_t count = 0;
+
+    bundle->has_columns = true;
+    for (uint32_t i = 0; i < query->feed_count; i++) {
+        if (fm_query_has(query, i))
+            bundle->columns[count++] = fm_feed_columns_bytes(query->feeds[i]);
+        else
+            fm_spool_forget(query->spool, i); /* No receipt is for it. */
+    }
+}
+
 enum fm_status fm_query_finish(void *context, const struct fm_cursor_totals *totals,
                                struct fm_buf *end, struct fm_error *err)
 {
@@ -118,6 +171,12 @@ enum fm_status fm_query_finish(void *context, const struct fm_cursor_totals *tot
         bundle.tickets[bundle.fragment_count] = fm_feed_ticket(query->feeds[i]);
         bundle.receipts[bundle.fragment_count++] = fm_feed_receipt(query->feeds[i]);
     }
+    if (query->spool != NULL)
+        add_columns(query, &bundle);
     fm_bundle_encode(end, &bundle);
-    return fm_buf_status(end);
+    status = fm_buf_status(end);
+    if (status == FM_OK && end->len > FM_DOC_BYTES_MAX)
+        status = fm_fail(err, FM_LIMIT, "the proofs of this query are larger than %u bytes",
+                         FM_DOC_BYTES_MAX);
+    return status == FM_OK && query->spool != NULL ? open_spool(query, err) : status;
 }

@@ -17,6 +17,7 @@ void fm_query_free(struct fm_query *query)
         fm_kept_deinit(&query->kept[i]);
         fm_feed_free(query->feeds[i]);
     }
+    fm_spool_free(query->spool); /* No feed adds to it any more. */
     fm_rows_free(query->explained);
     fm_plan_deinit(&query->plan);
     fm_buf_free(&query->plan_text);
@@ -154,7 +155,10 @@ static enum fm_status start_merge(struct fm_query *query, struct fm_error *err)
 
     if (slots == NULL || columns == NULL)
         return fm_fail(err, FM_NOMEM, "merge fragments");
-    enum fm_status status = fm_query_open_fragments(query, err);
+    enum fm_status status =
+        query->with_fragments ? fm_spool_open(&query->server->spools, &query->spool, err) : FM_OK;
+    if (status == FM_OK)
+        status = fm_query_open_fragments(query, err);
     if (status == FM_OK)
         status = set_slots(query, slots, columns, err);
     int64_t begun = fm_ticks_us();

@@ -32,6 +32,7 @@ static enum fm_status open_feed(struct fm_query *query, uint32_t number,
         .deadline = fm_query_feed_deadline(query),
         .wait_ms = is_alone || number == query->waits_at ? FM_WAIT_MS_MAX : 0,
         .stop = &query->stop,
+        .spool = query->spool,
     };
 
     enum fm_status status = fm_feed_open(query->server, &options, &query->feeds[number], err);

@@ -151,6 +151,6 @@ enum fm_status fm_query_plan(struct fm_query *query, struct fm_span sql, struct 
         status = make(query, sql, &key, &version, err);
     if (status != FM_OK)
         return status;
-    fm_plan_print(&query->plan, &query->plan_text);
+    fm_plan_print(&query->plan, query->with_fragments, &query->plan_text);
     return fm_buf_status(&query->plan_text);
 }

@@ -16,6 +16,7 @@
 #include "node/plan_cache.h"
 #include "node/receipts.h"
 #include "node/registry.h"
+#include "node/spool.h"
 #include "node/transport.h"
 #include "query/engine.h"
 #include "storage/store.h"
@@ -35,6 +36,7 @@ struct fm_server {
     struct fm_peers *peers;
     struct fm_membership *membership;
     struct fm_cursors *cursors;
+    struct fm_spools spools;
     struct fm_plan_cache *plans;
     struct fm_receipts *receipts;
     struct fm_cert_cache *certs; /* Principals' for whom others ask. */

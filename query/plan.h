@@ -150,8 +150,10 @@ FM_MUST_USE enum fm_status fm_plan_part_sql(const struct fm_plan_table *table,
                                             struct fm_buf *out);
 
 /* The plan as JSON, for the answer bundle and EXPLAIN: kind, and per fragment owner (hex), domain,
- * table, columns, predicates in words, SQL. */
-void fm_plan_print(const struct fm_plan *plan, struct fm_buf *out);
+ * table, columns, predicates in words, SQL. `with_slots`: of a merge also what its statement reads,
+ * for fm_replay_read(): per fragment "slot", an array of [name, type] of all columns of the slot,
+ * and "supplied", the positions in it that the fragment brings, in its order. */
+void fm_plan_print(const struct fm_plan *plan, bool with_slots, struct fm_buf *out);
 /* What fragment `n` does, as SQL for people: a scan's columns and predicates, or its statement. */
 void fm_plan_print_work(const struct fm_plan *plan, uint32_t n, struct fm_buf *out);
 /* The word of what placed fragment `n`: that of its rule, or "own". */

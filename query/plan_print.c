@@ -65,6 +65,31 @@ static json_t *reductions_of(const struct fm_plan *plan, uint32_t slot)
     return NULL;
 }
 
+/* A slot is declared with all columns of its table: a statement may count them. */
+static json_t *slot_of(const struct fm_plan_table *table)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < table->schema->field_count; i++) {
+        FM_AUTO(fm_buf_free) struct fm_buf type = FM_BUF_INIT(FM_ENVELOPE_BYTES_MAX);
+        fm_type_print(&type, &table->schema->fields[i].type);
+        json_t *column = json_array();
+        (void)json_array_append_new(column, json_string(table->schema->fields[i].name));
+        (void)json_array_append_new(column, text_of(&type));
+        (void)json_array_append_new(list, column);
+    }
+    return list;
+}
+
+static json_t *supplied_of(const struct fm_plan_table *table)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < table->field_count; i++)
+        (void)json_array_append_new(list, json_integer(table->fields[i]));
+    return list;
+}
+
 static json_t *fragment_of(const struct fm_plan *plan, const struct fm_plan_table *table)
 {
     char owner[2 * sizeof table->owner.bytes + 1];
@@ -120,7 +145,7 @@ const char *fm_plan_rule_text(const struct fm_plan *plan, uint32_t n)
 
 /* Out of memory leaves members out here and there; jansson's calls then take NULL. What cannot be
  * printed at all fails the buffer. */
-void fm_plan_print(const struct fm_plan *plan, struct fm_buf *out)
+void fm_plan_print(const struct fm_plan *plan, bool with_slots, struct fm_buf *out)
 {
     FM_AUTO(tree_json_freep) json_t *root = json_object();
     json_t *fragments = json_array();
@@ -130,8 +155,14 @@ void fm_plan_print(const struct fm_plan *plan, struct fm_buf *out)
 
     (void)json_object_set_new(root, "kind", json_string(kinds[plan->kind]));
     (void)json_object_set_new(root, "streams", json_boolean(plan->streams));
-    for (uint32_t i = 0; i < plan->table_count; i++)
-        (void)json_array_append_new(fragments, fragment_of(plan, &plan->tables[i]));
+    for (uint32_t i = 0; i < plan->table_count; i++) {
+        json_t *fragment = fragment_of(plan, &plan->tables[i]);
+        if (with_slots && plan->kind == FM_PLAN_MERGE) {
+            (void)json_object_set_new(fragment, "slot", slot_of(&plan->tables[i]));
+            (void)json_object_set_new(fragment, "supplied", supplied_of(&plan->tables[i]));
+        }
+        (void)json_array_append_new(fragments, fragment);
+    }
     (void)json_object_set_new(root, "fragments", fragments);
     (void)json_object_set_new(root, "sql", text_of(ship ? &plan->shipped : &plan->sql));
     char *text = json_dumps(root, JSON_COMPACT);

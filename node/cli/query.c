@@ -16,6 +16,7 @@ struct plan {
     bool allows_partial_aggregates;
     uint64_t rows_max;
     uint64_t print_max; /* Rows shown of a table; 0: all. */
+    bool with_fragments;
     bool receipts;
     bool no_receipts;
     bool no_verify;
@@ -117,6 +118,7 @@ static enum fm_status ask(const struct plan *plan, struct folkmoot *handle, stru
         .skip_unavailable = strcmp(plan->on_unavailable, "skip") == 0,
         .allow_partial_aggregates = plan->allows_partial_aggregates,
         .at_heads = plan->at_heads,
+        .with_fragments = plan->with_fragments,
     };
     fm_ms started = fm_now_ms();
     uint64_t rows = 0;
@@ -153,6 +155,8 @@ static enum fm_status check_unavailable(const struct plan *plan, struct fm_error
     if (plan->no_verify && strcmp(plan->on_unavailable, "skip") == 0)
         return fm_fail(err, FM_USAGE,
                        "only a verified answer tells what is missing; leave --no-verify out");
+    if (plan->with_fragments && (plan->save == NULL || plan->no_verify))
+        return fm_fail(err, FM_USAGE, "--with-fragments goes with --save and without --no-verify");
     if (plan->allows_partial_aggregates && strcmp(plan->on_unavailable, "skip") != 0)
         return fm_fail(err, FM_USAGE, "--allow-partial-aggregates goes with --on-unavailable skip");
     if (plan->without != NULL && fm_rules_parse(fm_span_str(plan->without), &ignored, err) != FM_OK)
@@ -191,6 +195,7 @@ static enum fm_status run(int argc, char **argv, struct fm_error *err)
         FM_CLI_REACH_OPTIONS(&plan.reach),
         {"format", FM_CLI_TEXT, &plan.format_name, 0, 0},
         {"save", FM_CLI_TEXT, &plan.save, 0, 0},
+        {"with-fragments", FM_CLI_FLAG, &plan.with_fragments, 0, 0},
         {"at-heads", FM_CLI_TEXT, &plan.at_heads, 0, 0},
         {"without", FM_CLI_TEXT, &plan.without, 0, 0},
         {"on-unavailable", FM_CLI_TEXT, &plan.on_unavailable, 0, 0},
@@ -217,6 +222,7 @@ const struct fm_cli_verb fm_cli_query = {
             "\n"
             "  --format FORMAT    table, csv, ndjson, json; default: table or csv\n"
             "  --save FILE        keep the answer with its proofs for folkmoot verify\n"
+            "  --with-fragments   keep also what owners sent, for verify --replay\n"
             "  --at-heads FILE    read each table as that saved answer did\n"
             "  --on-unavailable fail|skip   what an owner that cannot be had means (fail)\n"
             "  --allow-partial-aggregates   skip it also where values would change by that\n"

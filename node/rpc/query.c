@@ -16,6 +16,8 @@ static struct fm_query *query_new(struct fm_server *server, const struct fm_call
     query->server = server;
     query->id = caller->request->id;
     query->deadline = fm_now_ms() + limit;
+    query->limit_ms = limit;
+    memcpy(query->session, caller->session, sizeof query->session);
     query->principal = caller->principal;
     memcpy(query->trace, caller->request->trace, sizeof query->trace);
     memcpy(query->session, caller->session, sizeof query->session);
@@ -53,8 +55,11 @@ static enum fm_status start_query(struct fm_query *query, struct fm_span body, s
     query->is_pinned = asked.head_count != 0;
     query->on_unavailable = asked.on_unavailable;
     query->allows_partial_aggregates = asked.allows_partial_aggregates;
+    query->with_fragments = asked.with_fragments;
     fm_sha256_one(&query->sql_hash, asked.sql);
     status = plan_query(query, asked.sql, err);
+    if (status == FM_OK && query->with_fragments && query->explain != FM_EXPLAIN_NONE)
+        status = fm_fail(err, FM_INVALID, "an explanation has no fragments to keep");
     if (status != FM_OK)
         return status;
     return query->explain == FM_EXPLAIN_NONE ? fm_query_start(query, err)

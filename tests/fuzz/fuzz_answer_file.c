@@ -42,6 +42,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         status = fm_answer_reader_bundle(reader, &bytes, &err);
         if (status == FM_OK)
             fm_assert(bytes.len >= 1 && total + bytes.len <= size + FM_ANSWER_MAGIC_BYTES);
+        total += 8 + bytes.len;
+        /* As many batches of fragments as there may be, or the end. */
+        while (status == FM_OK && fm_answer_reader_end(reader, NULL) != FM_OK) {
+            fm_buf_clear(&bytes);
+            status = fm_answer_reader_fragment(reader, &bytes, &err);
+            if (status == FM_OK)
+                total += 4 + bytes.len;
+            fm_assert(total <= size + FM_ANSWER_MAGIC_BYTES);
+        }
     }
     if (status != FM_OK)
         fm_assert(err.text[0] != '\0');

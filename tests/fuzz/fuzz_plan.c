@@ -65,7 +65,7 @@ static void fuzz_plan(struct fm_span json)
             if (plan.tables[i].field_count == 0)
                 abort();
         }
-        fm_plan_print(&plan, &out);
+        fm_plan_print(&plan, true, &out);
         if (fm_buf_status(&out) != FM_OK)
             abort();
     }

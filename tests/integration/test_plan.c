@@ -568,7 +568,7 @@ static void plans_are_printed(void **state)
 
     assert_int_equal(plan(f, "SELECT id FROM flights.delays AT (VERSION => 4) WHERE id > 3", &made),
                      FM_OK);
-    fm_plan_print(&made, &text);
+    fm_plan_print(&made, true, &text);
     fm_buf_put_u8(&text, 0);
     assert_string_equal(
         (const char *)text.data,

@@ -232,6 +232,12 @@ static void put_query_body_full(struct fm_buf *out)
                               });
 }
 
+static void put_query_body_fragments(struct fm_buf *out)
+{
+    fm_query_body_encode(
+        out, &(struct fm_query_body){.sql = fm_span_str("SELECT 1"), .with_fragments = true});
+}
+
 static enum fm_status take_query_body(struct fm_span bytes)
 {
     struct fm_query_body body;
@@ -345,6 +351,15 @@ static enum fm_status take_answer(struct fm_span bytes)
 static void put_bundle(struct fm_buf *out)
 {
     const struct fm_bundle bundle = example_bundle();
+    fm_bundle_encode(out, &bundle);
+}
+
+static void put_bundle_fragments(struct fm_buf *out)
+{
+    struct fm_bundle bundle = example_bundle();
+
+    bundle.has_columns = true;
+    bundle.columns[0] = fm_span_str("columns");
     fm_bundle_encode(out, &bundle);
 }
 
@@ -593,6 +608,7 @@ const struct record_example record_examples[] = {
     {"request", put_request, take_request, 0},
     {"query-body", put_query_body, take_query_body, 0},
     {"query-body-full", put_query_body_full, take_query_body, 1u << 1 | 1u << 3 | 1u << 4},
+    {"query-body-fragments", put_query_body_fragments, take_query_body, 1u << 5},
     {"fragment-scan", put_scan, take_fragment, 0},
     {"fragment-sql", put_sql, take_fragment, 0},
     {"ticket", put_ticket, take_ticket, 0},
@@ -602,6 +618,7 @@ const struct record_example record_examples[] = {
     {"answer-missing", put_answer_missing, take_answer, UINT64_C(1) << 14},
     {"answer-own", put_answer_own, take_answer, UINT64_C(1) << 15},
     {"bundle", put_bundle, take_bundle, 0},
+    {"bundle-fragments", put_bundle_fragments, take_bundle, 1u << 6},
     {"contract", put_contract, take_contract, 0},
     {"member", put_member, take_member, 0},
     {"call", put_call, take_call, 0},

@@ -212,13 +212,11 @@ static enum fm_status seal_answer(struct test_bundle *b)
 
 static enum fm_status seal_bundle(struct test_bundle *b)
 {
-    b->bundle = (struct fm_bundle){
-        .answer = fm_buf_span(&b->answer_bytes),
-        .request = fm_buf_span(&b->request_bytes),
-        .principal_cert = fm_buf_span(&b->mesh->principal_bytes),
-        .node_cert_count = TEST_MESH_NODES,
-        .fragment_count = b->answer.fragment_count,
-    };
+    b->bundle.answer = fm_buf_span(&b->answer_bytes);
+    b->bundle.request = fm_buf_span(&b->request_bytes);
+    b->bundle.principal_cert = fm_buf_span(&b->mesh->principal_bytes);
+    b->bundle.node_cert_count = TEST_MESH_NODES;
+    b->bundle.fragment_count = b->answer.fragment_count;
     for (unsigned i = 0; i < 2; i++) {
         b->bundle.node_certs[i] = fm_buf_span(&b->mesh->node_bytes[i]);
         b->bundle.tickets[i] = fm_buf_span(&b->ticket_bytes[i]);

@@ -107,8 +107,8 @@ static void a_plan_comes_back_whole(void **state)
     assert_int_equal(fm_plan_cache_get(f->cache, &key, &first, &found), FM_OK);
     FM_AUTO(fm_buf_free) struct fm_buf is = FM_BUF_INIT(0);
     FM_AUTO(fm_buf_free) struct fm_buf wanted = FM_BUF_INIT(0);
-    fm_plan_print(&found, &is);
-    fm_plan_print(&f->plan, &wanted);
+    fm_plan_print(&found, true, &is);
+    fm_plan_print(&f->plan, true, &wanted);
     assert_int_equal(fm_buf_status(&wanted), FM_OK);
     assert_true(fm_span_equal(fm_buf_span(&is), fm_buf_span(&wanted)));
     assert_int_equal(found.lookup.row_limit, 7);
