@@ -52,10 +52,11 @@ static bool modifiers_suit(const json_t *node)
 static bool suits(const json_t *node)
 {
     bool forced = tree_json_is(node, "aggregate_handling", "FORCE_AGGREGATES");
+    const json_t *from = json_object_get(node, "from_table");
 
     return tree_json_is(node, "type", "SELECT_NODE") &&
            (forced || tree_json_is(node, "aggregate_handling", "STANDARD_HANDLING")) &&
-           tree_json_is(json_object_get(node, "from_table"), "type", "JOIN") &&
+           (tree_json_is(from, "type", "JOIN") || tree_json_is(from, "type", "SUBQUERY")) &&
            is_empty(json_object_get(node, "qualify")) &&
            is_empty(json_object_get(node, "sample")) && one_group_set(node) && modifiers_suit(node);
 }
@@ -91,9 +92,9 @@ static bool may_go(const struct names *names, uint32_t leaf)
 {
     const struct names_leaf *at = &names->leaves[leaf];
 
-    if (at->table == NAMES_NO_TABLE || !at->kept || !at->closed)
+    if (at->relation == NULL || !at->kept || !at->closed)
         return false;
-    const struct fm_plan_table *table = &names->tables[at->table];
+    const struct fm_plan_table *table = at->relation;
     if (table->is_own)
         return false;
     for (uint32_t i = 0; i < table->schema->field_count; i++) {
@@ -112,10 +113,9 @@ static bool may_go(const struct names *names, uint32_t leaf)
 
 static bool is_candidate(const struct names *names, uint32_t leaf)
 {
-    if (!may_go(names, leaf))
-        return false;
-    const struct fm_plan_table *table = &names->tables[names->leaves[leaf].table];
-    return (table->rows == 0 || table->rows >= ROWS_MIN) &&
+    const struct fm_plan_table *table = names->leaves[leaf].relation;
+
+    return may_go(names, leaf) && (table->rows == 0 || table->rows >= ROWS_MIN) &&
            reads_others(names->tree, names->tables, table, names->node);
 }
 
@@ -182,16 +182,17 @@ static uint64_t tied_to(const struct names *names, uint32_t leaf)
 {
     json_t *from = json_object_get(names->node, "from_table");
     const struct names_leaf *at = &names->leaves[leaf];
-    const struct fm_plan_table *table = &names->tables[at->table];
+    const struct fm_plan_table *table = at->relation;
     uint64_t among = 0;
     uint64_t tied = UINT64_C(1) << leaf;
 
     _Static_assert(NAMES_LEAVES_MAX <= 64, "a mask holds all leaves");
     for (uint32_t i = 0; i < names->leaf_count; i++) {
-        if (strcasecmp(names->leaves[i].alias, JOINED_ALIAS) == 0)
+        if (at->table == NAMES_NO_TABLE || strcasecmp(names->leaves[i].alias, JOINED_ALIAS) == 0)
             return tied;
-        if (may_go(names, i) && names->leaves[i].region == at->region &&
-            fm_plan_one_owner(&names->tables[names->leaves[i].table], table))
+        if (names->leaves[i].table != NAMES_NO_TABLE && may_go(names, i) &&
+            names->leaves[i].region == at->region &&
+            fm_plan_one_owner(names->leaves[i].relation, table))
             among |= UINT64_C(1) << i;
     }
     for (uint64_t before = 0; before != tied && !has_using(from);) {
@@ -505,7 +506,7 @@ static json_t *without_names(const json_t *list)
 }
 
 /* Without keys there is one group, and none of an empty table. */
-static json_t *make_select(struct aggregate *a, json_t *from)
+json_t *aggregate_select(struct aggregate *a, json_t *from)
 {
     json_t *having = json_null();
 
@@ -538,7 +539,7 @@ static enum fm_status put_below(struct aggregate *a, struct tree *tree, json_t *
     json_t *from = base != NULL ? json_incref(base) : NULL;
     for (size_t i = 0; from != NULL && i < json_array_size(a->from); i++)
         from = tree_build_cross_join(from, json_incref(json_array_get(a->from, i)));
-    json_t *select = from != NULL ? make_select(a, from) : NULL;
+    json_t *select = from != NULL ? aggregate_select(a, from) : NULL;
     bool known = false;
     uint64_t rows = aggregate_groups(a, aggregate_largest(a)->rows, &known);
     *made = (struct aggregate_made){select, rows};
@@ -553,12 +554,24 @@ static enum fm_status put_below(struct aggregate *a, struct tree *tree, json_t *
 /* ---- The walk -------------------------------------------------------------------------------- */
 
 struct push {
+    struct aggregate_parts *parts; /* Of the node at hand: `parts_count` derived tables. */
+    uint32_t parts_count;
     struct tree *tree;
     const struct fm_plan_table *tables;
     const struct aggregate_options *options;
     struct aggregate_made *made;
     uint32_t made_count;
 };
+
+static const struct aggregate_parts *parts_of(const struct push *push,
+                                              const struct names_leaf *leaf)
+{
+    for (uint32_t i = 0; i < push->parts_count; i++) {
+        if (&push->parts[i].table == leaf->relation)
+            return &push->parts[i];
+    }
+    return NULL;
+}
 
 /* First on a copy, to see whether it goes through; then on the node itself. */
 static enum fm_status push_leaves(struct push *push, struct names *names, uint64_t leaves,
@@ -583,10 +596,11 @@ static enum fm_status push_leaves(struct push *push, struct names *names, uint64
         status = aggregate_init(&a, names, leaves, leaf);
     if (status == FM_OK)
         status = rewrite_node(&a, push->options, node);
-    if (status == FM_OK)
-        status = put_below(&a, push->tree, at, &push->made[push->made_count]);
-    if (status == FM_OK)
-        push->made_count++;
+    const struct aggregate_parts *parts = parts_of(push, &names->leaves[leaf]);
+    if (status == FM_OK && parts != NULL)
+        status = aggregate_put_parts(&a, push->tree, at, parts, push->made, &push->made_count);
+    else if (status == FM_OK)
+        status = put_below(&a, push->tree, at, &push->made[push->made_count++]);
     aggregate_deinit(&a);
     names->node = node;
     return status;
@@ -613,10 +627,10 @@ static enum fm_status push_select(struct push *push, struct names *names)
         uint32_t best = NAMES_LEAVES_MAX;
         uint64_t most = 0;
         for (uint32_t i = 0; i < names->leaf_count; i++) {
-            uint32_t table = names->leaves[i].table;
-            if (tried[i] || table == NAMES_NO_TABLE)
+            const struct fm_plan_table *table = names->leaves[i].relation;
+            if (tried[i] || table == NULL)
                 continue;
-            uint64_t rows = push->tables[table].rows - 1; /* 0 is the largest. */
+            uint64_t rows = table->rows - 1; /* 0 is the largest. */
             if (best == NAMES_LEAVES_MAX || rows > most) {
                 best = i;
                 most = rows;
@@ -633,6 +647,60 @@ static enum fm_status push_select(struct push *push, struct names *names)
     return FM_OK;
 }
 
+/* Something that a group could be made of. */
+static bool may_group(const json_t *node)
+{
+    const char *key = NULL;
+    json_t *member = NULL;
+
+    if (tree_json_is(node, "class", "FUNCTION") &&
+        aggregate_is_known(tree_json_text(node, "function_name")))
+        return true;
+    for (size_t i = 0; i < json_array_size(node); i++) {
+        if (may_group(json_array_get(node, i)))
+            return true;
+    }
+    json_object_foreach((json_t *)(uintptr_t)node, key, member)
+    {
+        if (may_group(member))
+            return true;
+    }
+    return false;
+}
+
+static bool groups(const json_t *node)
+{
+    return json_array_size(tree_json_array(node, "group_expressions")) > 0 ||
+           tree_json_is(node, "aggregate_handling", "FORCE_AGGREGATES") || is_distinct(node) ||
+           may_group(tree_json_array(node, "select_list"));
+}
+
+/* Derived tables that can be grouped where they come from. */
+static enum fm_status describe_derived(struct push *push, struct names *names)
+{
+    enum fm_status status = FM_OK;
+
+    if (push->options->parts_of == NULL || !groups(names->node))
+        return FM_OK;
+    push->parts = calloc(names->leaf_count > 0 ? names->leaf_count : 1, sizeof *push->parts);
+    if (push->parts == NULL)
+        return FM_NOMEM;
+    for (uint32_t i = 0; i < names->leaf_count && status == FM_OK; i++) {
+        struct names_leaf *leaf = &names->leaves[i];
+        struct aggregate_parts *parts = &push->parts[push->parts_count];
+        if (!tree_json_is(leaf->node, "type", "SUBQUERY"))
+            continue;
+        status = push->options->parts_of(push->options->context, leaf->node, parts);
+        if (status == FM_OK) {
+            names_describe(names, i, &parts->table, PARTS_ALIAS);
+            push->parts_count++;
+        } else if (status == FM_NOTFOUND) {
+            status = FM_OK;
+        }
+    }
+    return status;
+}
+
 static enum fm_status push_node(struct push *push, json_t *node)
 {
     enum fm_status status = FM_OK;
@@ -643,7 +711,14 @@ static enum fm_status push_node(struct push *push, json_t *node)
     if (names == NULL)
         return FM_NOMEM;
     if (names_read(names, push->tree, push->tables, node))
+        status = describe_derived(push, names);
+    if (status == FM_OK && names->leaf_count > 0)
         status = push_select(push, names);
+    for (uint32_t i = 0; i < push->parts_count; i++)
+        fm_plan_table_deinit(&push->parts[i].table);
+    free(push->parts);
+    push->parts = NULL;
+    push->parts_count = 0;
     free(names);
     return status;
 }
@@ -671,7 +746,7 @@ enum fm_status aggregate_push(struct tree *tree, const struct fm_plan_table *tab
                               const struct aggregate_options *options, struct aggregate_made *made,
                               uint32_t *made_count)
 {
-    struct push push = {tree, tables, options, made, 0};
+    struct push push = {.tree = tree, .tables = tables, .options = options, .made = made};
 
     fm_assert(options != NULL && options->name_of != NULL);
     *made_count = 0;

@@ -8,7 +8,8 @@
  * of sums over a sum of counts, min, max and their like stay what they are. An aggregate over
  * another table is weighted with the number of rows behind each group where doubles matter to it.
  * So the table's owner sends groups instead of rows. Other tables of that owner which
- * equalities tie to the largest go below with it, joined there.
+ * equalities tie to the largest go below with it, joined there. A derived table that is a UNION ALL
+ * of parts with one owner each, with or without joins around it, is grouped in each of its parts.
  *
  * It is sound without any uniqueness, since whatever decides on joining a row is one of the columns
  * grouped by: rows of one group join the same rows, or none. The table may stand anywhere in inner
@@ -24,14 +25,25 @@
 #include "query/plan.h"
 #include "query/tree.h"
 
+/* A derived table whose rows are those of several parts together (UNION ALL), or of one. */
+struct aggregate_parts {
+    struct fm_plan_table table; /* Its columns; rows and figures as far as known; an owner. */
+    uint32_t count;
+    json_t *nodes[FM_QUERY_TABLES_MAX]; /* Query nodes, borrowed: each stands alone, its tables
+                                           have one owner, its columns the types of the whole. */
+};
+
 struct aggregate_options {
     /* The name of a column that a select list leaves unnamed, as the engine makes it. */
     void *context;
     enum fm_status (*name_of)(void *context, const json_t *expression, struct fm_buf *out);
+    /* What the derived table `from` comes from, into a zeroed object whose table the caller
+     * frees. FM_NOTFOUND: it has no such parts. May be NULL. */
+    enum fm_status (*parts_of)(void *context, json_t *from, struct aggregate_parts *out);
 };
 
 struct aggregate_made {
-    json_t *node;  /* The SELECT made, borrowed from the tree; its tables have one owner. */
+    json_t *node;  /* A SELECT made, borrowed from the tree; its tables have one owner. */
     uint64_t rows; /* Groups expected. */
 };
 

@@ -9,7 +9,8 @@
 /* What a function answers that finds that the node must stay as it is. */
 #define AGGREGATE_LEAVE FM_NOTFOUND
 
-#define JOINED_ALIAS "fm_t" /* What several tables are called above. */
+#define JOINED_ALIAS "fm_t"    /* What several tables are called above, */
+#define PARTS_ALIAS "fm_union" /* and a derived one without a name. */
 
 struct aggregate {
     const struct names *names; /* Of the node before it was changed. */
@@ -56,6 +57,15 @@ json_t *aggregate_inner(const struct aggregate *a, const json_t *node);
  * once. `inner` is taken; NULL when memory ran out. */
 json_t *aggregate_key(struct aggregate *a, json_t *inner);
 json_t *aggregate_partial(struct aggregate *a, json_t *inner);
+
+/* SELECT <keys>, <partial aggregates> FROM `from`, which is taken, for what a rewriting found; NULL
+ * when memory ran out. */
+json_t *aggregate_select(struct aggregate *a, json_t *from);
+/* Put such a SELECT over each part of the derived table `from`; `made` gets them, behind the
+ * `*count` that are there. */
+FM_MUST_USE enum fm_status aggregate_put_parts(struct aggregate *a, struct tree *tree, json_t *from,
+                                               const struct aggregate_parts *parts,
+                                               struct aggregate_made *made, uint32_t *count);
 
 /* Rewrite the expression at `place` for what is above. */
 FM_MUST_USE enum fm_status aggregate_rewrite(struct aggregate *a, const struct tree_place *place);

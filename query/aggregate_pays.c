@@ -17,7 +17,7 @@
 
 const struct fm_plan_table *aggregate_largest(const struct aggregate *a)
 {
-    return &a->names->tables[a->names->leaves[a->leaf].table];
+    return a->names->leaves[a->leaf].relation;
 }
 
 /* The field of a key that is a column, NULL for an expression. */
@@ -28,7 +28,7 @@ static const struct fm_field *field_of(const struct aggregate *a, const json_t *
         return NULL;
     struct names_found found = names_find(a->names, key, NAMES_IN_ROWS);
     fm_assert(aggregate_has(a, &found));
-    *table = &a->names->tables[a->names->leaves[found.leaf].table];
+    *table = a->names->leaves[found.leaf].relation;
     return names_field(a->names, &found);
 }
 

@@ -110,8 +110,8 @@ static bool names_differ(const struct fm_columns *columns)
     return true;
 }
 
-static enum fm_status make_schema(const struct fm_columns *columns, bool names_made,
-                                  struct fm_schema **out)
+enum fm_status plan_make_schema(const struct fm_columns *columns, bool names_made,
+                                struct fm_schema **out)
 {
     FM_AUTO(fm_schema_freep) struct fm_schema *schema = calloc(1, sizeof *schema);
 
@@ -179,7 +179,7 @@ static enum fm_status make_slot(const struct planner *planner, uint64_t tables,
     slot->owner = table->owner;
     slot->rule = rule;
     slot->names_made = !names_differ(columns);
-    enum fm_status status = make_schema(columns, slot->names_made, &slot->schema);
+    enum fm_status status = plan_make_schema(columns, slot->names_made, &slot->schema);
     return status == FM_OK ? add_refs(planner, tables, slot) : status;
 }
 

@@ -11,6 +11,7 @@
 #ifndef FM_QUERY_CARVE_H
 #define FM_QUERY_CARVE_H
 
+#include "query/aggregate.h"
 #include "query/plan.h"
 #include "query/tree.h"
 
@@ -56,13 +57,25 @@ FM_MUST_USE enum fm_status plan_carve_parts(struct planner *planner);
 /* Where `node` is a UNION ALL with a LIMIT, give its sides the same (query/limit_sides.c). */
 FM_MUST_USE enum fm_status plan_limit_sides(struct planner *planner, json_t *node);
 
+/* A schema of these columns, called c0, c1, .. or by their names, which are cut to FM_NAME_MAX. */
+FM_MUST_USE enum fm_status plan_make_schema(const struct fm_columns *columns, bool names_made,
+                                            struct fm_schema **out);
+
+bool plan_is_union_all(const json_t *node);
+/* As plan_describe_part(); also FM_NOTFOUND where a side of a UNION ALL has other types. */
+FM_MUST_USE enum fm_status plan_describe_union(struct planner *planner, json_t *node,
+                                               struct fm_columns *out);
+
 /* The columns of a part that stands alone; FM_NOTFOUND: it does not. The caller frees them. */
 FM_MUST_USE enum fm_status plan_describe_part(struct planner *planner, json_t *node,
                                               struct fm_columns *columns);
 
-/* Let owners group their tables below joins, where that is sound and pays (aggregate.h). Before
- * anything else is carved. */
+/* Let owners group their tables below joins and unions, where that is sound and pays (aggregate.h).
+ * Before anything else is carved. */
 FM_MUST_USE enum fm_status plan_aggregate(struct planner *planner);
+/* For it: where a derived table comes from, with the figures of its columns that the tables behind
+ * them have (query/plan_parts.c). */
+FM_MUST_USE enum fm_status plan_parts_of(void *planner, json_t *from, struct aggregate_parts *out);
 
 /* After the last carving: close the gaps, so that slot n is tables[n] of both. */
 void plan_settle_slots(struct planner *planner);

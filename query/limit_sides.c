@@ -6,7 +6,7 @@
 
 #define LIMIT_ROWS_MAX 1000000 /* A larger LIMIT leaves out too little. */
 
-static bool is_union_all(const json_t *node)
+bool plan_is_union_all(const json_t *node)
 {
     return tree_json_is(node, "type", "SET_OPERATION_NODE") &&
            tree_json_is(node, "setop_type", "UNION") &&
@@ -52,7 +52,7 @@ static int64_t position_of(const json_t *node, const json_t *expression)
     const char *wanted = json_string_value(json_array_get(names, 0));
     int64_t position = 0;
 
-    while (is_union_all(node))
+    while (plan_is_union_all(node))
         node = json_object_get(node, "left");
     const json_t *items = tree_json_array(node, "select_list");
     for (size_t i = 0; i < json_array_size(items); i++)
@@ -128,7 +128,7 @@ static enum fm_status limit_side(json_t *side, const json_t *modifiers)
 
     if (json_array_size(own) != 0)
         return FM_OK; /* Bounded already, or ordered for a reason of its own. */
-    if (is_union_all(side)) {
+    if (plan_is_union_all(side)) {
         enum fm_status status = limit_side(json_object_get(side, "left"), modifiers);
         return status == FM_OK ? limit_side(json_object_get(side, "right"), modifiers) : status;
     }
@@ -144,7 +144,7 @@ static enum fm_status types_agree(struct planner *planner, json_t *side,
 {
     FM_AUTO(fm_columns_deinit) struct fm_columns columns = {0};
 
-    if (is_union_all(side)) {
+    if (plan_is_union_all(side)) {
         enum fm_status status = types_agree(planner, json_object_get(side, "left"), whole, agree);
         return status == FM_OK ? types_agree(planner, json_object_get(side, "right"), whole, agree)
                                : status;
@@ -159,18 +159,33 @@ static enum fm_status types_agree(struct planner *planner, json_t *side,
     return FM_OK;
 }
 
-enum fm_status plan_limit_sides(struct planner *planner, json_t *node)
+enum fm_status plan_describe_union(struct planner *planner, json_t *node, struct fm_columns *out)
 {
-    FM_AUTO(tree_json_freep) json_t *modifiers = is_union_all(node) ? side_modifiers(node) : NULL;
     FM_AUTO(fm_columns_deinit) struct fm_columns whole = {0};
     bool agree = true;
 
+    enum fm_status status = plan_describe_part(planner, node, &whole);
+    if (status == FM_OK && plan_is_union_all(node))
+        status = types_agree(planner, node, &whole, &agree);
+    if (status == FM_OK && !agree)
+        return FM_NOTFOUND;
+    if (status == FM_OK) {
+        *out = whole;
+        whole = (struct fm_columns){0};
+    }
+    return status;
+}
+
+enum fm_status plan_limit_sides(struct planner *planner, json_t *node)
+{
+    FM_AUTO(tree_json_freep)
+    json_t *modifiers = plan_is_union_all(node) ? side_modifiers(node) : NULL;
+    FM_AUTO(fm_columns_deinit) struct fm_columns columns = {0};
+
     if (modifiers == NULL)
         return FM_OK;
-    enum fm_status status = plan_describe_part(planner, node, &whole);
-    if (status == FM_OK)
-        status = types_agree(planner, node, &whole, &agree);
-    if (status == FM_NOTFOUND || (status == FM_OK && !agree))
+    enum fm_status status = plan_describe_union(planner, node, &columns);
+    if (status == FM_NOTFOUND)
         return FM_OK;
     if (status == FM_OK)
         status = limit_side(json_object_get(node, "left"), modifiers);

@@ -71,6 +71,7 @@ static bool add_leaf(struct names *names, json_t *node, bool kept, uint32_t regi
     struct names_leaf *leaf = &names->leaves[names->leaf_count++];
     leaf->node = node;
     leaf->table = table_of(names->tree, node);
+    leaf->relation = leaf->table != NAMES_NO_TABLE ? &names->tables[leaf->table] : NULL;
     leaf->alias = alias != NULL && alias[0] != '\0' ? alias : name != NULL ? name : "";
     leaf->kept = kept;
     leaf->region = region;
@@ -122,6 +123,17 @@ bool names_read(struct names *names, const struct tree *tree, const struct fm_pl
     return read_from(names, json_object_get(node, "from_table"), true, 0);
 }
 
+void names_describe(struct names *names, uint32_t leaf, const struct fm_plan_table *relation,
+                    const char *alias)
+{
+    struct names_leaf *at = &names->leaves[leaf];
+
+    at->relation = relation;
+    at->closed = true;
+    if (at->alias[0] == '\0')
+        at->alias = alias;
+}
+
 /* ---- Columns --------------------------------------------------------------------------------- */
 
 /* As fm_schema_find(), but several names that differ in case only are no answer. */
@@ -138,12 +150,11 @@ static bool find_field(const struct fm_schema *schema, const char *name, uint32_
     return count == 1;
 }
 
-static bool leaf_has(const struct names *names, const struct names_leaf *leaf, const char *name,
-                     uint32_t *field)
+static bool leaf_has(const struct names_leaf *leaf, const char *name, uint32_t *field)
 {
     *field = 0;
-    if (leaf->table != NAMES_NO_TABLE)
-        return find_field(names->tables[leaf->table].schema, name, field);
+    if (leaf->relation != NULL)
+        return find_field(leaf->relation->schema, name, field);
     const json_t *items = items_of(leaf->node);
     for (size_t i = 0; i < json_array_size(items); i++) {
         if (strcasecmp(item_name(json_array_get(items, i)), name) == 0)
@@ -158,7 +169,7 @@ static bool anybody_has(const struct names *names, const char *name)
     uint32_t field = 0;
 
     for (uint32_t i = 0; i < names->leaf_count; i++) {
-        if (!names->leaves[i].closed || leaf_has(names, &names->leaves[i], name, &field))
+        if (!names->leaves[i].closed || leaf_has(&names->leaves[i], name, &field))
             return true;
     }
     return false;
@@ -170,10 +181,9 @@ static bool is_struct(const struct names *names, const char *name)
     for (uint32_t i = 0; i < names->leaf_count; i++) {
         const struct names_leaf *leaf = &names->leaves[i];
         uint32_t field = 0;
-        if (leaf->table == NAMES_NO_TABLE || !leaf_has(names, leaf, name, &field))
+        if (leaf->relation == NULL || !leaf_has(leaf, name, &field))
             continue;
-        if (!leaf->closed ||
-            names->tables[leaf->table].schema->fields[field].type.kind == FM_KIND_STRUCT)
+        if (!leaf->closed || leaf->relation->schema->fields[field].type.kind == FM_KIND_STRUCT)
             return true;
     }
     return false;
@@ -215,7 +225,7 @@ static struct names_found find_qualified(const struct names *names, const char *
         const struct names_leaf *leaf = &names->leaves[i];
         if (!is_called(names, leaf, domain, table))
             continue;
-        bool has = leaf->closed ? leaf_has(names, leaf, column, &found.field)
+        bool has = leaf->closed ? leaf_has(leaf, column, &found.field)
                                 : !is_struct(names, domain != NULL ? domain : table);
         if (++count > 1 || !has)
             return (struct names_found){NAMES_UNKNOWN, 0, 0};
@@ -236,7 +246,7 @@ static struct names_found find_column(const struct names *names, const char *nam
         uint32_t field = 0;
         if (!names->leaves[i].closed)
             return (struct names_found){NAMES_UNKNOWN, 0, 0};
-        if (!leaf_has(names, &names->leaves[i], name, &field))
+        if (!leaf_has(&names->leaves[i], name, &field))
             continue;
         if (++count > 1)
             return (struct names_found){NAMES_UNKNOWN, 0, 0};
@@ -310,11 +320,10 @@ struct names_found names_find(const struct names *names, const json_t *column_re
 
 const struct fm_field *names_field(const struct names *names, const struct names_found *found)
 {
-    uint32_t table = names->leaves[found->leaf].table;
+    const struct names_leaf *leaf = &names->leaves[found->leaf];
 
-    return found->kind == NAMES_COLUMN && table != NAMES_NO_TABLE &&
-                   names->leaves[found->leaf].closed
-               ? &names->tables[table].schema->fields[found->field]
+    return found->kind == NAMES_COLUMN && leaf->relation != NULL && leaf->closed
+               ? &leaf->relation->schema->fields[found->field]
                : NULL;
 }
 
@@ -350,8 +359,7 @@ static bool ref_may_reach(const struct reach *reach, const json_t *column_ref)
         bool last = i + 1 == count;
         if (part == NULL || !leaf->closed || strcasecmp(part, leaf->alias) == 0)
             return true;
-        if (last ? i == 0 && leaf_has(reach->names, leaf, part, &field)
-                 : is_struct(reach->names, part))
+        if (last ? i == 0 && leaf_has(leaf, part, &field) : is_struct(reach->names, part))
             return true;
     }
     return false;

@@ -21,6 +21,8 @@ struct names_leaf {    /* What FROM reads: a table, a derived table, a WITH quer
     json_t *node;      /* Its place in the tree. */
     const char *alias; /* What its columns are qualified with; "" when nothing does. */
     uint32_t table;    /* Number of the base table, or NAMES_NO_TABLE. */
+    /* What is known of its columns: the base table, or a derived one by names_describe(); NULL. */
+    const struct fm_plan_table *relation;
     /* Every join above keeps this side as it is: its rows come out once per match, or, where the
      * join preserves them, once without. */
     bool kept;
@@ -48,7 +50,7 @@ enum names_clause {
 
 enum names_kind {
     NAMES_UNKNOWN,
-    NAMES_COLUMN, /* Of leaves[leaf]; its `field` where that is a base table. */
+    NAMES_COLUMN, /* Of leaves[leaf]; its `field` where that has a relation. */
     NAMES_ALIAS,  /* The alias of an item of the select list and nothing else. */
     NAMES_MERGED, /* A column that USING made of two. */
 };
@@ -56,15 +58,19 @@ enum names_kind {
 struct names_found {
     enum names_kind kind;
     uint32_t leaf;
-    uint32_t field; /* Position in the table's schema. */
+    uint32_t field; /* Position in the relation's schema. */
 };
 
 /* False when FROM holds more than can be kept track of. */
 FM_MUST_USE bool names_read(struct names *names, const struct tree *tree,
                             const struct fm_plan_table *tables, json_t *node);
+/* Leaf `leaf`, a derived table, has the columns of `relation`, which is borrowed; where it has no
+ * name, what refers to it may use `alias`. */
+void names_describe(struct names *names, uint32_t leaf, const struct fm_plan_table *relation,
+                    const char *alias);
 struct names_found names_find(const struct names *names, const json_t *column_ref,
                               enum names_clause clause);
-/* The schema's field of a found column, NULL when its leaf is no base table. */
+/* The schema's field of a found column, NULL when its leaf has no relation. */
 const struct fm_field *names_field(const struct names *names, const struct names_found *found);
 
 /* May anything in this part of a tree (a subquery, a derived table) refer to leaf `leaf`? */

@@ -1,6 +1,5 @@
 /* The rule FM_RULE_AGGREGATE: SELECTs made below joins (aggregate.h) are carved, to run at the
  * owners of their tables. */
-#include "query/aggregate.h"
 #include "query/carve.h"
 #include "query/tree_build.h"
 
@@ -35,7 +34,7 @@ static enum fm_status name_of(void *context, const json_t *expression, struct fm
 
 enum fm_status plan_aggregate(struct planner *planner)
 {
-    struct aggregate_options options = {planner, name_of};
+    struct aggregate_options options = {planner, name_of, plan_parts_of};
     struct aggregate_made made[FM_QUERY_TABLES_MAX];
     uint32_t count = 0;
 

@@ -489,6 +489,24 @@ static void parts_go_to_their_owner(void **state)
          "flights.delays GROUP BY 1) AS fm_part WHERE \"n\" > 2 AND \"d\" < DATE '2001-02-01' AND "
          "\"origin\" IN ('SEA', 'it''s')>(origin,n,d)[n > 2; d < 2001-02-01; origin IN ('SEA', "
          "'it''s')]{}"},
+        {"SELECT origin, count(*) FROM (SELECT origin FROM flights.delays WHERE id > 3 UNION ALL "
+         "SELECT gate FROM airports.delays) GROUP BY 1",
+         "merge flights.delays<aggregate: SELECT fm_union.origin AS origin, count_star() AS fm_p0 "
+         "FROM (SELECT origin FROM flights.delays WHERE (id > 3)) AS fm_union(origin) GROUP BY "
+         "fm_union.origin>(origin,fm_p0)[]{} airports.delays<aggregate: SELECT fm_union.origin AS "
+         "origin, count_star() AS fm_p0 FROM (SELECT gate FROM airports.delays) AS "
+         "fm_union(origin) GROUP BY fm_union.origin>(origin,fm_p0)[]{}"},
+        {"SELECT state, sum(d) FROM (SELECT origin AS o, delay AS d FROM flights.delays) f JOIN "
+         "airports.airport ON f.o = iata GROUP BY state",
+         "merge flights.delays<aggregate: SELECT f.o AS o, sum(f.d) AS fm_p0 FROM (SELECT origin "
+         "AS o, delay AS d FROM flights.delays) AS f(o, d) GROUP BY f.o>(o,fm_p0)[]{} "
+         "airports.airport(iata,state)[]{iata,state}"},
+        {"SELECT origin, count(*) FROM (SELECT origin FROM flights.delays UNION ALL SELECT gate "
+         "FROM airports.delays) GROUP BY CUBE (1)",
+         "merge flights.delays(origin)[]{origin} airports.delays(gate)[]{}"},
+        {"SELECT origin, count(*) FROM (SELECT id AS origin FROM flights.delays UNION ALL SELECT "
+         "delay FROM airports.delays) GROUP BY 1", /* Of other types. */
+         "merge flights.delays(id)[]{} airports.delays(delay)[]{}"},
         {"SELECT q.b FROM airports.airport a, (SELECT DISTINCT origin AS b, id AS b FROM "
          "flights.delays) q WHERE q.b = a.iata",
          "merge airports.airport(iata)[]{iata} flights.delays<subquery: SELECT \"c0\" FROM (SELECT "

@@ -225,6 +225,50 @@ const char *const plan_statements[] = {
     "SELECT node FROM mesh.nodes WHERE ms IS NULL UNION SELECT origin FROM " D,
     "SELECT flights.delays.id, q.m FROM flights.delays, (SELECT max(airports.airport.latitude) AS "
     "m FROM airports.airport) q WHERE flights.delays.delay < q.m",
+    /* Grouped in each part of a union. */
+    "SELECT origin, sum(delay), count(*), count(delay), min(id), max(delay), avg(delay) FROM "
+    "(SELECT origin, delay, id FROM " D " UNION ALL SELECT origin, delay, id FROM " E
+    ") q GROUP BY origin",
+    "SELECT count(*), sum(delay), min(delay), avg(delay) FROM (SELECT delay FROM " D
+    " UNION ALL SELECT delay FROM " E ")",
+    "SELECT count(*), sum(delay) FROM (SELECT delay FROM " D " WHERE id > 100 UNION ALL SELECT "
+    "delay FROM " E " WHERE id > 100) q",
+    "SELECT o, sum(d), o || '!' FROM (SELECT * FROM " E " UNION ALL SELECT id, delay, origin, note "
+    "FROM " D ") q(i, d, o) WHERE i > 1 AND d > 0 GROUP BY o HAVING count(*) > 1 ORDER BY 2 DESC",
+    "SELECT DISTINCT origin FROM (SELECT origin FROM " D " UNION ALL SELECT iata FROM " A
+    " UNION ALL SELECT hub FROM flights.carrier) q",
+    "SELECT x, count(*) FROM (SELECT origin AS x, delay FROM " D " UNION ALL SELECT origin, delay "
+    "FROM " E " UNION ALL SELECT destination, id FROM " D ") q GROUP BY ALL",
+    "SELECT a.state, count(*), sum(q.delay), min(a.latitude) FROM (SELECT origin, delay FROM " D
+    " UNION ALL SELECT origin, delay FROM " E ") q JOIN " A
+    " a ON q.origin = a.iata GROUP BY a.state",
+    "SELECT a.state, count(*), sum(q.delay) FROM (SELECT origin, delay FROM " D
+    " WHERE note IS NOT NULL) q LEFT JOIN " A " a ON q.origin = a.iata GROUP BY a.state",
+    "SELECT count(DISTINCT origin), sum(delay) FILTER (WHERE delay > 0) FROM (SELECT origin, delay "
+    "FROM " D " UNION ALL SELECT gate, delay FROM " E ") q",
+    "SELECT origin, sum(n) FROM (SELECT origin, count(*) AS n FROM " D
+    " GROUP BY origin UNION ALL SELECT origin, count(*) FROM " E " GROUP BY origin) q GROUP BY 1",
+    "SELECT origin, count(*) FROM ((SELECT origin FROM " D " ORDER BY id LIMIT 3) UNION ALL "
+    "(SELECT origin FROM " E " ORDER BY id DESC LIMIT 2)) q GROUP BY origin",
+    "SELECT n, count(*) FROM (SELECT id AS n FROM " D " UNION ALL SELECT latitude FROM " A
+    ") q GROUP BY n",
+    "SELECT k, count(*) FROM (SELECT origin AS k FROM " D " UNION SELECT origin FROM " E
+    ") q GROUP BY k",
+    "SELECT k, count(*) FROM (SELECT origin AS k FROM " D " UNION ALL SELECT origin FROM " E
+    " ORDER BY k LIMIT 5) q GROUP BY k",
+    "SELECT k, v FROM (SELECT origin AS k, count(*) AS v FROM (SELECT origin FROM " D
+    " UNION ALL SELECT origin FROM " E ") GROUP BY origin) q JOIN " A " ON k = iata WHERE v > 1",
+    "SELECT iata, (SELECT count(*) FROM (SELECT origin FROM " D " UNION ALL SELECT origin FROM " E
+    ") q WHERE q.origin = iata) FROM " A,
+    "SELECT k, count(*) FROM (SELECT origin AS k FROM " D " UNION ALL SELECT 'SEA') q GROUP BY k",
+    "WITH w AS (SELECT 'SEA' AS h) SELECT k, count(*) FROM (SELECT origin AS k FROM " D
+    ", w WHERE origin = h UNION ALL SELECT origin FROM " E ") q GROUP BY k",
+    "SELECT origin, count(*) FROM (SELECT origin FROM " D " UNION ALL SELECT origin FROM " E
+    ") q GROUP BY ROLLUP (origin)",
+    "SELECT DISTINCT ON (origin) origin, delay FROM (SELECT origin, delay FROM " D
+    " UNION ALL SELECT origin, delay FROM " E ") q ORDER BY origin, delay",
+    "SELECT list(origin ORDER BY origin), bit_xor(id) FROM (SELECT origin, id FROM " D
+    " UNION ALL SELECT origin, id FROM " E ") q",
     /* Tables of two domains that are called the same. */
     "SELECT id FROM " D " ANTI JOIN " E " USING (id)",
     "SELECT id, gate FROM " D " JOIN " E " USING (id)",

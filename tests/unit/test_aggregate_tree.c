@@ -329,7 +329,7 @@ static const struct rewriting rewritings[] = {
 static void statements_are_rewritten(void **state)
 {
     struct fixture *f = *state;
-    struct aggregate_options options = {NULL, name_of};
+    struct aggregate_options options = {.name_of = name_of};
     struct aggregate_made made[FM_QUERY_TABLES_MAX];
 
     for (size_t i = 0; i < COUNT(rewritings); i++) {
@@ -361,7 +361,7 @@ static void statements_are_rewritten(void **state)
 static void figures_decide(void **state)
 {
     struct fixture *f = *state;
-    struct aggregate_options options = {NULL, name_of};
+    struct aggregate_options options = {.name_of = name_of};
     struct aggregate_made made[FM_QUERY_TABLES_MAX];
     struct fm_column_figures figures[] = {{.field_id = 1}, {.field_id = 2, .distinct = 99}};
     struct fm_statistics statistics = {.column_count = 2, .columns = figures};
