@@ -62,7 +62,6 @@ struct fm_query {
     bool with_fragments;    /* What they bring to a merge is kept: */
     struct fm_spool *spool; /* until the answer is signed; then fetching has it. */
     uint32_t limit_ms;      /* For fetching it as for the answer. */
-    uint8_t session[FM_HASH_BYTES];
     struct fm_query_loss losses[FM_QUERY_TABLES_MAX];
     enum fm_status failed; /* By a fragment: no end of rows may follow. */
     struct fm_error failure;

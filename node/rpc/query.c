@@ -17,7 +17,6 @@ static struct fm_query *query_new(struct fm_server *server, const struct fm_call
     query->id = caller->request->id;
     query->deadline = fm_now_ms() + limit;
     query->limit_ms = limit;
-    memcpy(query->session, caller->session, sizeof query->session);
     query->principal = caller->principal;
     memcpy(query->trace, caller->request->trace, sizeof query->trace);
     memcpy(query->session, caller->session, sizeof query->session);
@@ -39,6 +38,20 @@ static enum fm_status plan_query(struct fm_query *query, struct fm_span sql, str
     return fm_query_plan(query, sql, err);
 }
 
+/* They can be kept, and the answer be made again from them. */
+static enum fm_status check_fragments(const struct fm_query *query, struct fm_error *err)
+{
+    if (query->explain != FM_EXPLAIN_NONE)
+        return fm_fail(err, FM_INVALID, "an explanation has no fragments to keep");
+    for (uint32_t i = 0; i < query->plan.table_count; i++)
+        if (query->plan.tables[i].is_own)
+            return fm_fail(err, FM_INVALID,
+                           "%s.%s is this node's own word: no receipt is for it, and its rows "
+                           "cannot be kept as a fragment",
+                           query->plan.tables[i].domain, query->plan.tables[i].table);
+    return FM_OK;
+}
+
 static enum fm_status start_query(struct fm_query *query, struct fm_span body, struct fm_error *err)
 {
     struct fm_query_body asked;
@@ -58,8 +71,8 @@ static enum fm_status start_query(struct fm_query *query, struct fm_span body, s
     query->with_fragments = asked.with_fragments;
     fm_sha256_one(&query->sql_hash, asked.sql);
     status = plan_query(query, asked.sql, err);
-    if (status == FM_OK && query->with_fragments && query->explain != FM_EXPLAIN_NONE)
-        status = fm_fail(err, FM_INVALID, "an explanation has no fragments to keep");
+    if (status == FM_OK && query->with_fragments)
+        status = check_fragments(query, err);
     if (status != FM_OK)
         return status;
     return query->explain == FM_EXPLAIN_NONE ? fm_query_start(query, err)
