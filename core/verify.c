@@ -427,7 +427,7 @@ static enum fm_status check_own(const struct check *check, struct fm_error *err)
         uint32_t number = answer->own[o].number;
         bool is_another = false;
         for (uint32_t i = 0; i < answer->fragment_count; i++)
-            is_another = is_another || check->numbers[i] == number;
+            is_another = is_another || check->out.numbers[i] == number;
         for (uint32_t m = 0; m < answer->missing_count; m++)
             is_another = is_another || answer->missing[m].number == number;
         if (is_another)
