@@ -4,10 +4,9 @@
  * of fragments tell the lie that is named in its folder. Each lie fails the query by a reason that
  * names domain and node, and the asked node goes on. */
 #include "core/codec.h"
-#include "include/folkmoot.h"
 #include "node/cli/cli.h"
 #include "node/server.h"
-#include "tests/support/live_mesh.h"
+#include "tests/support/live_owners.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -341,16 +340,9 @@ enum fm_status __wrap_fm_rpc_fragment_fetch(struct fm_server *server,
 
 /* ---- The test -------------------------------------------------------------------------------- */
 
-struct fixture {
-    struct live_mesh *mesh;
-    struct live_node *alpha; /* Lies. */
-    struct live_node *beta;  /* Asked. */
-    struct folkmoot *handle;
-};
-
 static char self[LIVE_PATH_MAX]; /* This program's path, for the owner. */
 
-static void set_lie(struct fixture *f, const char *lie)
+static void set_lie(struct live_owners *f, const char *lie)
 {
     char path[LIVE_PATH_MAX];
 
@@ -359,56 +351,29 @@ static void set_lie(struct fixture *f, const char *lie)
         FM_OK);
 }
 
-/* The node's own program would look for its worker beside itself. */
-static void name_worker(struct fixture *f)
+static void prepare(struct live_mesh *mesh, struct live_node *node)
 {
-    FM_AUTO(fm_buf_free) struct fm_buf text = FM_BUF_INIT(0);
-    char path[LIVE_PATH_MAX];
-
-    assert_int_equal(
-        fm_file_read(live_path(f->mesh, "alpha/node.yaml", path), 1 << 16, &text, NULL), FM_OK);
-    fm_buf_printf(&text, "worker: %s/folkmoot-worker\n", FM_BIN_DIR);
-    assert_int_equal(fm_file_write(path, fm_buf_span(&text), 0600, NULL), FM_OK);
+    if (strcmp(node->name, "alpha") != 0)
+        return;
+    node->program = self;
+    /* It would look for its worker beside itself. */
+    live_configure(mesh, "alpha", "worker: " FM_BIN_DIR "/folkmoot-worker\n");
 }
 
+/* Alpha lies, beta is asked. */
 static int setup(void **state)
 {
-    struct fixture *f = calloc(1, sizeof *f);
-    char path[LIVE_PATH_MAX], error[FOLKMOOT_ERROR_MAX];
+    struct live_owners *f = live_owners_new(2, prepare);
 
-    assert_non_null(f);
-    assert_int_equal(fm_core_init(NULL), FM_OK);
-    f->mesh = live_mesh_new();
-    f->alpha = live_make_node(f->mesh, "alpha");
-    f->alpha->program = self;
-    name_worker(f);
-    live_start(f->mesh, f->alpha);
-    f->beta = live_make_node(f->mesh, "beta");
-    live_start(f->mesh, f->beta);
     live_publish(f->mesh, f->alpha, ROWS);
     live_publish(f->mesh, f->beta, 100);
-    live_make_principal(f->mesh, "reader", (const char *const[]){"reader", NULL});
-    live_wait(f->mesh, "reader", f->beta, 2, 2);
-    struct folkmoot_options options = {.node = f->beta->address,
-                                       .identity = live_path(f->mesh, "reader", path)};
-    if (folkmoot_open(&options, &f->handle, error) != FOLKMOOT_OK)
-        fail_msg("%s", error);
+    live_owners_ready(f, 2);
     *state = f;
     return 0;
 }
 
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-
-    folkmoot_close(f->handle);
-    live_mesh_free(f->mesh);
-    free(f);
-    return 0;
-}
-
 /* Ask beta and read to the end. */
-static enum folkmoot_status ask(struct fixture *f, const char *sql, uint32_t ms, uint64_t *rows)
+static enum folkmoot_status ask(struct live_owners *f, const char *sql, uint32_t ms, uint64_t *rows)
 {
     struct folkmoot_query_options options = {.timeout_ms = ms};
     struct folkmoot_result *result = NULL;
@@ -438,7 +403,7 @@ struct lie {
     bool is_nameless;
 };
 
-static void assert_refused(struct fixture *f, const struct lie *lie, const char *sql)
+static void assert_refused(struct live_owners *f, const struct lie *lie, const char *sql)
 {
     uint64_t rows;
 
@@ -458,7 +423,7 @@ static void assert_refused(struct fixture *f, const struct lie *lie, const char 
         assert_true(took < lie->ms + 5000);
 }
 
-static void assert_answers(struct fixture *f)
+static void assert_answers(struct live_owners *f)
 {
     uint64_t rows;
 
@@ -468,7 +433,7 @@ static void assert_answers(struct fixture *f)
     assert_int_equal(rows, ROWS);
 }
 
-static void assert_all_refused(struct fixture *f, const struct lie *lies, size_t count)
+static void assert_all_refused(struct live_owners *f, const struct lie *lies, size_t count)
 {
     assert_answers(f);
     for (size_t i = 0; i < count; i++) {
@@ -515,7 +480,7 @@ static void batches_that_differ_are_refused(void **state)
 /* A flipped bit may hit a length, or a value that only the receipt knows. */
 static void a_changed_value_is_found(void **state)
 {
-    struct fixture *f = *state;
+    struct live_owners *f = *state;
     uint64_t rows;
 
     set_lie(f, "a changed value");
@@ -564,7 +529,7 @@ static void small_answers_are_checked_alike(void **state)
         {SMALL "a receipt of noise", "not signed", FOLKMOOT_MALFORMED, 0, false},
         {SMALL "a batch of noise", "batch 0 is malformed", FOLKMOOT_MALFORMED, 0, false},
     };
-    struct fixture *f = *state;
+    struct live_owners *f = *state;
 
     for (size_t i = 0; i < COUNT(lies); i++) {
         assert_refused(f, &lies[i], "SELECT id, text FROM alpha.items WHERE id = 5");
@@ -582,7 +547,7 @@ static void lies_without_end_cost_their_deadline(void **state)
         {"no opening", "", FOLKMOOT_TIMEOUT, 800, false},
         {"no batch", "", FOLKMOOT_TIMEOUT, 800, false},
     };
-    struct fixture *f = *state;
+    struct live_owners *f = *state;
     struct live_usage before = live_usage(f->beta->pid);
 
     assert_all_refused(f, lies, COUNT(lies));
@@ -602,7 +567,7 @@ static void refusals_are_passed_on_by_name(void **state)
 /* An estimate is no fact: rows that nobody counted change nothing. */
 static void an_absurd_estimate_is_only_an_estimate(void **state)
 {
-    struct fixture *f = *state;
+    struct live_owners *f = *state;
     uint64_t rows;
 
     set_lie(f, "rows without number");
@@ -630,5 +595,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(refusals_are_passed_on_by_name),
         cmocka_unit_test(an_absurd_estimate_is_only_an_estimate),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, live_owners_teardown);
 }

@@ -1,8 +1,7 @@
 /* Questions that want all memory or all time, through a mesh: at the node that is asked, in its
  * merge, and at the owner. Each ends with an error that says which limit, within its deadline; the
  * next question of somebody else is answered while they run and after them. */
-#include "include/folkmoot.h"
-#include "tests/support/live_mesh.h"
+#include "tests/support/live_owners.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,51 +13,30 @@
 #include <cmocka.h>
 
 #define ROWS 2000u
-#define TIMEOUT "2"
-#define END_MS (2000 + 500 + 15000) /* Interrupt, SIGKILL half a second later; a busy machine. */
+#define TIMEOUT "1"
+#define END_MS (1000 + 500 + 15000) /* Interrupt, SIGKILL half a second later; a busy machine. */
 #define NEXT_MS 15000               /* Far from the minute that a queue behind bombs would take. */
 
-struct fixture {
-    struct live_mesh *mesh;
-    struct live_node *alpha;
-    struct live_node *beta;
-};
-
-#define SMALL_WORKERS "memory_mib: 128\nspill_mib: 64\n" /* So that memory ends soon. */
+/* So that memory ends soon. */
+static void prepare(struct live_mesh *mesh, struct live_node *node)
+{
+    live_configure(mesh, node->name, "memory_mib: 128\nspill_mib: 64\n");
+}
 
 static int setup(void **state)
 {
-    struct fixture *f = calloc(1, sizeof *f);
+    struct live_owners *f = live_owners_new(2, prepare);
 
-    assert_non_null(f);
-    assert_int_equal(fm_core_init(NULL), FM_OK);
-    f->mesh = live_mesh_new();
-    f->alpha = live_make_node(f->mesh, "alpha");
-    live_configure(f->mesh, "alpha", SMALL_WORKERS);
-    live_start(f->mesh, f->alpha);
-    f->beta = live_make_node(f->mesh, "beta");
-    live_configure(f->mesh, "beta", SMALL_WORKERS);
-    live_start(f->mesh, f->beta);
     live_publish(f->mesh, f->alpha, ROWS);
     live_publish(f->mesh, f->beta, ROWS);
     live_make_principal(f->mesh, "mallory", (const char *const[]){"reader", NULL});
-    live_make_principal(f->mesh, "reader", (const char *const[]){"reader", NULL});
-    live_wait(f->mesh, "reader", f->beta, 2, 2);
+    live_owners_ready(f, 2);
     *state = f;
     return 0;
 }
 
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-
-    live_mesh_free(f->mesh);
-    free(f);
-    return 0;
-}
-
 /* A question of somebody else, at the node that was asked and about the owner that was bombed. */
-static void assert_answers(struct fixture *f)
+static void assert_answers(struct live_owners *f)
 {
     struct live_result result;
     fm_ms start = fm_now_ms();
@@ -83,7 +61,7 @@ struct bomb {
     const char *or_limit;
 };
 
-static void assert_ends(struct fixture *f, const struct bomb *bomb)
+static void assert_ends(struct live_owners *f, const struct bomb *bomb)
 {
     struct live_result result;
     fm_ms start = fm_now_ms();
@@ -163,7 +141,8 @@ static char *repeated(const char *before, const char *piece, size_t count, const
 }
 
 /* Ask as mallory in this process: a command line has bounds of its own. */
-static enum folkmoot_status ask(struct fixture *f, const char *sql, char text[FOLKMOOT_ERROR_MAX])
+static enum folkmoot_status ask(struct live_owners *f, const char *sql,
+                                char text[FOLKMOOT_ERROR_MAX])
 {
     struct folkmoot_query_options how = {.timeout_ms = 15000};
     struct folkmoot_result *result = NULL;
@@ -202,7 +181,7 @@ static void bombs_of_text(void **state)
         {"SELECT count(*) FROM ", "alpha.items, ", 41, "alpha.items", false},
         {"SELECT id", " + 1", 5000, " FROM alpha.items", false},
     };
-    struct fixture *f = *state;
+    struct live_owners *f = *state;
 
     for (size_t i = 0; i < sizeof bombs / sizeof *bombs; i++) {
         char *sql = repeated(bombs[i].before, bombs[i].piece, bombs[i].count, bombs[i].after);
@@ -226,7 +205,7 @@ static void bombs_of_text(void **state)
 static void others_are_answered_beside_bombs(void **state)
 {
     enum { COUNT = 10 };
-    struct fixture *f = *state;
+    struct live_owners *f = *state;
     struct live_process processes[COUNT];
 
     for (uint32_t i = 0; i < COUNT; i++)
@@ -235,7 +214,7 @@ static void others_are_answered_beside_bombs(void **state)
             (const char *const[]){"query",
                                   "SELECT count(*) FROM alpha.items a, beta.items b, alpha.items c "
                                   "WHERE (a.id * 7 + b.id * 3 + c.id) % 11 = 5",
-                                  "--format", "csv", "--timeout", "6", NULL});
+                                  "--format", "csv", "--timeout", "4", NULL});
     for (uint32_t i = 0; i < 3; i++)
         assert_answers(f);
     for (uint32_t i = 0; i < COUNT; i++) {
@@ -254,5 +233,5 @@ int main(void)
         cmocka_unit_test(bombs_of_text),
         cmocka_unit_test(others_are_answered_beside_bombs),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, live_owners_teardown);
 }

@@ -2,8 +2,7 @@
  * every type with the values that comparisons stumble over, each must give what the engine gives,
  * with the same columns; and it must be known which of both answered. */
 #include "core/records.h"
-#include "include/folkmoot.h"
-#include "tests/support/live_mesh.h"
+#include "tests/support/live_owners.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -72,13 +71,6 @@ static const char *const rows[] = {
     "00000000-0000-0000-0000-000000000002,high,SEA\n",
 };
 
-struct fixture {
-    struct live_mesh *mesh;
-    struct live_node *alpha; /* The owner. */
-    struct live_node *beta;  /* Asked. */
-    struct folkmoot *handle;
-};
-
 /* Of what is changed and taken back, and comes again. */
 static const char *const pairs[] = {
     "note,area,number,value\none,a,1,0.0\ntwo,a,2,nan\n,b,1,\nfour,ab,1,-0.0\ngone,c,1,1\n",
@@ -86,42 +78,21 @@ static const char *const pairs[] = {
     "note,area,number,value\nback,c,1,9\nsecond,d,-7,3\n",
 };
 
-static void append_text(struct fixture *f, const char *table, const char *text)
-{
-    char path[LIVE_PATH_MAX];
-
-    assert_int_equal(
-        fm_file_write(live_path(f->mesh, "rows.csv", path), fm_span_str(text), 0600, NULL), FM_OK);
-    free(live_output(f->mesh, "alpha-team", f->alpha,
-                     (const char *const[]){"append", table, path, NULL}));
-}
-
-static void append_rows(struct fixture *f, size_t from, size_t to)
+static void append_rows(struct live_owners *f, size_t from, size_t to)
 {
     FM_AUTO(fm_buf_free) struct fm_buf data = FM_BUF_INIT(0);
-    char path[LIVE_PATH_MAX];
 
     fm_buf_put_str(&data, header);
     for (size_t i = from; i < to; i++)
         fm_buf_put_str(&data, rows[i]);
-    assert_int_equal(
-        fm_file_write(live_path(f->mesh, "rows.csv", path), fm_buf_span(&data), 0600, NULL), FM_OK);
-    free(live_output(f->mesh, "alpha-team", f->alpha,
-                     (const char *const[]){"append", "alpha.kinds", path, NULL}));
+    live_append(f->mesh, f->alpha, "alpha.kinds", fm_buf_span(&data));
 }
 
 static int setup(void **state)
 {
-    struct fixture *f = calloc(1, sizeof *f);
-    char path[LIVE_PATH_MAX], error[FOLKMOOT_ERROR_MAX];
+    struct live_owners *f = live_owners_new(2, NULL);
+    char path[LIVE_PATH_MAX];
 
-    assert_non_null(f);
-    assert_int_equal(fm_core_init(NULL), FM_OK);
-    f->mesh = live_mesh_new();
-    f->alpha = live_make_node(f->mesh, "alpha");
-    live_start(f->mesh, f->alpha);
-    f->beta = live_make_node(f->mesh, "beta");
-    live_start(f->mesh, f->beta);
     live_make_principal(f->mesh, "alpha-team",
                         (const char *const[]){"reader", "owner:alpha", NULL});
     assert_int_equal(
@@ -131,24 +102,9 @@ static int setup(void **state)
                      (const char *const[]){"product", "apply", path, NULL}));
     append_rows(f, 0, sizeof rows / sizeof rows[0]);
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
-        append_text(f, "alpha.pairs", pairs[i]);
-    live_make_principal(f->mesh, "reader", (const char *const[]){"reader", NULL});
-    live_wait(f->mesh, "reader", f->beta, 2, 1);
-    struct folkmoot_options options = {.node = f->beta->address,
-                                       .identity = live_path(f->mesh, "reader", path)};
-    if (folkmoot_open(&options, &f->handle, error) != FOLKMOOT_OK)
-        fail_msg("%s", error);
+        live_append(f->mesh, f->alpha, "alpha.pairs", fm_span_str(pairs[i]));
+    live_owners_ready(f, 1);
     *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-
-    folkmoot_close(f->handle);
-    live_mesh_free(f->mesh);
-    free(f);
     return 0;
 }
 
@@ -252,7 +208,7 @@ static bool has_column(struct folkmoot *handle, const char *sql, const char *nam
 }
 
 /* With and without the rule. `limited`: which of the rows is free, only their number counts. */
-static void check(struct fixture *f, const char *sql, bool lookup, bool limited)
+static void check(struct live_owners *f, const char *sql, bool lookup, bool limited)
 {
     struct answer with, engine;
 
@@ -481,7 +437,7 @@ static void check_keyed(struct folkmoot *handle, const struct keyed *asked)
 
 static void a_key_is_looked_up(void **state)
 {
-    struct fixture *f = *state;
+    struct live_owners *f = *state;
     char path[LIVE_PATH_MAX], error[FOLKMOOT_ERROR_MAX];
     struct folkmoot *owner = NULL;
     struct folkmoot_options options = {.node = f->alpha->address,
@@ -500,7 +456,7 @@ static void a_key_is_looked_up(void **state)
 static void a_changed_contract_is_seen(void **state)
 {
     static const char *const statements[] = {"SELECT * " K, "SELECT *, 1 AS one " K};
-    struct fixture *f = *state;
+    struct live_owners *f = *state;
     FM_AUTO(fm_buf_free) struct fm_buf changed = FM_BUF_INIT(0);
     char path[LIVE_PATH_MAX], error[FOLKMOOT_ERROR_MAX];
     struct folkmoot *owner = NULL;
@@ -537,5 +493,5 @@ int main(void)
         cmocka_unit_test(a_changed_contract_is_seen),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, live_owners_teardown);
 }

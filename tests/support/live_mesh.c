@@ -149,6 +149,21 @@ char *live_output(const struct live_mesh *mesh, const char *principal, const str
     return text;
 }
 
+void live_assert_says(const char *text, const char *part)
+{
+    if (strstr(text, part) == NULL)
+        fail_msg("no '%s' in: %.500s", part, text);
+}
+
+uint32_t live_count(const char *text, const char *part)
+{
+    uint32_t count = 0;
+
+    for (const char *at = strstr(text, part); at != NULL; at = strstr(at + 1, part))
+        count++;
+    return count;
+}
+
 static void run(const struct live_mesh *mesh, const char *principal, const struct live_node *node,
                 const char *const *arguments)
 {
@@ -310,15 +325,6 @@ void live_make_principal(struct live_mesh *mesh, const char *name, const char *c
     run(mesh, NULL, NULL, arguments);
 }
 
-static uint32_t count_text(const char *text, const char *what)
-{
-    uint32_t count = 0;
-
-    for (const char *at = strstr(text, what); at != NULL; at = strstr(at + 1, what))
-        count++;
-    return count;
-}
-
 void live_wait(const struct live_mesh *mesh, const char *principal, const struct live_node *node,
                uint32_t members, uint32_t products)
 {
@@ -332,8 +338,8 @@ void live_wait(const struct live_mesh *mesh, const char *principal, const struct
         char *listed =
             live_output(mesh, principal, node,
                         (const char *const[]){"product", "list", "--format", "ndjson", NULL});
-        if (count_text(seen, "\"state\":\"alive\"") >= members &&
-            count_text(listed, "\n") >= products)
+        if (live_count(seen, "\"state\":\"alive\"") >= members &&
+            live_count(listed, "\n") >= products)
             return;
         if (fm_now_ms() > end)
             fail_msg("node %s sees:\n%s%s", node->name, seen, listed);
@@ -362,10 +368,20 @@ static void write_contract(const char *path, const char *domain)
     assert_int_equal(fm_file_write(path, fm_buf_span(&text), 0600, NULL), FM_OK);
 }
 
+void live_append(const struct live_mesh *mesh, const struct live_node *node, const char *table,
+                 struct fm_span csv)
+{
+    char team[64], path[LIVE_PATH_MAX];
+
+    (void)snprintf(team, sizeof team, "%s-team", node->name);
+    assert_int_equal(fm_file_write(live_path(mesh, "rows.csv", path), csv, 0600, NULL), FM_OK);
+    run(mesh, team, node, (const char *const[]){"append", table, path, NULL});
+}
+
 void live_publish(struct live_mesh *mesh, const struct live_node *node, uint32_t rows)
 {
     FM_AUTO(fm_buf_free) struct fm_buf data = FM_BUF_INIT(0);
-    char owner[64], team[64], table[64], contract[LIVE_PATH_MAX], csv[LIVE_PATH_MAX];
+    char owner[64], team[64], table[64], contract[LIVE_PATH_MAX];
 
     (void)snprintf(owner, sizeof owner, "owner:%s", node->name);
     (void)snprintf(team, sizeof team, "%s-team", node->name);
@@ -378,9 +394,7 @@ void live_publish(struct live_mesh *mesh, const struct live_node *node, uint32_t
     fm_buf_put_str(&data, "id,text\n");
     for (uint32_t i = 0; i < rows; i++)
         fm_buf_printf(&data, "%u,item %u of many %u\n", i, i, i * 2654435761u);
-    assert_int_equal(
-        fm_file_write(live_path(mesh, "rows.csv", csv), fm_buf_span(&data), 0600, NULL), FM_OK);
-    run(mesh, team, node, (const char *const[]){"append", table, csv, NULL});
+    live_append(mesh, node, table, fm_buf_span(&data));
 }
 
 struct fm_identity *live_identity(const struct live_mesh *mesh, const char *name,

@@ -68,12 +68,18 @@ void live_cli_end(struct live_process *process, struct live_result *result);
 char *live_output(const struct live_mesh *mesh, const char *principal, const struct live_node *node,
                   const char *const *arguments);
 void live_result_deinit(struct live_result *result);
+/* `text` has `part` in it; how often. */
+void live_assert_says(const char *text, const char *part);
+uint32_t live_count(const char *text, const char *part);
 /* Until `node` sees that many living members and products. */
 void live_wait(const struct live_mesh *mesh, const char *principal, const struct live_node *node,
                uint32_t members, uint32_t products);
 /* Publish a product "<domain>" with a table "items" (id integer, primary key; text string) and
  * append `rows` rows. Principal "<domain>-team" is made. */
 void live_publish(struct live_mesh *mesh, const struct live_node *node, uint32_t rows);
+/* Append rows, as CSV with a header, to a table of the node as "<domain>-team". */
+void live_append(const struct live_mesh *mesh, const struct live_node *node, const char *table,
+                 struct fm_span csv);
 
 /* What the folder's files hold. Freed by the caller. */
 struct fm_identity *live_identity(const struct live_mesh *mesh, const char *name,
