@@ -418,7 +418,7 @@ static enum fm_status check_missing(const struct check *check, struct fm_error *
     return FM_OK;
 }
 
-/* What the asked node says by itself is no fragment that an owner signed for, or that is missing. */
+/* What the asked node says by itself is no fragment that an owner signed for or that is missing. */
 static enum fm_status check_own(const struct check *check, struct fm_error *err)
 {
     const struct fm_answer *answer = &check->out.answer;
