@@ -14,6 +14,10 @@ enum node_form {
     FORM_STRUCT,
 };
 
+#define DECIMAL_DIGITS_MAX 38u
+
+__extension__ typedef __int128 wide;
+
 struct node {
     enum node_form form;
     duckdb_type duck;
@@ -250,6 +254,22 @@ static enum fm_status convert_timestamps(duckdb_type duck, uint8_t *values, uint
     return FM_OK;
 }
 
+/* The engine's sums of decimals may have more digits than their type. */
+static bool decimals_fit(const uint8_t *values, uint32_t count)
+{
+    wide bound = 1;
+
+    for (unsigned digit = 0; digit < DECIMAL_DIGITS_MAX; digit++)
+        bound *= 10;
+    for (uint32_t i = 0; i < count; i++) {
+        wide value = 0;
+        memcpy(&value, values + (size_t)i * sizeof value, sizeof value);
+        if (value >= bound || value <= -bound)
+            return false;
+    }
+    return true;
+}
+
 static enum fm_status put_fixed(struct node *node, duckdb_vector vector, const uint64_t *validity,
                                 uint64_t first, uint32_t count, bool nulls)
 {
@@ -264,6 +284,9 @@ static enum fm_status put_fixed(struct node *node, duckdb_vector vector, const u
             uuid_from_duck(to + (size_t)i * 16, to + (size_t)i * 16);
     if (nulls)
         zero_nulls(to, node->width, validity, first, count);
+    if (node->kind == FM_KIND_DECIMAL && node->precision == DECIMAL_DIGITS_MAX &&
+        !decimals_fit(to, count))
+        return FM_INVALID;
     if (node->duck == DUCKDB_TYPE_TIMESTAMP_S || node->duck == DUCKDB_TYPE_TIMESTAMP_MS ||
         node->duck == DUCKDB_TYPE_TIMESTAMP_NS)
         return convert_timestamps(node->duck, to, count);

@@ -1,6 +1,7 @@
 /* DuckDB's vectors into batches (core/batch.h), columns as they come: PLAIN, and codes for columns
  * with a dictionary. One pass, nothing is looked at twice.
- * Threads: one per encoder. Errors: FM_NOMEM; FM_LIMIT: a batch or a value past its bound. */
+ * Threads: one per encoder. Errors: FM_NOMEM; FM_LIMIT: a batch or a value past its bound;
+ * FM_INVALID: a decimal past its digits. */
 #ifndef FM_QUERY_WORKER_ENCODE_H
 #define FM_QUERY_WORKER_ENCODE_H
 

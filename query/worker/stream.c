@@ -121,7 +121,10 @@ static enum fm_status fetch_all(struct stream *stream, duckdb_result *result,
             status = FM_OK;
         if (status == FM_OK && !skip) {
             status = put_chunk(stream, chunk);
-            if (status != FM_OK)
+            if (status == FM_INVALID)
+                status =
+                    fm_fail(err, status, "Out of Range Error: a DECIMAL of more than 38 digits");
+            else if (status != FM_OK)
                 status = fm_fail(err, status, "a batch of the result: %s", fm_status_text(status));
         }
         duckdb_destroy_data_chunk(&chunk);

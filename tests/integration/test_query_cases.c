@@ -128,6 +128,8 @@ static const char *const statements[] = {
     "SELECT g.k FROM " G " g JOIN " A " a ON g.c2 = a.c2 WHERE a.k = 1 AND g.k < 4",
     /* Arithmetic that fails at every place. */
     "SELECT sum(x.c0 * 2147483647 * 2147483647 * y.k) FROM " A " x JOIN " B " y USING (k)",
+    "SELECT sum(n) FROM (SELECT 60000000000000000000000000000000000000::DECIMAL(38, 0) AS n FROM " A
+    " LIMIT 2)",
     "SELECT CAST(c2 AS INTEGER) FROM " A " JOIN (SELECT k FROM " B ") q USING (k)",
 };
 

@@ -227,15 +227,17 @@ static void answers_are_those_of_one_database(void **state)
         else
             ask_many(f, queries);
     }
-    print_message("%u answers, %u refused, %u failed over rows, %u too long; %u failed on one "
-                  "side\n",
+    print_message("%u answers, %u refused, %u failed over rows, %u too long, %u too heavy; %u "
+                  "failed on one side\n",
                   f->pair->counts[ANSWER_ROWS], f->pair->counts[ANSWER_REFUSED],
-                  f->pair->counts[ANSWER_FAILED], f->pair->counts[ANSWER_LONG], f->pair->one_sided);
+                  f->pair->counts[ANSWER_FAILED], f->pair->counts[ANSWER_LONG],
+                  f->pair->counts[ANSWER_HEAVY], f->pair->one_sided);
     for (unsigned bit = 0; bit < 64; bit++) {
         if (fm_rule_text(bit) != NULL)
             print_message("%s %u\n", fm_rule_text(bit), f->rule_uses[bit]);
     }
     assert_int_equal(f->failures, 0);
+    assert_true(f->pair->counts[ANSWER_HEAVY] <= 1 + f->pair->counts[ANSWER_ROWS] / 50);
 }
 
 int main(void)

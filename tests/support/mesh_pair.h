@@ -35,7 +35,7 @@ struct pair_question {
 };
 
 /* Whether both refuse, or have the same answer; else `report` (may be NULL) gets both answers. What
- * has too many rows, or DuckDB cannot do, is not compared. */
+ * has too many rows, needs too much memory, or DuckDB cannot do, is not compared. */
 bool pair_agrees(struct pair *pair, const struct pair_question *question, struct fm_buf *report);
 
 #endif

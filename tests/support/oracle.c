@@ -181,7 +181,8 @@ struct oracle *oracle_new(void)
     fm_assert(opened == DuckDBSuccess);
     oracle_do(oracle, "SET integer_division = true;"
                       "SET default_null_order = 'nulls_last_on_asc_first_on_desc';"
-                      "SET threads = 1; CREATE SCHEMA hist");
+                      "SET threads = 1; SET memory_limit = '2GB';"
+                      "SET temp_directory = ''; CREATE SCHEMA hist");
     return oracle;
 }
 
@@ -217,6 +218,8 @@ static enum answer_kind kind_of_error(const char *text)
     }
     if (strstr(text, "Not implemented Error") != NULL)
         return ANSWER_UNABLE;
+    if (strstr(text, "Out of Memory Error") != NULL)
+        return ANSWER_HEAVY;
     return strstr(text, "INTERNAL Error") != NULL ? ANSWER_BROKEN : ANSWER_REFUSED;
 }
 
@@ -227,6 +230,7 @@ struct reading {
     duckdb_logical_type *types;
     struct encoder *encoder;
     struct fm_buf batch;
+    bool failed; /* A value is none of its type. */
 };
 
 static void end_reading(struct reading *reading)
@@ -271,14 +275,15 @@ static bool next_chunk(struct reading *reading)
 
     if (rows > 0) {
         enum fm_status status = encoder_put(reading->encoder, chunk, 0, rows);
-        fm_assert(status == FM_OK);
+        fm_assert(status == FM_OK || status == FM_INVALID);
+        reading->failed = status == FM_INVALID;
         fm_buf_clear(&reading->batch);
         uint8_t *bytes = fm_buf_extend(&reading->batch, encoder_bytes(reading->encoder));
         fm_assert(bytes != NULL);
         encoder_finish(reading->encoder, 0, bytes);
     }
     duckdb_destroy_data_chunk(&chunk);
-    return rows > 0;
+    return rows > 0 && !reading->failed;
 }
 
 static void take_rows(struct answer *answer, const struct reading *reading)
@@ -321,6 +326,8 @@ static void read_answer(struct reading *reading, uint32_t rows_max, struct answe
         take_rows(out, reading);
     if (out->rows > rows_max)
         out->kind = ANSWER_LONG;
+    if (reading->failed)
+        out->kind = ANSWER_FAILED;
 }
 
 void oracle_ask(struct oracle *oracle, const char *sql, uint32_t rows_max, struct answer *out)
@@ -427,4 +434,6 @@ void mesh_ask(struct folkmoot *node, const char *sql, const char *without, uint3
     if (status == FOLKMOOT_INVALID || status == FOLKMOOT_NOTFOUND ||
         status == FOLKMOOT_UNSUPPORTED || status == FOLKMOOT_REFUSED)
         out->kind = kind_of_error(text);
+    else if (status == FOLKMOOT_LIMIT && strstr(text, "the query needed more") != NULL)
+        out->kind = ANSWER_HEAVY;
 }

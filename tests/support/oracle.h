@@ -16,6 +16,7 @@ enum answer_kind {
     ANSWER_FAILED,  /* It failed over the rows: a number past its type, a text that is no number. */
     ANSWER_LONG,    /* More rows than were asked for. */
     ANSWER_UNABLE,  /* The engine does not have it in this form; in another it may. */
+    ANSWER_HEAVY,   /* It needs more memory than there is for a query. */
     ANSWER_BROKEN,  /* Anything else: no answer of a statement that anybody sent. */
 };
 
