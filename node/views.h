@@ -1,6 +1,6 @@
 /* The tables of the domain FM_VIEWS_DOMAIN, which every node has for itself: what it knows, and
- * what it did for who asks. Their rows are made in its memory when a query begins, are nobody's facts,
- * have no past and no receipt: the answer lists them as the asked node's own word.
+ * what it did for who asks. Their rows are made in its memory when a query begins, are nobody's
+ * facts, have no past and no receipt: the answer lists them as the asked node's own word.
  *
  * A new view is one row of `views` in views.c: its columns, and a function that puts its rows.
  * Threads: any. */
