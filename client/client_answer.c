@@ -47,6 +47,7 @@ void folkmoot_answer_free(struct folkmoot_answer *answer)
     fm_buf_free(&answer->bundle_bytes);
     free(answer->sql);
     free(answer->receipts);
+    fm_verified_deinit(&answer->verified);
     for (uint32_t i = 0; answer->missing != NULL && i < answer->verified.answer.missing_count; i++)
         free(answer->missing[i].reason);
     free(answer->missing);
@@ -139,8 +140,9 @@ static enum fm_status fill_missing(struct folkmoot_answer *answer)
 }
 
 enum fm_status fm_answer_check(const struct fm_charter *charter, struct fm_cert_cache *certs,
-                               struct fm_span bundle, const struct fm_leaves *leaves,
-                               struct folkmoot_answer **out, struct fm_error *err)
+                               struct fm_span own_request, struct fm_span bundle,
+                               const struct fm_leaves *leaves, struct folkmoot_answer **out,
+                               struct fm_error *err)
 {
     FM_AUTO(fm_answer_freep) struct folkmoot_answer *answer = calloc(1, sizeof *answer);
 
@@ -156,6 +158,7 @@ enum fm_status fm_answer_check(const struct fm_charter *charter, struct fm_cert_
     const struct fm_verify_input input = {
         .charter = charter,
         .certs = certs,
+        .own_request = own_request,
         .bundle = fm_buf_span(&answer->bundle_bytes),
         .batches = leaves->hashes,
         .batch_count = leaves->count,
@@ -452,7 +455,8 @@ enum fm_status fm_answer_load(const char *path, const struct fm_charter *charter
     if (status == FM_MALFORMED)
         status = FM_FORGED; /* A changed byte may hit a length as well as what is signed. */
     if (status == FM_OK)
-        status = fm_answer_check(charter, NULL, fm_buf_span(&bytes), &leaves, &answer, err);
+        status = fm_answer_check(charter, NULL, fm_span(NULL, 0), fm_buf_span(&bytes), &leaves,
+                                 &answer, err);
     if (status == FM_OK)
         status = read_fragments(reader, answer, err);
     if (status == FM_MALFORMED)

@@ -52,10 +52,10 @@ FM_MUST_USE enum fm_status fm_client_call(struct folkmoot *handle, enum fm_metho
 FM_MUST_USE enum fm_status fm_client_connect(struct folkmoot *handle);
 
 /* Check what an answer claims over its batches; the result is owned by the caller. `certs` (may be
- * NULL) are those of the charter. */
+ * NULL) are those of the charter. `own_request`: as in fm_verify_input. */
 FM_MUST_USE enum fm_status fm_answer_check(const struct fm_charter *charter,
-                                           struct fm_cert_cache *certs, struct fm_span bundle,
-                                           const struct fm_leaves *leaves,
+                                           struct fm_cert_cache *certs, struct fm_span own_request,
+                                           struct fm_span bundle, const struct fm_leaves *leaves,
                                            struct folkmoot_answer **out, struct fm_error *err);
 /* What was shown, for comparing it with what was asked and received. */
 const struct fm_verified *fm_answer_verified(const struct folkmoot_answer *answer);

@@ -324,9 +324,9 @@ static enum fm_status finish(struct folkmoot_result *result)
 
     result->is_open = false;
     if (result->is_verified_at_end) {
-        status =
-            fm_answer_check(&handle->identity->charter, handle->certs, fm_buf_span(&result->bundle),
-                            &result->leaves, &result->answer, &handle->err);
+        status = fm_answer_check(&handle->identity->charter, handle->certs,
+                                 fm_buf_span(&result->request), fm_buf_span(&result->bundle),
+                                 &result->leaves, &result->answer, &handle->err);
         if (status == FM_OK)
             status = compare(result, &handle->err);
         if (status != FM_OK)

@@ -15,6 +15,11 @@ struct entry {
     } cert;
 };
 
+struct seen_head {
+    struct fm_hash hash; /* Of key and note. */
+    uint64_t used;       /* 0: a free place. */
+};
+
 struct fm_cert_cache {
     const struct fm_charter *charter;
     pthread_mutex_t lock;
@@ -23,6 +28,7 @@ struct fm_cert_cache {
     uint64_t uses;
     uint64_t found;
     struct entry **entries; /* entries_max places, the first `count` taken. */
+    struct seen_head heads[FM_HEADS_KEPT_MAX];
 };
 
 static void lock(struct fm_cert_cache *cache)
@@ -151,6 +157,58 @@ enum fm_status fm_cert_cache_principal(struct fm_cert_cache *cache, struct fm_sp
         *entry = (struct entry){.hash = hash, .is_node = false, .cert.principal = *out};
         keep(cache, entry);
     }
+    return status;
+}
+
+/* ---- Heads ----------------------------------------------------------------------------------- */
+
+static void hash_head(struct fm_span note, const struct fm_public_key *key, struct fm_hash *out)
+{
+    const struct fm_span parts[] = {fm_span(key->bytes, sizeof key->bytes), note};
+
+    fm_sha256(out, parts, sizeof parts / sizeof parts[0]);
+}
+
+static bool has_head(struct fm_cert_cache *cache, const struct fm_hash *hash)
+{
+    bool found = false;
+
+    lock(cache);
+    for (uint32_t i = 0; i < FM_HEADS_KEPT_MAX && !found; i++) {
+        struct seen_head *head = &cache->heads[i];
+        found = head->used != 0 && fm_hash_equal(&head->hash, hash);
+        if (found)
+            head->used = ++cache->uses;
+    }
+    cache->found += found ? 1 : 0;
+    unlock(cache);
+    return found;
+}
+
+/* In a free place, or that of the one unused for the longest time. */
+static void keep_head(struct fm_cert_cache *cache, const struct fm_hash *hash)
+{
+    lock(cache);
+    uint32_t at = 0;
+    for (uint32_t i = 1; i < FM_HEADS_KEPT_MAX; i++) {
+        if (cache->heads[i].used < cache->heads[at].used)
+            at = i;
+    }
+    cache->heads[at] = (struct seen_head){.hash = *hash, .used = ++cache->uses};
+    unlock(cache);
+}
+
+enum fm_status fm_cert_cache_head(struct fm_cert_cache *cache, struct fm_span note,
+                                  const struct fm_public_key *log_key, struct fm_head *out)
+{
+    struct fm_hash hash;
+
+    hash_head(note, log_key, &hash);
+    if (has_head(cache, &hash))
+        return fm_head_parse(note, out);
+    enum fm_status status = fm_head_open(note, log_key, out);
+    if (status == FM_OK)
+        keep_head(cache, &hash);
     return status;
 }
 

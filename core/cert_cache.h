@@ -1,11 +1,12 @@
-/* Certificates whose signatures were verified before: the same bytes need not be verified again,
- * which takes a signature check per key of the authority. Times of validity are not looked at: that
- * stays with who uses a certificate. Bounded: the one unused for the longest time goes.
+/* Certificates and heads whose signatures were verified before: the same bytes need not be verified
+ * again, which takes a signature check per key. Times of validity are not looked at: that stays
+ * with who uses a certificate. Bounded: the one unused for the longest time goes.
  * Threads: any; it locks itself. Ownership: copies in and out. */
 #ifndef FM_CORE_CERT_CACHE_H
 #define FM_CORE_CERT_CACHE_H
 
 #include "core/cert.h"
+#include "core/note.h"
 
 struct fm_cert_cache;
 
@@ -23,7 +24,13 @@ FM_MUST_USE enum fm_status fm_cert_cache_principal(struct fm_cert_cache *cache,
                                                    struct fm_principal_cert *out,
                                                    struct fm_error *err);
 
-/* How many it holds, and how many were found, for tests. */
+/* As fm_head_open(): found are the same bytes under the same key. A table that does not change has
+ * the same head in every receipt. */
+FM_MUST_USE enum fm_status fm_cert_cache_head(struct fm_cert_cache *cache, struct fm_span note,
+                                              const struct fm_public_key *log_key,
+                                              struct fm_head *out);
+
+/* How many certificates it holds, and how many of all were found, for tests. */
 void fm_cert_cache_counts(struct fm_cert_cache *cache, uint32_t *entries, uint64_t *found);
 
 #endif

@@ -314,6 +314,7 @@ struct fm_cert_cache;
 struct fm_verify_input {
     const struct fm_charter *charter;
     struct fm_cert_cache *certs; /* Of that charter; NULL: each certificate is verified. */
+    struct fm_span own_request;  /* Sealed by the caller itself; empty: another one asked. */
     struct fm_span bundle;
     const struct fm_hash *batches;
     uint64_t batch_count;
@@ -321,16 +322,18 @@ struct fm_verify_input {
     uint64_t bytes; /* Summed over the batches. */
 };
 
-struct fm_verified { /* What was shown, for printing. */
+struct fm_verified { /* What was shown, for printing; fm_verified_deinit(). */
     struct fm_request request;
     struct fm_span sql;
     struct fm_query_body asked; /* The statement again, and how it was to be answered. */
     struct fm_principal_cert principal;
     struct fm_answer answer;
     struct fm_node_cert node;
-    struct fm_receipt receipts[FM_QUERY_TABLES_MAX]; /* answer.fragment_count of them, */
-    uint32_t numbers[FM_QUERY_TABLES_MAX];           /* and their fragments' numbers. */
+    struct fm_receipt *receipts;           /* answer.fragment_count of them, owned, */
+    uint32_t numbers[FM_QUERY_TABLES_MAX]; /* and their fragments' numbers. */
 };
+
+void fm_verified_deinit(struct fm_verified *verified);
 
 FM_MUST_USE enum fm_status fm_verify_answer(const struct fm_verify_input *input,
                                             struct fm_verified *out, struct fm_error *err);

@@ -12,13 +12,28 @@
 struct check {
     const struct fm_verify_input *input;
     struct fm_bundle bundle;
-    struct fm_node_cert certs[FM_QUERY_TABLES_MAX + 1];
+    struct fm_node_cert *certs; /* bundle.node_cert_count. */
     bool cert_used[FM_QUERY_TABLES_MAX + 1];
     struct fm_hash request_hash;
     struct fm_hash principal_hash;
     struct fm_hash sql_hash;
     struct fm_verified out;
 };
+
+void fm_verified_deinit(struct fm_verified *verified)
+{
+    free(verified->receipts);
+    verified->receipts = NULL;
+}
+
+static void check_freep(struct check **check)
+{
+    if (*check == NULL)
+        return;
+    free((*check)->certs);
+    fm_verified_deinit(&(*check)->out);
+    free(*check);
+}
 
 struct short_id { /* The start of a node's id, for humans. */
     char text[9];
@@ -54,6 +69,9 @@ static enum fm_status open_node_cert(const struct check *check, struct fm_span b
 
 static enum fm_status open_node_certs(struct check *check, struct fm_error *err)
 {
+    check->certs = calloc(check->bundle.node_cert_count + 1u, sizeof *check->certs);
+    if (check->certs == NULL)
+        return fm_fail(err, FM_NOMEM, "verify the answer: out of memory");
     for (uint32_t i = 0; i < check->bundle.node_cert_count; i++) {
         struct fm_node_cert *cert = &check->certs[i];
         if (open_node_cert(check, check->bundle.node_certs[i], cert, err) != FM_OK)
@@ -175,6 +193,16 @@ static enum fm_status check_request_fields(struct check *check, struct fm_error 
     return FM_OK;
 }
 
+/* What the caller signed just now holds; if it is by the key of this certificate. */
+static bool is_own_request(const struct check *check, const struct fm_envelope *envelope,
+                           const struct fm_public_key *key)
+{
+    return check->input->own_request.len != 0 &&
+           fm_span_equal(check->bundle.request, check->input->own_request) &&
+           envelope->type == FM_ENV_REQUEST && envelope->signature_count == 1 &&
+           fm_public_key_equal(&envelope->signatures[0].key, key);
+}
+
 static enum fm_status check_request(struct check *check, struct fm_error *err)
 {
     struct fm_principal_cert *principal = &check->out.principal;
@@ -193,7 +221,8 @@ static enum fm_status check_request(struct check *check, struct fm_error *err)
         return fm_fail(err, FM_FORGED, "answer: it was given to another request");
     if (fm_envelope_open(check->bundle.request, &envelope) != FM_OK)
         return fm_fail(err, FM_FORGED, "request: not an envelope");
-    if (fm_envelope_verify(&envelope, FM_ENV_REQUEST, &check->input->charter->mesh,
+    if (!is_own_request(check, &envelope, &principal->sign_key) &&
+        fm_envelope_verify(&envelope, FM_ENV_REQUEST, &check->input->charter->mesh,
                            &principal->sign_key) != FM_OK)
         return fm_fail(err, FM_FORGED, "request: signature of principal %s does not hold",
                        principal->name);
@@ -312,6 +341,13 @@ static enum fm_status check_receipt(struct check *check, uint32_t i, const struc
 
 /* ---- Heads --------------------------------------------------------------------------------- */
 
+static enum fm_status open_head(const struct check *check, struct fm_span note,
+                                const struct fm_public_key *log_key, struct fm_head *out)
+{
+    return check->input->certs != NULL ? fm_cert_cache_head(check->input->certs, note, log_key, out)
+                                       : fm_head_open(note, log_key, out);
+}
+
 static enum fm_status check_head(const struct check *check, const struct fm_receipt *receipt,
                                  uint32_t t, const struct fm_table_ref *ref,
                                  const struct fm_node_cert *owner, struct fm_error *err)
@@ -332,7 +368,7 @@ static enum fm_status check_head(const struct check *check, const struct fm_rece
         return fm_fail(err, FM_FORGED, "its head is no signed note");
     if (strcmp(found, origin) != 0)
         return fm_fail(err, FM_FORGED, "the head is of another log, %s", found);
-    if (fm_head_open(receipt->heads[t], &grant->log_key, &head) != FM_OK)
+    if (open_head(check, receipt->heads[t], &grant->log_key, &head) != FM_OK)
         return fm_fail(err, FM_FORGED, "its head's signature does not hold");
     if (head.time > receipt->time + FM_CLOCK_SKEW_US)
         return fm_fail(err, FM_FORGED, "its head is newer than the receipt");
@@ -388,6 +424,9 @@ static enum fm_status check_fragments(struct check *check, struct fm_error *err)
         return fm_fail(err, FM_FORGED,
                        "the answer names %" PRIu32 " fragments, the bundle has %" PRIu32,
                        check->out.answer.fragment_count, check->bundle.fragment_count);
+    check->out.receipts = calloc(check->bundle.fragment_count + 1u, sizeof *check->out.receipts);
+    if (check->out.receipts == NULL)
+        return fm_fail(err, FM_NOMEM, "verify the answer: out of memory");
     for (uint32_t i = 0; i < check->bundle.fragment_count; i++) {
         enum fm_status status = check_fragment(check, i, err);
         if (status != FM_OK)
@@ -553,7 +592,7 @@ static enum fm_status run(struct check *check, struct fm_error *err)
 enum fm_status fm_verify_answer(const struct fm_verify_input *input, struct fm_verified *out,
                                 struct fm_error *err)
 {
-    FM_AUTO(fm_mem_freep) struct check *check = calloc(1, sizeof *check);
+    FM_AUTO(check_freep) struct check *check = calloc(1, sizeof *check);
 
     fm_assert(input->charter != NULL);
     fm_assert(input->batch_count == 0 || input->batches != NULL);
@@ -561,7 +600,9 @@ enum fm_status fm_verify_answer(const struct fm_verify_input *input, struct fm_v
         return fm_fail(err, FM_NOMEM, "verify the answer: out of memory");
     check->input = input;
     enum fm_status status = run(check, err);
-    if (status == FM_OK)
+    if (status == FM_OK) {
         *out = check->out;
+        check->out.receipts = NULL;
+    }
     return status;
 }

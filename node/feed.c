@@ -190,7 +190,7 @@ static enum fm_status check_head(const struct fm_feed *feed, struct fm_span note
     const struct fm_domain_grant *grant = fm_node_cert_domain(&feed->owner, domain);
     if (grant == NULL || grant->epoch != epoch ||
         memcmp(&mesh, &feed->server->identity->charter.mesh, sizeof mesh) != 0 ||
-        fm_head_open(note, &grant->log_key, &head) != FM_OK)
+        fm_cert_cache_head(feed->server->certs, note, &grant->log_key, &head) != FM_OK)
         return fm_fail(err, FM_FORGED, "the head of %s.%s is not signed by its owner", domain,
                        table);
     return FM_OK;

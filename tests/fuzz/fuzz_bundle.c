@@ -71,9 +71,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fm_bundle_encode(&grafted, &bundle);
     fm_assert(fm_buf_status(&grafted) == FM_OK);
     input.bundle = fm_buf_span(&grafted);
-    if (fm_verify_answer(&input, &verified, &err) == FM_OK)
+    if (fm_verify_answer(&input, &verified, &err) == FM_OK) {
         fm_assert(says_the_same(&bundle, &honest->bundle));
-    else
+        fm_verified_deinit(&verified);
+    } else {
         fm_assert(err.text[0] != '\0');
+    }
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Verified certificates are found by their bytes, and only those that were verified. */
+/* Verified certificates and heads are found by their bytes, and only those that were verified. */
 #include "core/cert_cache.h"
 
 #include "tests/support/test_mesh.h"
@@ -133,12 +133,75 @@ static void the_least_used_goes(void **state)
         fm_buf_free(&bytes[i]);
 }
 
+static void seal_head(struct fixture *f, uint64_t size, struct fm_buf *out)
+{
+    struct fm_head head = {.size = size, .time = TEST_MESH_NOW_US};
+
+    fm_head_origin(&f->mesh->charter.mesh, "flights", "delays", 1, head.origin);
+    *out = FM_BUF_INIT(0);
+    assert_int_equal(fm_head_seal(&head, f->mesh->log[0], out), FM_OK);
+}
+
+static void a_head_is_found_under_its_key(void **state)
+{
+    struct fixture *f = *state;
+    const struct fm_public_key *key = fm_key_public(f->mesh->log[0]);
+    struct fm_head head = {0};
+    struct fm_buf note;
+
+    seal_head(f, 7, &note);
+    assert_int_equal(fm_cert_cache_head(f->cache, fm_buf_span(&note), key, &head), FM_OK);
+    expect_counts(f, 0, 0);
+    head = (struct fm_head){0};
+    assert_int_equal(fm_cert_cache_head(f->cache, fm_buf_span(&note), key, &head), FM_OK);
+    expect_counts(f, 0, 1);
+    assert_int_equal(head.size, 7);
+    assert_int_equal(head.time, TEST_MESH_NOW_US);
+    assert_int_not_equal(
+        fm_cert_cache_head(f->cache, fm_buf_span(&note), fm_key_public(f->mesh->log[1]), &head),
+        FM_OK);
+    for (size_t at = 0; at < note.len; at++) {
+        note.data[at] ^= 1;
+        assert_int_not_equal(fm_cert_cache_head(f->cache, fm_buf_span(&note), key, &head), FM_OK);
+        assert_int_not_equal(fm_cert_cache_head(f->cache, fm_buf_span(&note), key, &head), FM_OK);
+        note.data[at] ^= 1;
+    }
+    expect_counts(f, 0, 1); /* What does not hold was not kept. */
+    fm_buf_free(&note);
+}
+
+static void heads_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    const struct fm_public_key *key = fm_key_public(f->mesh->log[0]);
+    struct fm_buf first, other;
+    struct fm_head head;
+
+    seal_head(f, 0, &first);
+    for (uint64_t i = 0; i <= FM_HEADS_KEPT_MAX; i++) { /* The first is in use all the time. */
+        seal_head(f, 1 + i, &other);
+        assert_int_equal(fm_cert_cache_head(f->cache, fm_buf_span(&first), key, &head), FM_OK);
+        assert_int_equal(fm_cert_cache_head(f->cache, fm_buf_span(&other), key, &head), FM_OK);
+        fm_buf_free(&other);
+    }
+    expect_counts(f, 0, FM_HEADS_KEPT_MAX);
+    seal_head(f, 1, &other); /* Gone: unused for the longest time. */
+    assert_int_equal(fm_cert_cache_head(f->cache, fm_buf_span(&other), key, &head), FM_OK);
+    expect_counts(f, 0, FM_HEADS_KEPT_MAX);
+    assert_int_equal(fm_cert_cache_head(f->cache, fm_buf_span(&first), key, &head), FM_OK);
+    expect_counts(f, 0, FM_HEADS_KEPT_MAX + 1);
+    fm_buf_free(&first);
+    fm_buf_free(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_second_time_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_not_verified_is_not_found, setup, teardown),
         cmocka_unit_test_setup_teardown(the_least_used_goes, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_head_is_found_under_its_key, setup, teardown),
+        cmocka_unit_test_setup_teardown(heads_are_bounded, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* Verifying an answer: the honest one passes, and each way to lie is told by its own reason. */
+#include "core/cert_cache.h"
 #include "core/records.h"
 
 #include "tests/support/test_bundle.h"
@@ -35,14 +36,21 @@ static int teardown(void **state)
     struct fixture *f = *state;
 
     test_bundle_free(f->b);
+    fm_verified_deinit(&f->verified);
     free(f);
     return 0;
+}
+
+static enum fm_status verify_again(struct fixture *f)
+{
+    fm_verified_deinit(&f->verified);
+    return fm_verify_answer(&f->b->input, &f->verified, &f->err);
 }
 
 static enum fm_status verify(struct fixture *f)
 {
     assert_int_equal(test_bundle_seal(f->b), FM_OK);
-    return fm_verify_answer(&f->b->input, &f->verified, &f->err);
+    return verify_again(f);
 }
 
 /* ---- Honest answers ------------------------------------------------------------------------ */
@@ -214,7 +222,7 @@ static void an_answer_without_rows_verifies(void **state)
     assert_int_equal(test_bundle_seal(f->b), FM_OK);
     f->b->input.batches = NULL;
     f->b->input.batch_count = f->b->input.rows = f->b->input.bytes = 0;
-    assert_int_equal(fm_verify_answer(&f->b->input, &f->verified, &f->err), FM_OK);
+    assert_int_equal(verify_again(f), FM_OK);
 }
 
 /* ---- Lies ---------------------------------------------------------------------------------- */
@@ -272,6 +280,13 @@ static void principal_of_another_mesh(struct test_bundle *b)
 
     other.mesh.bytes[0] ^= 1;
     reseal_principal(b, &other);
+}
+
+/* One that alice has too, but it is not the key that signed. */
+static void principal_with_another_key(struct test_bundle *b)
+{
+    b->mesh->principal.sign_key = *fm_key_public(b->mesh->sign[0]);
+    reseal_principal(b, &b->mesh->charter);
 }
 
 static void domain_not_owned(struct test_bundle *b)
@@ -579,6 +594,7 @@ static const struct lie lies[] = {
     LIE(principal_expired, STAGE_CERTS, "certificate of principal alice: it has expired"),
     LIE(principal_of_another_mesh, STAGE_CERTS,
         "the asking principal: principal certificate: 0 auth"),
+    LIE(principal_with_another_key, STAGE_CERTS, "signature of principal alice does not hold"),
     LIE(domain_not_owned, STAGE_CERTS,
         "receipt of node b1b1b1b1 for domain flights: table flights.departures: the node does not "
         "own domain flights"),
@@ -644,17 +660,45 @@ static const struct lie lies[] = {
     LIE(byte_added, STAGE_INPUT, "4001 bytes came, the answer was signed for 4000"),
 };
 
-static void assert_refused(const struct test_bundle *b, const char *name, const char *reason)
+static void assert_input_refused(const struct fm_verify_input *input, const char *name,
+                                 const char *reason)
 {
     static struct fm_verified verified; /* Large; nothing may be written to it. */
     struct fm_error err = {0};
 
-    enum fm_status status = fm_verify_answer(&b->input, &verified, &err);
+    enum fm_status status = fm_verify_answer(input, &verified, &err);
     if (status != FM_FORGED)
         fail_msg("%s: %s", name, fm_status_text(status));
     if (strstr(err.text, reason) == NULL)
         fail_msg("%s: '%s' does not say '%s'", name, err.text, reason);
     assert_int_equal(verified.answer.fragment_count, 0);
+}
+
+static void assert_refused(const struct test_bundle *b, const char *name, const char *reason)
+{
+    assert_input_refused(&b->input, name, reason);
+}
+
+/* By a client that asked itself, and has verified what was true: nothing else passes with that. */
+static void assert_refused_with_more(const struct test_bundle *b, const char *name,
+                                     const char *reason)
+{
+    struct test_bundle *honest = test_bundle_new();
+    struct fm_verify_input input = b->input;
+    struct fm_verified verified = {.receipts = NULL};
+    struct fm_error err = {0};
+
+    assert_non_null(honest);
+    assert_int_equal(test_bundle_seal(honest), FM_OK);
+    assert_int_equal(fm_cert_cache_new(&b->mesh->charter, 8, &input.certs), FM_OK);
+    honest->input.certs = input.certs;
+    honest->input.own_request = input.own_request = fm_buf_span(&honest->request_bytes);
+    if (fm_verify_answer(&honest->input, &verified, &err) != FM_OK)
+        fail_msg("%s, without the lie: %s", name, err.text);
+    assert_input_refused(&input, name, reason);
+    fm_verified_deinit(&verified);
+    fm_cert_cache_free(input.certs);
+    test_bundle_free(honest);
 }
 
 /* One lie at a time, signed by whoever could sign it; everything else is as it should be. */
@@ -670,6 +714,7 @@ static void every_lie_is_told_by_its_reason(void **state)
         b->tamper = lies[i].tamper;
         assert_int_equal(test_bundle_seal(b), FM_OK);
         assert_refused(b, lies[i].name, lies[i].reason);
+        assert_refused_with_more(b, lies[i].name, lies[i].reason);
         test_bundle_free(b);
     }
 }
@@ -788,11 +833,11 @@ static void no_changed_byte_is_accepted(void **state)
         random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
         uint8_t change = (uint8_t)(1u << (random >> 61));
         bytes[i] ^= change;
-        if (fm_verify_answer(&f->b->input, &f->verified, &f->err) == FM_OK)
+        if (verify_again(f) == FM_OK)
             fail_msg("byte %zu ^ %u was accepted", i, change);
         bytes[i] ^= change;
     }
-    assert_int_equal(fm_verify_answer(&f->b->input, &f->verified, &f->err), FM_OK);
+    assert_int_equal(verify_again(f), FM_OK);
 }
 
 static void a_cut_bundle_is_malformed(void **state)
@@ -802,7 +847,7 @@ static void a_cut_bundle_is_malformed(void **state)
     assert_int_equal(test_bundle_seal(f->b), FM_OK);
     while (f->b->input.bundle.len > 0) {
         f->b->input.bundle.len--;
-        assert_int_equal(fm_verify_answer(&f->b->input, &f->verified, &f->err), FM_MALFORMED);
+        assert_int_equal(verify_again(f), FM_MALFORMED);
     }
     assert_non_null(strstr(f->err.text, "the bundle does not decode"));
 }
