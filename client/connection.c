@@ -4,6 +4,8 @@
 #include "core/assert.h"
 #include "core/session.h"
 
+#include <stdio.h>
+
 struct fm_connection {
     const struct fm_identity *identity;
     struct fm_link *link;
@@ -11,6 +13,7 @@ struct fm_connection {
     uint8_t session_id[16];
     struct fm_node_cert node;
     struct fm_buf node_cert;
+    char called[96]; /* "node ADDRESS: " before errors of calls; empty: the caller says whom. */
 };
 
 /* Send `frame` and wait for the answer's bytes. */
@@ -162,6 +165,9 @@ enum fm_status fm_connection_open(const struct fm_connect_options *options,
     if (connection == NULL)
         return fm_fail(err, FM_NOMEM, "connect to %s", options->address);
     connection->identity = options->identity;
+    if (options->expected == NULL)
+        (void)snprintf(connection->called, sizeof connection->called,
+                       "node %.80s: ", options->address);
     if (bounded.deadline > fm_now_ms() + FM_CONNECT_MS_MAX)
         bounded.deadline = fm_now_ms() + FM_CONNECT_MS_MAX;
     enum fm_status status = fm_link_open(options->address, &connection->link, err);
@@ -230,7 +236,9 @@ static enum fm_status call_begin(struct fm_connection *connection, const struct 
                        fm_status_text(status));
     status =
         fm_exchange_begin(connection->link, fm_buf_span(&frame), deadline, stop, exchange, err);
-    return status == FM_OK ? FM_OK : fm_wrap(err, status, "%s", fm_method_text(call->method));
+    return status == FM_OK
+               ? FM_OK
+               : fm_wrap(err, status, "%s%s", connection->called, fm_method_text(call->method));
 }
 
 /* Wait for the reply and open it into `plain`; `*body` views that. */
@@ -249,7 +257,7 @@ static enum fm_status call_end(struct fm_connection *connection, struct fm_excha
             status = FM_UNAVAILABLE; /* The session is gone; that says nothing about rights. */
     }
     if (status != FM_OK)
-        return fm_wrap(err, status, "%s", fm_method_text(method));
+        return fm_wrap(err, status, "%s%s", connection->called, fm_method_text(method));
     if (decoded.status != FM_OK)
         return fm_fail(err, decoded.status, "%.*s", (int)decoded.error.len,
                        (const char *)decoded.error.data);

@@ -19,7 +19,8 @@ struct fm_connect_options {
     const char *address;                /* "host:port", "[v6]:port". */
     const struct fm_identity *identity; /* Borrowed while the connection lives. */
     /* The node expected, or NULL when only the address is known: then any node of the mesh will
-     * do. With it the session is IKpsk2 (nodes only) and another node is FM_FORGED. */
+     * do, and errors of calls that get no answer name the address. With it the session is IKpsk2
+     * (nodes only) and another node is FM_FORGED. */
     const struct fm_node_cert *expected;
     fm_ms deadline;
     struct fm_stop *stop; /* Cuts it short: FM_CANCELLED. NULL: nothing does. */

@@ -96,6 +96,9 @@ FM_MUST_USE enum fm_status fm_query_plan(struct fm_query *query, struct fm_span 
 /* Go on as what it turned out to be: its place for planning becomes one for merging, with a worker,
  * or one for passing on, without. May wait, and holds nothing meanwhile. */
 FM_MUST_USE enum fm_status fm_query_admit(struct fm_query *query, struct fm_error *err);
+/* Where its worker was lost, say whose that was: "node NAME: WHAT: ...". Returns `status`. */
+enum fm_status fm_query_tell_lost(const struct fm_query *query, enum fm_status status,
+                                  const char *what, struct fm_error *err);
 /* Give the worker back, if there is one. */
 void fm_query_end_worker(struct fm_query *query);
 

@@ -169,7 +169,7 @@ static enum fm_status start_merge(struct fm_query *query, struct fm_error *err)
     for (uint32_t i = 0; i < count; i++)
         free(columns[i].items);
     if (status != FM_OK)
-        return status;
+        return fm_query_tell_lost(query, status, "merge", err);
     status = fm_recode_columns(&query->result, FM_QUERY_COLUMNS_BYTES_MAX, &query->columns,
                                &query->recode);
     if (status != FM_OK)
@@ -252,7 +252,7 @@ enum fm_status fm_query_next(void *context, struct fm_buf *batch, struct fm_erro
     if (status == FM_NOTFOUND) /* A stop that comes now finds nothing to end. */
         fm_stop_unhook(&query->stop, &query->worker_hook);
     if (status != FM_OK)
-        return status;
+        return fm_query_tell_lost(query, status, "merge", err);
     status = fm_recode_batch(query->recode, batch);
     return status == FM_OK ? FM_OK : fm_fail(err, FM_INTERNAL, "rebuild a batch");
 }

@@ -116,6 +116,14 @@ static enum fm_status lend_worker(struct fm_query *query, struct fm_error *err)
     return status;
 }
 
+enum fm_status fm_query_tell_lost(const struct fm_query *query, enum fm_status status,
+                                  const char *what, struct fm_error *err)
+{
+    if (query->worker == NULL || !fm_worker_is_lost(query->worker))
+        return status;
+    return fm_wrap(err, status, "node %s: %s", query->server->identity->node.name, what);
+}
+
 enum fm_status fm_query_admit(struct fm_query *query, struct fm_error *err)
 {
     bool passes = fm_query_passes_on(query);
@@ -150,7 +158,7 @@ enum fm_status fm_query_plan(struct fm_query *query, struct fm_span sql, struct 
     if (status == FM_OK && !is_kept)
         status = make(query, sql, &key, &version, err);
     if (status != FM_OK)
-        return status;
+        return fm_query_tell_lost(query, status, "plan", err);
     fm_plan_print(&query->plan, query->with_fragments, &query->plan_text);
     return fm_buf_status(&query->plan_text);
 }

@@ -58,6 +58,9 @@ void fm_worker_free(struct fm_worker *worker);
 FM_DEFINE_FREEP(fm_worker_freep, struct fm_worker, fm_worker_free)
 /* From any thread: whatever the worker does ends with FM_CANCELLED. */
 void fm_worker_cancel(struct fm_worker *worker);
+/* Has it died, or not come to an end in time, by itself? Then its error says so, and not whose
+ * worker it was. Not where it was cancelled, or a source failed. */
+bool fm_worker_is_lost(const struct fm_worker *worker);
 /* Process id, for tests that stop it. */
 int fm_worker_pid(const struct fm_worker *worker);
 

@@ -81,6 +81,7 @@ struct fm_worker {
     fm_ms deadline;
     fm_ms kill_at;        /* FM_MS_NEVER until interrupted. */
     enum fm_status ended; /* Not FM_OK: what every call answers from now on. */
+    bool is_lost;         /* It died, or its time passed, and no source was the reason. */
     enum worker_state state;
     uint32_t source_count;
     struct host_source *sources;  /* One per slot. */

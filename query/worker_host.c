@@ -172,6 +172,7 @@ static enum fm_status explain_death(struct fm_worker *worker, struct fm_error *e
     struct pollfd polled = {.fd = worker->pidfd, .events = POLLIN};
     char words[256];
 
+    worker->is_lost = true;
     (void)poll(&polled, 1, EXIT_MS_MAX); /* The socket closes a little before the process ends. */
     int status = kill_and_reap(worker);
     if (status != -1 && WIFSIGNALED(status)) {
@@ -196,6 +197,11 @@ static enum fm_status explain_death(struct fm_worker *worker, struct fm_error *e
                        words[0] != '\0' ? ": " : "", words);
     return fm_fail(err, end_with(worker, FM_INTERNAL), "the query's worker ended (status %d)%s%s",
                    status, words[0] != '\0' ? ": " : "", words);
+}
+
+bool fm_worker_is_lost(const struct fm_worker *worker)
+{
+    return worker->is_lost;
 }
 
 /* ---- Deadline and cancel --------------------------------------------------------------------- */
@@ -233,6 +239,7 @@ static enum fm_status stopped(struct fm_worker *worker, enum fm_status reason, s
             *err = worker->source_error;
         return end_with(worker, worker->source_status);
     }
+    worker->is_lost = reason == FM_TIMEOUT;
     return fm_fail(err, end_with(worker, reason), "%s",
                    reason == FM_CANCELLED ? "the query was cancelled"
                                           : "the query took longer than its deadline allows");
