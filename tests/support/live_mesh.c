@@ -21,6 +21,7 @@
 #define PROGRAM FM_BIN_DIR "/folkmoot"
 #define ARGUMENTS_MAX 32u
 #define CLI_MS 60000
+#define SANITIZER_MAX 1024
 #define START_MS 30000
 
 const char *live_path(const struct live_mesh *mesh, const char *name, char out[LIVE_PATH_MAX])
@@ -30,6 +31,20 @@ const char *live_path(const struct live_mesh *mesh, const char *name, char out[L
 }
 
 /* ---- Processes ------------------------------------------------------------------------------- */
+
+/* Adds what the thread sanitizer is to leave out: programs get nothing else of this process's
+ * environment. */
+static void add_sanitizer(char **environment, char text[SANITIZER_MAX])
+{
+    const char *options = getenv("TSAN_OPTIONS");
+
+    if (options == NULL)
+        return;
+    assert_true(snprintf(text, SANITIZER_MAX, "TSAN_OPTIONS=%s", options) < SANITIZER_MAX);
+    while (*environment != NULL)
+        environment++;
+    *environment = text;
+}
 
 /* Output goes to descriptors that are this process's; -1: nowhere. */
 static pid_t start_program(const char *program, const char *const *arguments,
@@ -83,7 +98,7 @@ struct live_process live_cli_begin(const struct live_mesh *mesh, const char *pri
                                    const struct live_node *node, const char *const *arguments)
 {
     char path[LIVE_PATH_MAX], identity[LIVE_PATH_MAX + 32], address[96];
-    char *environment[8] = {NULL};
+    char *environment[8] = {NULL}, sanitizer[SANITIZER_MAX];
     uint32_t count = 0;
     int out[2], err[2];
 
@@ -96,6 +111,7 @@ struct live_process live_cli_begin(const struct live_mesh *mesh, const char *pri
         (void)snprintf(address, sizeof address, "FOLKMOOT_NODE=%s", node->address);
         environment[count++] = address;
     }
+    add_sanitizer(environment, sanitizer);
     assert_int_equal(pipe2(out, O_CLOEXEC), 0);
     assert_int_equal(pipe2(err, O_CLOEXEC), 0);
     struct live_process process = {.out = out[0], .err = err[0]};
@@ -277,7 +293,8 @@ void live_start(struct live_mesh *mesh, struct live_node *node)
     const char *listen = node->address[0] != '\0' ? node->address : "127.0.0.1:0";
     const char *const arguments[] = {"node", "start",       "--dir", dir, "--listen",
                                      listen, "--log-level", "debug", NULL};
-    char *const environment[] = {NULL};
+    char *environment[2] = {NULL}, sanitizer[SANITIZER_MAX];
+    add_sanitizer(environment, sanitizer);
     node->pid = start_program(node->program != NULL ? node->program : PROGRAM, arguments,
                               environment, log, log);
     (void)close(log);
