@@ -370,7 +370,9 @@ enum fm_status fm_feed_stop(struct fm_feed *feed, struct fm_error *err)
 
 static enum fm_status start_threads(struct fm_feed *feed, struct fm_error *err)
 {
-    while (!feed->is_local && feed->end_at == UINT64_MAX && feed->thread_count < FM_FEED_THREADS) {
+    if (feed->is_local || feed->end_at != UINT64_MAX) /* Asked before a thread may change it. */
+        return FM_OK;
+    while (feed->thread_count < FM_FEED_THREADS) {
         if (pthread_create(&feed->threads[feed->thread_count], NULL, fetch_ahead, feed) != 0)
             return fm_fail(err, FM_NOMEM, "start a thread");
         feed->thread_count++;
