@@ -333,7 +333,9 @@ enum fm_status plan_carve(struct planner *planner, json_t *node, enum fm_plan_ru
     FM_AUTO(fm_columns_deinit) struct fm_columns columns = {0};
     struct fm_plan_table slot = {.sql = FM_BUF_INIT(FM_ENGINE_SQL_BYTES_MAX)};
     uint64_t tables = planner_tables_under(planner, node);
+    const json_t *order = NULL;
     json_t *from = NULL;
+    int64_t limit = 0;
 
     fm_assert(planner_is_one_owner(planner, tables));
     *carved = false;
@@ -344,6 +346,8 @@ enum fm_status plan_carve(struct planner *planner, json_t *node, enum fm_plan_ru
         status = FM_NOTFOUND; /* Too long for a ticket. */
     if (status == FM_OK)
         status = make_slot(planner, tables, &columns, rule, &slot);
+    if (status == FM_OK && plan_limit_of(node, &limit, &order))
+        slot.rows = (uint64_t)limit;
     if (status == FM_OK)
         status = replace(planner->tree, node, slot.schema, &columns, &from);
     if (status == FM_OK) {

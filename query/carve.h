@@ -54,6 +54,15 @@ FM_MUST_USE enum fm_status plan_carve(struct planner *planner, json_t *node, enu
  * operations without ALL are made DISTINCT first. */
 FM_MUST_USE enum fm_status plan_carve_parts(struct planner *planner);
 
+/* LIMIT and OFFSET of a query node together, where they are constants and nothing but an ORDER BY
+ * (NULL: none) stands with them; and the modifiers for them. `orders` may be NULL. */
+bool plan_limit_of(const json_t *node, int64_t *rows, const json_t **order);
+json_t *plan_make_limit(int64_t rows, json_t *orders);
+
+/* Where `node` is a SELECT with a LIMIT from an outer join, give the LIMIT to the table that the
+ * join preserves (query/limit_joins.c). */
+FM_MUST_USE enum fm_status plan_limit_joins(struct planner *planner, json_t *node);
+
 /* Where `node` is a UNION ALL with a LIMIT, give its sides the same (query/limit_sides.c). */
 FM_MUST_USE enum fm_status plan_limit_sides(struct planner *planner, json_t *node);
 

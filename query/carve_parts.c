@@ -141,6 +141,8 @@ static enum fm_status carve_below(struct planner *planner, json_t *json, unsigne
 
     enum fm_status status = plan_limit_sides(planner, json);
     if (status == FM_OK)
+        status = plan_limit_joins(planner, json);
+    if (status == FM_OK)
         status = carve_sides(planner, json);
 
     if (json_is_object(json)) {

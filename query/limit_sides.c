@@ -93,8 +93,7 @@ static json_t *orders_by_position(const json_t *node, const json_t *modifier)
     return made;
 }
 
-/* The modifiers that the sides get; NULL: none. */
-static json_t *side_modifiers(const json_t *node)
+bool plan_limit_of(const json_t *node, int64_t *rows, const json_t **order)
 {
     const json_t *modifiers = tree_json_array(node, "modifiers");
     size_t count = json_array_size(modifiers);
@@ -105,21 +104,36 @@ static json_t *side_modifiers(const json_t *node)
     if (count == 0 || count > 2 || !tree_json_is(last, "type", "LIMIT_MODIFIER") ||
         !read_constant(json_object_get(last, "limit"), 0, LIMIT_ROWS_MAX, &limit) ||
         (!json_is_null(offset) && !read_constant(offset, 0, LIMIT_ROWS_MAX, &skipped)))
-        return NULL;
+        return false;
+    *rows = limit + skipped;
+    *order = count == 2 ? json_array_get(modifiers, 0) : NULL;
+    return *order == NULL || tree_json_is(*order, "type", "ORDER_MODIFIER");
+}
+
+json_t *plan_make_limit(int64_t rows, json_t *orders)
+{
     json_t *made = json_pack("[{s:s,s:o,s:n}]", "type", "LIMIT_MODIFIER", "limit",
-                             make_constant(limit + skipped), "offset");
-    const json_t *first = json_array_get(modifiers, 0);
-    if (made == NULL || count == 1)
-        return made;
-    json_t *orders =
-        tree_json_is(first, "type", "ORDER_MODIFIER") ? orders_by_position(node, first) : NULL;
-    if (orders == NULL ||
+                             make_constant(rows), "offset");
+
+    if (made == NULL || orders == NULL ||
         json_array_insert_new(
-            made, 0, json_pack("{s:s,s:o}", "type", "ORDER_MODIFIER", "orders", orders)) != 0) {
-        json_decref(made);
+            made, 0, json_pack("{s:s,s:O}", "type", "ORDER_MODIFIER", "orders", orders)) == 0)
+        return made;
+    json_decref(made);
+    return NULL;
+}
+
+/* The modifiers that the sides get; NULL: none. */
+static json_t *side_modifiers(const json_t *node)
+{
+    const json_t *order = NULL;
+    int64_t rows = 0;
+
+    if (!plan_limit_of(node, &rows, &order))
         return NULL;
-    }
-    return made;
+    FM_AUTO(tree_json_freep)
+    json_t *orders = order != NULL ? orders_by_position(node, order) : NULL;
+    return order != NULL && orders == NULL ? NULL : plan_make_limit(rows, orders);
 }
 
 static enum fm_status limit_side(json_t *side, const json_t *modifiers)

@@ -507,6 +507,14 @@ static void parts_go_to_their_owner(void **state)
         {"SELECT origin, count(*) FROM (SELECT id AS origin FROM flights.delays UNION ALL SELECT "
          "delay FROM airports.delays) GROUP BY 1", /* Of other types. */
          "merge flights.delays(id)[]{} airports.delays(delay)[]{}"},
+        {"SELECT id, city FROM flights.delays LEFT JOIN airports.airport ON origin = iata WHERE "
+         "id > 3 ORDER BY id LIMIT 2 OFFSET 1",
+         "merge flights.delays<subquery: SELECT \"id\", \"origin\" FROM (SELECT * FROM "
+         "flights.delays WHERE (id > 3) ORDER BY delays.id LIMIT 3) AS fm_part WHERE \"id\" > 3>"
+         "(id,origin)[id > 3]{} airports.airport(iata,city)[]{iata,city}"},
+        {"SELECT id, city FROM flights.delays LEFT JOIN airports.airport ON origin = iata WHERE "
+         "city IS NULL ORDER BY id LIMIT 2",
+         "merge flights.delays(id,origin)[]{origin} airports.airport(iata,city)[]{iata,city}"},
         {"SELECT q.b FROM airports.airport a, (SELECT DISTINCT origin AS b, id AS b FROM "
          "flights.delays) q WHERE q.b = a.iata",
          "merge airports.airport(iata)[]{iata} flights.delays<subquery: SELECT \"c0\" FROM (SELECT "

@@ -269,6 +269,38 @@ const char *const plan_statements[] = {
     " UNION ALL SELECT origin, delay FROM " E ") q ORDER BY origin, delay",
     "SELECT list(origin ORDER BY origin), bit_xor(id) FROM (SELECT origin, id FROM " D
     " UNION ALL SELECT origin, id FROM " E ") q",
+    /* LIMIT below an outer join. */
+    "SELECT d.id, a.city FROM " D " d LEFT JOIN " A " a ON d.origin = a.iata ORDER BY d.id LIMIT 3",
+    "SELECT d.*, a.city FROM " D " d LEFT JOIN " A
+    " a ON d.origin = a.iata AND a.state = 'WA' WHERE d.delay > 0 ORDER BY d.id DESC LIMIT 2 "
+    "OFFSET "
+    "2",
+    "SELECT id AS n, city FROM " A " a RIGHT JOIN " D
+    " d ON origin = iata WHERE note IS NOT NULL ORDER BY n LIMIT 3",
+    "SELECT id, city FROM " D " LEFT JOIN " A
+    " ON origin = iata WHERE city = 'Seattle' ORDER BY id DESC LIMIT 1",
+    "SELECT id, city FROM " D " LEFT JOIN " A " ON origin = iata ORDER BY city, id LIMIT 2",
+    "SELECT id, city FROM " D " LEFT JOIN " A " ON origin = iata ORDER BY id, city LIMIT 2",
+    "SELECT count(*) FROM " D " LEFT JOIN " A " ON origin = iata LIMIT 2",
+    "SELECT count(*) FROM (SELECT id, city FROM " D " LEFT JOIN " A " ON origin = iata LIMIT 4) q",
+    "SELECT DISTINCT origin FROM " D " LEFT JOIN " A " ON origin = iata ORDER BY origin LIMIT 3",
+    "SELECT id, sum(id) OVER (ORDER BY id DESC) FROM " D " LEFT JOIN " A
+    " ON origin = iata ORDER BY id LIMIT 2",
+    "SELECT unnest(range(id - 2)) AS u, id FROM " D " LEFT JOIN " A
+    " ON origin = iata ORDER BY id, u LIMIT 2",
+    "SELECT x.id, y.id, city FROM " D " x LEFT JOIN " E " y ON x.origin = y.origin LEFT JOIN " A
+    " ON y.origin = iata ORDER BY x.origin NULLS FIRST, x.id, y.id LIMIT 5",
+    "SELECT x.origin, x.id FROM " D " x LEFT JOIN " E
+    " y ON x.origin = y.origin ORDER BY x.origin DESC, x.id LIMIT 5",
+    "SELECT id, d.delay, e.delay FROM " D " d FULL JOIN " E " e USING (id) ORDER BY id LIMIT 3",
+    "SELECT a.latitude AS id, d.id AS x FROM " D " d LEFT JOIN " A
+    " a ON origin = iata ORDER BY id DESC, x LIMIT 2",
+    "SELECT e.id, d.id AS x FROM " D " d LEFT JOIN " E " e ON d.id = e.id ORDER BY id LIMIT 2",
+    "SELECT id, d.delay FROM " D " d LEFT JOIN " E " e USING (id) ORDER BY id LIMIT 3",
+    "SELECT d.id FROM " D " d JOIN " A " ON origin = iata ORDER BY d.id DESC LIMIT 2",
+    "SELECT d.id FROM " D " d ANTI JOIN " A " ON origin = iata ORDER BY d.id LIMIT 1",
+    "SELECT a.iata, q.id FROM " A " a, LATERAL (SELECT d.id FROM " D " d LEFT JOIN " E
+    " e ON e.id = d.id WHERE d.origin = a.iata ORDER BY d.id LIMIT 1) q",
     /* Tables of two domains that are called the same. */
     "SELECT id FROM " D " ANTI JOIN " E " USING (id)",
     "SELECT id, gate FROM " D " JOIN " E " USING (id)",
