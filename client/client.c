@@ -27,6 +27,7 @@ void folkmoot_close(struct folkmoot *handle)
     fm_connection_free(handle->connection);
     fm_cert_cache_free(handle->certs);
     fm_identity_free(handle->identity);
+    fm_settings_deinit(&handle->settings);
     free(handle->node);
     free(handle);
 }

@@ -5,6 +5,7 @@
 
 #include "client/connection.h"
 #include "core/cert_cache.h"
+#include "core/settings.h"
 #include "include/folkmoot.h"
 
 /* Batches of one answer: 32 bytes are kept for each. */
@@ -19,7 +20,8 @@ struct folkmoot {
     struct fm_connection *connection;
     char *node; /* Address. */
     uint32_t timeout_ms;
-    struct fm_error err; /* Of the last failure. */
+    struct fm_settings settings; /* Of the session, which the handle is. */
+    struct fm_error err;         /* Of the last failure. */
     /* The next batch of one of the results, on its way over `connection`; NULL: none. */
     struct fm_fetching *ahead;
     const void *ahead_of;
@@ -27,6 +29,11 @@ struct folkmoot {
 
 /* Give up what is on its way: its connection or its result ends. */
 void fm_client_drop_ahead(struct folkmoot *handle);
+
+/* Carry out a statement about settings: `*is_one` is false for all others. `*rows` gets what it
+ * shows, NULL: nothing. FM_INVALID: it was to be saved, too. */
+FM_MUST_USE enum fm_status fm_client_settings(struct folkmoot *handle, struct fm_span sql,
+                                              bool is_saved, bool *is_one, struct fm_rows **rows);
 
 /* Sorted by nothing: one leaf hash per batch in order. */
 struct fm_leaves {

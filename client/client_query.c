@@ -20,7 +20,8 @@ struct folkmoot_result {
     uint64_t rows_max;
     bool is_verified_at_end;
     bool with_fragments;
-    bool is_open; /* Running at the node: to be cancelled. */
+    bool is_open;      /* Running at the node: to be cancelled. */
+    bool is_made_here; /* `bytes` are a batch that was not given yet. */
     struct fm_answer_writer *writer;
     struct fm_leaves leaves;
     struct fm_buf bytes; /* The batch at hand. */
@@ -115,6 +116,25 @@ static enum fm_status print_types(struct folkmoot_result *result)
     return FM_OK;
 }
 
+/* What may be missing. */
+static enum fm_status fill_leave(const struct fm_settings *settings,
+                                 const struct folkmoot_query_options *options,
+                                 struct fm_query_body *out, struct fm_error *err)
+{
+    bool skips = options->skip_unavailable != 0 ? options->skip_unavailable > 0
+                                                : settings->on_unavailable == FM_UNAVAILABLE_SKIP;
+    int partial = options->allow_partial_aggregates;
+
+    if (partial > 0 && !skips)
+        return fm_fail(err, FM_INVALID, "partial aggregates need leave to go on without owners");
+    if (skips && options->skip_verification != 0)
+        return fm_fail(err, FM_INVALID, "only a verified answer tells what is missing");
+    out->on_unavailable = skips ? FM_UNAVAILABLE_SKIP : FM_UNAVAILABLE_FAIL;
+    out->allows_partial_aggregates =
+        skips && (partial != 0 ? partial > 0 : settings->allows_partial_aggregates);
+    return FM_OK;
+}
+
 /* What is asked for, as the body of the request. `saved` keeps the bytes of the heads. */
 static enum fm_status fill_body(const struct folkmoot *handle, struct fm_span sql,
                                 const struct folkmoot_query_options *options,
@@ -128,18 +148,19 @@ static enum fm_status fill_body(const struct folkmoot *handle, struct fm_span sq
                        FM_SQL_BYTES_MAX);
     *out = (struct fm_query_body){
         .sql = sql,
-        .on_unavailable =
-            options->skip_unavailable != 0 ? FM_UNAVAILABLE_SKIP : FM_UNAVAILABLE_FAIL,
-        .allows_partial_aggregates = options->allow_partial_aggregates != 0,
+        .rules_off = handle->settings.rules_off,
         .with_fragments = options->with_fragments != 0,
     };
     if (out->with_fragments && (options->save == NULL || options->skip_verification != 0))
         return fm_fail(err, FM_INVALID,
                        "fragments are kept with an answer that is verified and saved");
-    if (out->allows_partial_aggregates && out->on_unavailable == FM_UNAVAILABLE_FAIL)
-        return fm_fail(err, FM_INVALID, "partial aggregates need leave to go on without owners");
-    if (options->without != NULL)
+    status = fill_leave(&handle->settings, options, out, err);
+    if (status == FM_OK && options->without != NULL)
         status = fm_rules_parse(fm_span_str(options->without), &out->rules_off, err);
+    if (status == FM_OK && options->at_heads == NULL) {
+        out->head_count = handle->settings.head_count;
+        memcpy(out->heads, handle->settings.heads, sizeof out->heads);
+    }
     if (status != FM_OK || options->at_heads == NULL)
         return status;
     status = fm_answer_load(options->at_heads, &handle->identity->charter, saved, err);
@@ -195,7 +216,11 @@ static enum fm_status open_query(struct folkmoot *handle, const char *sql, size_
     if (result == NULL)
         return fm_fail(&handle->err, FM_NOMEM, "query");
     result->handle = handle;
-    result->timeout_ms = options->timeout_ms == 0 ? handle->timeout_ms : options->timeout_ms;
+    result->timeout_ms = options->timeout_ms;
+    if (result->timeout_ms == 0)
+        result->timeout_ms = handle->settings.time_limit_ms;
+    if (result->timeout_ms == 0)
+        result->timeout_ms = handle->timeout_ms;
     result->rows_max = options->rows_max;
     result->is_verified_at_end = options->skip_verification == 0;
     result->with_fragments = options->with_fragments != 0;
@@ -212,6 +237,56 @@ static enum fm_status open_query(struct folkmoot *handle, const char *sql, size_
     return status;
 }
 
+/* Rows that were made here, as one batch. */
+static enum fm_status take_rows(struct folkmoot_result *result, struct fm_rows *rows)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf columns = FM_BUF_INIT(0);
+
+    fm_columns_encode(&columns, fm_rows_columns(rows));
+    enum fm_status status = fm_buf_status(&columns);
+    if (status == FM_OK)
+        status = fm_columns_decode(fm_buf_span(&columns), &result->columns);
+    if (status == FM_OK)
+        status = fm_column_view_init(&result->view, &result->columns);
+    if (status == FM_OK)
+        status = print_types(result);
+    result->bytes.max = FM_BATCH_BYTES_MAX;
+    if (status == FM_OK)
+        status = fm_rows_finish(rows, &result->bytes);
+    result->is_made_here = status == FM_OK;
+    return status;
+}
+
+static enum fm_status open_settings(struct folkmoot *handle, struct fm_rows *rows,
+                                    struct folkmoot_result **out)
+{
+    FM_AUTO(result_freep) struct folkmoot_result *result = calloc(1, sizeof *result);
+
+    if (result == NULL)
+        return fm_fail(&handle->err, FM_NOMEM, "settings");
+    result->handle = handle;
+    enum fm_status status = rows != NULL ? take_rows(result, rows) : FM_OK;
+    if (status != FM_OK)
+        return fm_fail(&handle->err, status, "settings: %s", fm_status_text(status));
+    *out = FM_TAKE(result);
+    return FM_OK;
+}
+
+static enum fm_status open_statement(struct folkmoot *handle, struct fm_span sql,
+                                     const struct folkmoot_query_options *options,
+                                     struct folkmoot_result **out)
+{
+    FM_AUTO(fm_rows_freep) struct fm_rows *rows = NULL;
+    bool is_setting = false;
+
+    enum fm_status status =
+        fm_client_settings(handle, sql, options->save != NULL, &is_setting, &rows);
+    if (status != FM_OK)
+        return status;
+    return is_setting ? open_settings(handle, rows, out)
+                      : open_query(handle, (const char *)sql.data, sql.len, options, out);
+}
+
 enum folkmoot_status folkmoot_query(struct folkmoot *handle, const char *sql, size_t sql_len,
                                     const struct folkmoot_query_options *options,
                                     struct folkmoot_result **out)
@@ -219,7 +294,7 @@ enum folkmoot_status folkmoot_query(struct folkmoot *handle, const char *sql, si
     const struct folkmoot_query_options defaults = {0};
 
     return fm_public_status(
-        open_query(handle, sql, sql_len, options == NULL ? &defaults : options, out));
+        open_statement(handle, fm_span(sql, sql_len), options == NULL ? &defaults : options, out));
 }
 
 /* ---- Batches ------------------------------------------------------------------------------- */
@@ -399,6 +474,11 @@ static enum fm_status next_batch(struct folkmoot_result *result)
     enum fm_part_kind kind = FM_PART_END;
 
     result->batch = (struct fm_batch){0};
+    if (result->is_made_here) {
+        result->is_made_here = false;
+        return fm_batch_view(fm_buf_span(&result->bytes), result->view.types, result->view.count,
+                             result->view.dictionaries, &result->batch);
+    }
     fm_buf_clear(&result->bytes);
     if (!result->is_open)
         return FM_OK;

@@ -155,20 +155,28 @@ enum folkmoot_status folkmoot_verify(const char *path, const char *charter,
 struct folkmoot_result;
 
 struct folkmoot_query_options {
-    uint32_t timeout_ms;   /* The query's; 0: the handle's. */
+    uint32_t timeout_ms;   /* The query's; 0: the session's setting, else the handle's. */
     uint64_t rows_max;     /* Fail with LIMIT past this; 0: none. */
     const char *save;      /* Write the answer and its proofs to this file; NULL: do not. */
     int skip_verification; /* 1: take the rows as they come. */
     const char *without;   /* Rules that the planner leaves out, with commas between them ("push,
-                              reduce" without the space); NULL: none. INVALID: an unknown one. */
-    int skip_unavailable;  /* 1: go on without owners that cannot be had; the answer says which. */
-    int allow_partial_aggregates; /* 1: also where rows that are missing change other rows. */
-    const char *at_heads; /* A saved answer: each table is read as it was there. NULL: as it is. */
+                              reduce" without the space); NULL: as the session is set, to none at
+                              first. INVALID: an unknown one. */
+    int skip_unavailable;  /* 1: go on without owners that cannot be had; the answer says which. -1:
+                             fail without them. 0: as the session is set, which is to fail. */
+    int allow_partial_aggregates; /* 1: also where rows that are missing change other rows. -1: not
+                                     there. 0: as the session is set, which is not. */
+    const char *at_heads; /* A saved answer: each table is read as it was there. NULL: as it is, or
+                             as the session is set. */
     int with_fragments;   /* 1: save also what the owners sent to be merged, so that the merge can
                              be done again. LIMIT: more than the node keeps for that. */
 };
 
-/* `options` may be NULL. INVALID: the text is not one SELECT, or the engine's complaint about it.
+/* A handle is a session: SET name = value, SHOW name or ALL and RESET name or ALL (docs/sql.md)
+ * read and change its settings, which become part of each later request of this handle. These
+ * statements are carried out here and no node is asked, so there is no answer to verify or save;
+ * SET and RESET have no columns.
+ * `options` may be NULL. INVALID: the text is not one SELECT, or the engine's complaint about it.
  * NOTFOUND: a table that is not there or may not be seen. UNAVAILABLE: an owner is not reachable;
  * the text names domain and node. */
 enum folkmoot_status folkmoot_query(struct folkmoot *handle, const char *sql, size_t sql_len,

@@ -10,6 +10,7 @@
 
 #define FM_CLI_PATH_MAX 4096u
 #define FM_CLI_LIST_MAX 64u
+#define FM_CLI_STATEMENTS_BYTES_MAX (16u << 20) /* A file of them. */
 
 /* Run the program. Gives the exit code. */
 int fm_cli_main(int argc, char **argv);

@@ -1,3 +1,4 @@
+#include "core/sql_text.h"
 #include "node/cli/cli.h"
 #include "node/cli/output.h"
 #include "node/cli/receipts.h"
@@ -12,7 +13,7 @@ struct plan {
     const char *save;
     const char *at_heads;
     const char *without;
-    const char *on_unavailable; /* "fail" or "skip". */
+    const char *on_unavailable; /* "fail", "skip", or NULL: as the session is set. */
     bool allows_partial_aggregates;
     uint64_t rows_max;
     uint64_t print_max; /* Rows shown of a table; 0: all. */
@@ -20,9 +21,15 @@ struct plan {
     bool receipts;
     bool no_receipts;
     bool no_verify;
+    const char *file; /* With statements; NULL: they are arguments. */
     enum fm_output_format format;
-    struct fm_span sql;
+    bool has_printed; /* The answer of an earlier statement. */
 };
+
+static bool says(const char *text, const char *word)
+{
+    return text != NULL && strcmp(text, word) == 0;
+}
 
 static enum fm_status make_output(const struct plan *plan, const struct folkmoot_result *result,
                                   struct fm_output **out, struct fm_error *err)
@@ -106,67 +113,182 @@ static enum fm_status print_footer(const struct plan *plan, const struct folkmoo
     return status == FM_OK ? FM_OK : fm_fail(err, status, "print the receipts");
 }
 
-static enum fm_status ask(const struct plan *plan, struct folkmoot *handle, struct fm_error *err)
+/* Between the answers of several statements, where they could run into each other. */
+static void part_from_last(struct plan *plan)
+{
+    if (plan->has_printed && (plan->format == FM_OUTPUT_TABLE || plan->format == FM_OUTPUT_CSV))
+        (void)printf("\n"); /* A failure shows at the end. */
+    plan->has_printed = true;
+}
+
+static enum fm_status print_answer(struct plan *plan, struct folkmoot *handle,
+                                   struct folkmoot_result *result, fm_ms started,
+                                   struct fm_error *err)
 {
     FM_AUTO(fm_output_freep) struct fm_output *output = NULL;
+    uint64_t rows = 0;
+
+    part_from_last(plan);
+    enum fm_status status = make_output(plan, result, &output, err);
+    if (status != FM_OK)
+        return status;
+    enum folkmoot_status read = print_rows(plan, result, output, &rows);
+    if (read != FOLKMOOT_OK)
+        return fm_cli_failed(handle, read, err);
+    /* What is held back is shown only with an answer that holds. */
+    status = fm_output_finish(output);
+    if (status != FM_OK)
+        return fm_fail(err, status, "standard output: %s", fm_status_text(status));
+    return print_footer(plan, result, rows, fm_now_ms() - started, err);
+}
+
+static enum fm_status ask(struct plan *plan, struct folkmoot *handle, struct fm_span sql,
+                          struct fm_error *err)
+{
     struct folkmoot_result *result = NULL;
     const struct folkmoot_query_options options = {
         .rows_max = plan->rows_max,
         .save = plan->save,
         .skip_verification = plan->no_verify,
         .without = plan->without,
-        .skip_unavailable = strcmp(plan->on_unavailable, "skip") == 0,
+        .skip_unavailable = says(plan->on_unavailable, "skip")   ? 1
+                            : says(plan->on_unavailable, "fail") ? -1
+                                                                 : 0,
         .allow_partial_aggregates = plan->allows_partial_aggregates,
         .at_heads = plan->at_heads,
         .with_fragments = plan->with_fragments,
     };
     fm_ms started = fm_now_ms();
-    uint64_t rows = 0;
 
     enum folkmoot_status asked =
-        folkmoot_query(handle, (const char *)plan->sql.data, plan->sql.len, &options, &result);
+        folkmoot_query(handle, (const char *)sql.data, sql.len, &options, &result);
     if (asked != FOLKMOOT_OK)
         return fm_cli_failed(handle, asked, err);
-    enum fm_status status = make_output(plan, result, &output, err);
-    if (status == FM_OK) {
-        asked = print_rows(plan, result, output, &rows);
-        if (asked != FOLKMOOT_OK)
-            status = fm_cli_failed(handle, asked, err);
-    }
-    /* What is held back is shown only with an answer that holds. */
-    if (status == FM_OK) {
-        status = fm_output_finish(output);
-        if (status != FM_OK)
-            status = fm_fail(err, status, "standard output: %s", fm_status_text(status));
-    }
-    if (status == FM_OK)
-        status = print_footer(plan, result, rows, fm_now_ms() - started, err);
+    enum fm_status status = FM_OK;
+    if (folkmoot_result_column_count(result) != 0) /* Else a setting was changed. */
+        status = print_answer(plan, handle, result, started, err);
     folkmoot_result_free(result);
     return status;
+}
+
+/* ---- Statements ------------------------------------------------------------------------------ */
+
+struct statements {
+    uint32_t count;
+    uint32_t capacity;
+    struct statement {
+        struct fm_span sql; /* Borrowed. */
+        uint32_t line;      /* In the file, from 1; 0: it is an argument. */
+    } * items;              /* Owned. */
+};
+
+static void statements_deinit(struct statements *statements)
+{
+    free(statements->items);
+}
+
+static enum fm_status add(struct statements *statements, struct fm_span sql, uint32_t line,
+                          struct fm_error *err)
+{
+    if (statements->count == statements->capacity) {
+        uint32_t capacity = statements->capacity == 0 ? 16 : 2 * statements->capacity;
+        struct statement *grown = realloc(statements->items, capacity * sizeof *grown);
+        if (grown == NULL)
+            return fm_fail(err, FM_NOMEM, "read statements");
+        statements->items = grown;
+        statements->capacity = capacity;
+    }
+    statements->items[statements->count++] = (struct statement){.sql = sql, .line = line};
+    return FM_OK;
+}
+
+/* Those of a file, with semicolons between them. */
+static enum fm_status split(struct fm_span text, struct statements *out, struct fm_error *err)
+{
+    uint32_t line = 1;
+    enum fm_status status = FM_OK;
+
+    for (size_t at = 0; status == FM_OK && at < text.len;) {
+        size_t start = fm_sql_skip_blanks(text, at);
+        for (; at < start; at++)
+            line += text.data[at] == '\n';
+        size_t end = fm_sql_statement_end(text, start);
+        if (end > start)
+            status = add(out, fm_span(text.data + start, end - start), line, err);
+        for (; at < end; at++)
+            line += text.data[at] == '\n';
+        at += at < text.len; /* The semicolon. */
+    }
+    if (status == FM_OK && out->count == 0)
+        return fm_fail(err, FM_USAGE, "there is no statement in it");
+    return status;
+}
+
+/* One after the other, in one session, until one fails. */
+static enum fm_status ask_all(struct plan *plan, struct folkmoot *handle,
+                              const struct statements *statements, struct fm_error *err)
+{
+    for (uint32_t i = 0; i < statements->count; i++) {
+        const struct statement *statement = &statements->items[i];
+        enum fm_status status = ask(plan, handle, statement->sql, err);
+        if (status != FM_OK && statements->count == 1)
+            return status;
+        if (status != FM_OK && statement->line != 0)
+            return fm_wrap(err, status, "statement %" PRIu32 ", from line %" PRIu32, i + 1,
+                           statement->line);
+        if (status != FM_OK)
+            return fm_wrap(err, status, "statement %" PRIu32, i + 1);
+    }
+    return FM_OK;
 }
 
 static enum fm_status check_unavailable(const struct plan *plan, struct fm_error *err)
 {
     uint64_t ignored = 0;
 
-    if (strcmp(plan->on_unavailable, "fail") != 0 && strcmp(plan->on_unavailable, "skip") != 0)
+    if (plan->on_unavailable != NULL && !says(plan->on_unavailable, "fail") &&
+        !says(plan->on_unavailable, "skip"))
         return fm_fail(err, FM_USAGE, "--on-unavailable takes fail or skip, not '%.40s'",
                        plan->on_unavailable);
-    if (plan->no_verify && strcmp(plan->on_unavailable, "skip") == 0)
+    if (plan->no_verify && says(plan->on_unavailable, "skip"))
         return fm_fail(err, FM_USAGE,
                        "only a verified answer tells what is missing; leave --no-verify out");
     if (plan->with_fragments && (plan->save == NULL || plan->no_verify))
         return fm_fail(err, FM_USAGE, "--with-fragments goes with --save and without --no-verify");
-    if (plan->allows_partial_aggregates && strcmp(plan->on_unavailable, "skip") != 0)
+    if (plan->allows_partial_aggregates && !says(plan->on_unavailable, "skip"))
         return fm_fail(err, FM_USAGE, "--allow-partial-aggregates goes with --on-unavailable skip");
     if (plan->without != NULL && fm_rules_parse(fm_span_str(plan->without), &ignored, err) != FM_OK)
         return fm_wrap(err, FM_USAGE, "--without");
     return FM_OK;
 }
 
-static enum fm_status query(struct plan *plan, const char *text, struct fm_error *err)
+static enum fm_status read_statements(const struct plan *plan, const struct fm_cli_list *rest,
+                                      struct fm_buf *text, struct statements *out,
+                                      struct fm_error *err)
 {
-    FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(FM_SQL_BYTES_MAX + 65536);
+    bool is_input = rest->count == 1 && strcmp(rest->items[0], "-") == 0;
+    const char *file = is_input ? "-" : plan->file;
+    enum fm_status status = FM_OK;
+
+    if ((plan->file == NULL) == (rest->count == 0))
+        return fm_fail(err, FM_USAGE, "give statements, or --file FILE with them");
+    if (file != NULL) {
+        status = fm_cli_read(file, FM_CLI_STATEMENTS_BYTES_MAX, text, err);
+        if (status == FM_OK)
+            status = split(fm_buf_span(text), out, err);
+        if (status == FM_USAGE)
+            return fm_wrap(err, status, "%s", strcmp(file, "-") == 0 ? "standard input" : file);
+        return status;
+    }
+    for (uint32_t i = 0; i < rest->count && status == FM_OK; i++)
+        status = add(out, fm_span_str(rest->items[i]), 0, err);
+    return status;
+}
+
+static enum fm_status query(struct plan *plan, const struct fm_cli_list *rest, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf text = FM_BUF_INIT(FM_CLI_STATEMENTS_BYTES_MAX + 65536);
+    FM_AUTO(statements_deinit) struct statements statements = {0};
     FM_AUTO(fm_cli_closep) struct folkmoot *handle = NULL;
 
     enum fm_status status = fm_output_choose(plan->format_name, stdout, &plan->format, err);
@@ -174,26 +296,24 @@ static enum fm_status query(struct plan *plan, const char *text, struct fm_error
         status = fm_fail(err, FM_USAGE, "--receipts need verification; leave --no-verify out");
     if (status == FM_OK)
         status = check_unavailable(plan, err);
-    if (status != FM_OK)
-        return status;
-    plan->sql = fm_span_str(text);
-    if (strcmp(text, "-") == 0) {
-        status = fm_cli_read("-", FM_SQL_BYTES_MAX, &sql, err);
-        if (status != FM_OK)
-            return status;
-        plan->sql = fm_buf_span(&sql);
-    }
-    status = fm_cli_connect(&plan->reach, &handle, err);
-    return status == FM_OK ? ask(plan, handle, err) : status;
+    if (status == FM_OK)
+        status = read_statements(plan, rest, &text, &statements, err);
+    if (status == FM_OK && plan->save != NULL && statements.count > 1)
+        status = fm_fail(err, FM_USAGE, "--save keeps the answer of one statement, not of %" PRIu32,
+                         statements.count);
+    if (status == FM_OK)
+        status = fm_cli_connect(&plan->reach, &handle, err);
+    return status == FM_OK ? ask_all(plan, handle, &statements, err) : status;
 }
 
 static enum fm_status run(int argc, char **argv, struct fm_error *err)
 {
-    struct plan plan = {.reach.timeout = 60, .on_unavailable = "fail"};
+    struct plan plan = {.reach.timeout = 60};
     struct fm_cli_list rest;
     const struct fm_cli_option options[] = {
         FM_CLI_REACH_OPTIONS(&plan.reach),
         {"format", FM_CLI_TEXT, &plan.format_name, 0, 0},
+        {"file", FM_CLI_TEXT, &plan.file, 0, 0},
         {"save", FM_CLI_TEXT, &plan.save, 0, 0},
         {"with-fragments", FM_CLI_FLAG, &plan.with_fragments, 0, 0},
         {"at-heads", FM_CLI_TEXT, &plan.at_heads, 0, 0},
@@ -207,19 +327,19 @@ static enum fm_status run(int argc, char **argv, struct fm_error *err)
         {"no-verify", FM_CLI_FLAG, &plan.no_verify, 0, 0},
     };
 
-    enum fm_status status =
-        fm_cli_options(argc, argv, options, sizeof options / sizeof options[0], 1, 1, &rest, err);
-    return status == FM_OK ? query(&plan, rest.items[0], err) : status;
+    enum fm_status status = fm_cli_options(argc, argv, options, sizeof options / sizeof options[0],
+                                           0, FM_CLI_LIST_MAX, &rest, err);
+    return status == FM_OK ? query(&plan, &rest, err) : status;
 }
 
 const struct fm_cli_verb fm_cli_query = {
     .name = "query",
     .summary = "ask any node in SQL; the answer is verified",
-    .help = "Usage: folkmoot query SQL|- [OPTION]...\n"
+    .help = "Usage: folkmoot query SQL... | - [OPTION]...\n"
             "\n"
-            "One SELECT over the tables of all domains (domain.table); - reads it from\n"
-            "standard input. The answer's signatures are checked as it ends.\n"
-            "\n"
+            "SELECTs over tables of all domains (domain.table), in one session with SET, SHOW\n"
+            "and RESET; - reads them from standard input. Each answer is checked as it ends.\n"
+            "  --file FILE        statements with ; between them\n"
             "  --format FORMAT    table, csv, ndjson, json; default: table or csv\n"
             "  --save FILE        keep the answer with its proofs for folkmoot verify\n"
             "  --with-fragments   keep also what owners sent, for verify --replay\n"

@@ -50,8 +50,10 @@ done < <("$folkmoot" --help | sed -n 's/^  \([a-z]\)/\1/p' | grep -v '^folkmoot'
 
 misused "a verb is missing"
 misused "no verb 'nonsense'" nonsense
-misused "an argument is missing" query
-misused "one word too many" query a b
+misused "give statements, or --file" query
+misused "give statements, or --file" query a --file b
+misused "not of 2" query a b --save c
+misused "there is no statement in it" query - </dev/null
 misused "needs a value" query "select 1" --format
 misused "takes table, csv" query "select 1" --format xml
 misused "takes a number" query "select 1" --timeout soon
