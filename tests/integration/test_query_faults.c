@@ -410,7 +410,8 @@ static void begin_fault(struct fixture *f, enum fault fault, pid_t client)
         break;
     case FAULT_CLIENT_FROZEN: /* Its deadline frees what it had, not its end. */
         (void)kill(client, SIGSTOP);
-        assert_nothing_stays(f, TIMEOUT_MS + RETURN_MS);
+        usleep((TIMEOUT_MS + 500) * 1000);
+        assert_nothing_stays(f, RETURN_MS);
         (void)kill(client, SIGKILL);
         break;
     case FAULT_CLIENT:
