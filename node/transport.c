@@ -16,6 +16,8 @@
 
 #define HANDSHAKES_MAX 64u
 #define REPLY_BYTES_MAX (FM_PAYLOAD_BYTES_MAX - 64u) /* Room for what stands around a body. */
+#define OUT_BYTES_KEPT (64u << 10)                   /* By a thread that waits for the next call; */
+#define OUT_MS_KEPT 1000                             /* more only so long. */
 
 /* A session's way: HELLO (IKpsk2: admitted) -> FINISH (admitted, confirmed) -> calls (confirmed).
  * A HELLO of IKpsk2 may be a replay, whose sender cannot use the session: until a sealed frame
@@ -583,9 +585,9 @@ void fm_transport_reap(struct fm_transport *transport, fm_ms now)
 
 /* ---- Threads --------------------------------------------------------------------------------- */
 
-static int receive(nng_ctx context, nng_aio *aio, nng_msg **message)
+static int receive(nng_ctx context, nng_aio *aio, nng_duration timeout, nng_msg **message)
 {
-    nng_aio_set_timeout(aio, NNG_DURATION_INFINITE);
+    nng_aio_set_timeout(aio, timeout);
     nng_ctx_recv(context, aio);
     nng_aio_wait(aio);
     int code = nng_aio_result(aio);
@@ -625,9 +627,12 @@ static void *serve(void *argument)
         return NULL;
     for (;;) {
         nng_msg *message = NULL;
-        int code = receive(context, aio, &message);
+        bool is_large = out.cap > OUT_BYTES_KEPT;
+        int code = receive(context, aio, is_large ? OUT_MS_KEPT : NNG_DURATION_INFINITE, &message);
         if (code == NNG_ECLOSED || code == NNG_ECANCELED)
             break;
+        if (code == NNG_ETIMEDOUT) /* So many threads would keep 60 MiB. */
+            fm_buf_free(&out);
         if (code != 0)
             continue;
         nng_pipe pipe = nng_msg_get_pipe(message);
