@@ -55,7 +55,8 @@
 #define FM_ATTRIBUTES_MAX 64u
 #define FM_ENVELOPE_BYTES_MAX (2u << 20) /* Contracts with their YAML are the largest. */
 #define FM_CERTS_KEPT_MAX 128u           /* Verified ones, so as not to do it again: some 2 MiB. */
-#define FM_HEADS_KEPT_MAX 256u           /* Beside them, by their hashes. */
+#define FM_SMALL_SCAN_ROWS 1024u /* Of a batch behind which the end is looked for at once. */
+#define FM_HEADS_KEPT_MAX 256u   /* Beside them, by their hashes. */
 #define FM_CLOCK_SKEW_US (120 * INT64_C(1000000))
 #define FM_NODE_CERT_DAYS_MAX 30u
 

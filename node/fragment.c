@@ -27,10 +27,12 @@ struct fragment {
     struct fm_buf heads; /* One after the other; `head_at` where each begins. */
     size_t head_at[FM_QUERY_TABLES_MAX + 1];
     struct fm_snapshot *snapshot;
-    struct fm_scan *scan;      /* FM_FRAGMENT_SCAN, unless */
-    bool is_key_read;          /* its predicates name one row by its key: */
-    struct fm_buf row;         /* a batch of it. Empty: none, or given. */
-    struct fm_table_run *run;  /* FM_FRAGMENT_SQL. */
+    struct fm_scan *scan;     /* FM_FRAGMENT_SCAN, unless its predicates name one row by its key. */
+    struct fm_buf ahead[2];   /* Batches of either that were made at the opening, */
+    uint32_t ahead_count;     /* so many; */
+    uint32_t ahead_next;      /* the one to give next. */
+    bool is_whole;            /* There are no more. */
+    struct fm_table_run *run; /* FM_FRAGMENT_SQL. */
     struct fm_columns columns; /* Of the batches as they are made. */
     struct fm_recode *recode;
     int64_t work_us;     /* Spent so far. */
@@ -53,7 +55,8 @@ static void fragment_free(void *context)
     fm_fragment_deinit(&fragment->plan);
     fm_buf_free(&fragment->ticket_bytes);
     fm_buf_free(&fragment->heads);
-    fm_buf_free(&fragment->row);
+    fm_buf_free(&fragment->ahead[0]);
+    fm_buf_free(&fragment->ahead[1]);
     fm_place_leave(&fragment->place);
     fm_stop_deinit(&fragment->stop);
     free(fragment);
@@ -213,6 +216,53 @@ static enum fm_status take_wanted(struct fm_columns *all, const uint32_t *positi
     return FM_OK;
 }
 
+/* A scan of few rows is told from the others by its end. */
+static enum fm_status read_ahead(struct fragment *fragment, struct fm_error *err)
+{
+    struct fm_batch view = {0};
+
+    while (fragment->ahead_count < 2 && view.rows < FM_SMALL_SCAN_ROWS) {
+        struct fm_buf *batch = &fragment->ahead[fragment->ahead_count];
+        enum fm_status status = fm_scan_next(fragment->scan, batch, err);
+        if (status == FM_NOTFOUND) {
+            fragment->is_whole = true;
+            return FM_OK;
+        }
+        if (status == FM_OK)
+            status = fm_batch_view_trusted(fm_buf_span(batch), &view);
+        if (status != FM_OK)
+            return status;
+        fragment->ahead_count++;
+    }
+    return FM_OK;
+}
+
+/* Rows that will be given at most. */
+static uint64_t rows_of(const struct fragment *fragment)
+{
+    uint64_t rows = 0;
+
+    for (uint32_t i = 0; i < fragment->ahead_count; i++) {
+        struct fm_batch view;
+        if (fm_batch_view_trusted(fm_buf_span(&fragment->ahead[i]), &view) == FM_OK)
+            rows += view.rows;
+    }
+    return fragment->is_whole ? rows : UINT64_MAX;
+}
+
+static enum fm_status read_key(struct fragment *fragment, const struct fm_schema *schema,
+                               const struct fm_scan_options *options, struct fm_span key,
+                               struct fm_error *err)
+{
+    enum fm_status status = fm_key_read_columns(schema, options, &fragment->columns);
+
+    if (status == FM_OK)
+        status = fm_key_read(fragment->snapshot, schema, options, key, &fragment->ahead[0], err);
+    fragment->ahead_count = fragment->ahead[0].len != 0 ? 1 : 0;
+    fragment->is_whole = true;
+    return status;
+}
+
 /* Columns of a whole table may take long to announce: not for one row. */
 static enum fm_status open_scan(struct fragment *fragment, const struct fm_schema *schema,
                                 const struct fm_scan_options *options, struct fm_error *err)
@@ -220,19 +270,16 @@ static enum fm_status open_scan(struct fragment *fragment, const struct fm_schem
     FM_AUTO(fm_buf_free) struct fm_buf key = FM_BUF_INIT(0);
     struct fm_columns all = {0};
 
-    fragment->is_key_read = fm_key_read_fits(schema, options, &key);
-    if (fragment->is_key_read) {
-        enum fm_status status = fm_key_read_columns(schema, options, &fragment->columns);
-        return status != FM_OK ? status
-                               : fm_key_read(fragment->snapshot, schema, options, fm_buf_span(&key),
-                                             &fragment->row, err);
-    }
+    if (fm_key_read_fits(schema, options, &key))
+        return read_key(fragment, schema, options, fm_buf_span(&key), err);
     enum fm_status status =
         fm_snapshot_columns(fragment->snapshot, options->domain, options->table, &all);
     if (status == FM_OK)
         status = take_wanted(&all, options->fields, options->field_count, &fragment->columns);
     if (status == FM_OK)
         status = fm_scan_open(fragment->snapshot, options, &fragment->scan, err);
+    if (status == FM_OK)
+        status = read_ahead(fragment, err);
     fm_columns_deinit(&all);
     return status;
 }
@@ -270,7 +317,7 @@ static enum fm_status start_scan(struct fragment *fragment, uint64_t *rows, stru
                               &fragment->asked, ref->domain, ref->table, &options.at, err);
     if (status == FM_OK)
         status = open_scan(fragment, info.schema, &options, err);
-    *rows = fragment->is_key_read ? fragment->row.len != 0 : info.rows_latest;
+    *rows = fragment->is_whole ? rows_of(fragment) : info.rows_latest;
     fm_predicate_list_deinit(&predicates);
     fm_schema_free(info.schema);
     return status;
@@ -316,22 +363,25 @@ static enum fm_status start_sql(struct fragment *fragment, uint64_t *rows, struc
 
 /* ---- As a producer --------------------------------------------------------------------------- */
 
-static enum fm_status take_row(struct fragment *fragment, struct fm_buf *batch)
+static enum fm_status make_batch(struct fragment *fragment, struct fm_buf *batch,
+                                 struct fm_error *err)
 {
-    if (fragment->row.len == 0)
+    if (fragment->ahead_next < fragment->ahead_count) {
+        struct fm_buf *ahead = &fragment->ahead[fragment->ahead_next++];
+        fm_buf_put_span(batch, fm_buf_span(ahead));
+        fm_buf_free(ahead);
+        return fm_buf_status(batch);
+    }
+    if (fragment->is_whole)
         return FM_NOTFOUND;
-    fm_buf_put_span(batch, fm_buf_span(&fragment->row));
-    fm_buf_clear(&fragment->row);
-    return fm_buf_status(batch);
+    return fragment->scan != NULL ? fm_scan_next(fragment->scan, batch, err)
+                                  : fm_table_run_next(fragment->run, batch, err);
 }
 
 static enum fm_status next_batch(struct fragment *fragment, struct fm_buf *batch,
                                  struct fm_error *err)
 {
-    if (fragment->is_key_read)
-        return take_row(fragment, batch);
-    enum fm_status status = fragment->scan != NULL ? fm_scan_next(fragment->scan, batch, err)
-                                                   : fm_table_run_next(fragment->run, batch, err);
+    enum fm_status status = make_batch(fragment, batch, err);
 
     if (status != FM_OK)
         return status;
@@ -428,7 +478,8 @@ static enum fm_status start(struct fragment *fragment, fm_ms wait_ms, struct fm_
                                                      : start_sql(fragment, rows, err);
     if (status != FM_OK)
         return status;
-    status = fm_recode_columns(&fragment->columns, COLUMNS_BYTES_MAX, columns, &fragment->recode);
+    status = fm_recode_columns(&fragment->columns, rows_of(fragment), COLUMNS_BYTES_MAX, columns,
+                               &fragment->recode);
     if (status != FM_OK)
         return fm_fail(err, status, "announce the columns: %s", fm_status_text(status));
     fm_sha256_one(&fragment->columns_hash, fm_buf_span(columns));

@@ -170,8 +170,8 @@ static enum fm_status start_merge(struct fm_query *query, struct fm_error *err)
         free(columns[i].items);
     if (status != FM_OK)
         return fm_query_tell_lost(query, status, "merge", err);
-    status = fm_recode_columns(&query->result, FM_QUERY_COLUMNS_BYTES_MAX, &query->columns,
-                               &query->recode);
+    status = fm_recode_columns(&query->result, UINT64_MAX, FM_QUERY_COLUMNS_BYTES_MAX,
+                               &query->columns, &query->recode);
     if (status != FM_OK)
         return fm_fail(err, status, "announce the columns: %s", fm_status_text(status));
     return FM_OK;

@@ -41,6 +41,20 @@ static bool drop_largest(struct fm_column *columns, uint32_t count)
     return true;
 }
 
+/* Of those that say more than the rows can. */
+static bool drop_unused(struct fm_column *columns, uint32_t count, uint64_t rows)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (columns[i].dictionary.count <= rows)
+            continue;
+        columns[i].dictionary = (struct fm_dictionary){0};
+        any = true;
+    }
+    return any;
+}
+
 static enum fm_status encode(const struct fm_columns *columns, size_t bytes_max, struct fm_buf *out)
 {
     FM_AUTO(fm_buf_free) struct fm_buf bytes = FM_BUF_INIT(bytes_max);
@@ -78,16 +92,12 @@ static enum fm_status make_builder(struct fm_recode *recode)
     return fm_batch_builder_new(&options, &recode->builder);
 }
 
-enum fm_status fm_recode_columns(const struct fm_columns *columns, size_t bytes_max,
+enum fm_status fm_recode_columns(const struct fm_columns *columns, uint64_t rows, size_t bytes_max,
                                  struct fm_buf *encoded, struct fm_recode **out)
 {
-    FM_AUTO(fm_recode_freep) struct fm_recode *recode = NULL;
+    FM_AUTO(fm_recode_freep) struct fm_recode *recode = calloc(1, sizeof *recode);
 
     *out = NULL;
-    enum fm_status status = encode(columns, bytes_max, encoded);
-    if (status != FM_LIMIT)
-        return status;
-    recode = calloc(1, sizeof *recode);
     if (recode == NULL)
         return FM_NOMEM;
     recode->columns = columns;
@@ -96,10 +106,15 @@ enum fm_status fm_recode_columns(const struct fm_columns *columns, size_t bytes_
         return FM_NOMEM;
     memcpy(recode->announced, columns->items, columns->count * sizeof *recode->announced);
     struct fm_columns fewer = {.count = columns->count, .items = recode->announced};
-    while (status == FM_LIMIT && drop_largest(recode->announced, columns->count))
+    bool is_same = !drop_unused(recode->announced, columns->count, rows);
+    enum fm_status status = encode(&fewer, bytes_max, encoded);
+    while (status == FM_LIMIT && drop_largest(recode->announced, columns->count)) {
+        is_same = false;
         status = encode(&fewer, bytes_max, encoded);
-    if (status == FM_OK)
-        status = make_builder(recode);
+    }
+    if (status != FM_OK || is_same)
+        return status;
+    status = make_builder(recode);
     if (status == FM_OK)
         *out = FM_TAKE(recode);
     return status;

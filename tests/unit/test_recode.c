@@ -120,7 +120,8 @@ static void check_batch(const struct fixture *f, const struct fm_columns *column
 
 static void announce(struct fixture *f, size_t bytes_max, struct fm_columns *out)
 {
-    assert_int_equal(fm_recode_columns(&f->columns, bytes_max, &f->encoded, &f->recode), FM_OK);
+    assert_int_equal(fm_recode_columns(&f->columns, UINT64_MAX, bytes_max, &f->encoded, &f->recode),
+                     FM_OK);
     assert_true(f->encoded.len <= bytes_max);
     assert_int_equal(fm_columns_decode(fm_buf_span(&f->encoded), out), FM_OK);
 }
@@ -162,12 +163,36 @@ static void largest_dictionary_goes_first(void **state)
     fm_columns_deinit(&announced);
 }
 
+/* A dictionary of more texts than there are rows says more than the rows can. */
+static void dictionaries_beyond_the_rows_go(void **state)
+{
+    struct fixture *f = *state;
+
+    for (uint64_t rows = SMALL - 1; rows <= LARGE; rows++) {
+        struct fm_columns announced = {0};
+        fm_buf_clear(&f->encoded);
+        fm_buf_clear(&f->batch);
+        assert_int_equal(fm_recode_columns(&f->columns, rows, 1 << 16, &f->encoded, &f->recode),
+                         FM_OK);
+        assert_int_equal(fm_columns_decode(fm_buf_span(&f->encoded), &announced), FM_OK);
+        assert_int_equal(announced.items[0].dictionary.count, rows < LARGE ? 0 : LARGE);
+        assert_int_equal(announced.items[2].dictionary.count, rows < SMALL ? 0 : SMALL);
+        assert_true((f->recode == NULL) == (rows >= LARGE));
+        fill_batch(f);
+        assert_int_equal(fm_recode_batch(f->recode, &f->batch), FM_OK);
+        check_batch(f, &announced);
+        fm_columns_deinit(&announced);
+        fm_recode_free(FM_TAKE(f->recode));
+    }
+}
+
 /* Names and types alone may be too much: that is said, and nothing is announced. */
 static void too_many_columns_are_refused(void **state)
 {
     struct fixture *f = *state;
 
-    assert_int_equal(fm_recode_columns(&f->columns, 16, &f->encoded, &f->recode), FM_LIMIT);
+    assert_int_equal(fm_recode_columns(&f->columns, UINT64_MAX, 16, &f->encoded, &f->recode),
+                     FM_LIMIT);
     assert_null(f->recode);
     assert_int_equal(f->encoded.len, 0);
 }
@@ -179,6 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(small_columns_stay),
         TEST(largest_dictionary_goes_first),
+        TEST(dictionaries_beyond_the_rows_go),
         TEST(too_many_columns_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
