@@ -4,12 +4,14 @@
 #include "core/keys.h"
 
 #include <ftw.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -492,4 +494,15 @@ uint64_t mapping_rows(const struct fm_store_mapping *mapping)
         rows += fm_bits_count(words, 0, segment->rows);
     }
     return rows;
+}
+
+void store_let_work(struct random *random, int pipe_fd)
+{
+    struct pollfd told = {.fd = pipe_fd, .events = POLLIN};
+    long milliseconds = 20 + (long)random_below(random, 230);
+
+    if (random_below(random, 2) == 0)
+        assert_int_equal(poll(&told, 1, 60000), 1);
+    /* Sooner is fine too. */
+    (void)nanosleep(&(struct timespec){.tv_nsec = milliseconds * 1000000}, NULL);
 }

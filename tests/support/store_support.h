@@ -91,4 +91,8 @@ void rows_decode(const struct fm_batch *const batches[5], const uint32_t columns
 /* Rows that the mapped segments show. */
 uint64_t mapping_rows(const struct fm_store_mapping *mapping);
 
+/* Before a child is killed that tells through the pipe what it stored: up to a quarter of a second,
+ * every other time from the moment that it told something, however long a busy machine takes. */
+void store_let_work(struct random *random, int pipe_fd);
+
 #endif
