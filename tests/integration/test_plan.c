@@ -504,6 +504,14 @@ static void parts_go_to_their_owner(void **state)
         {"SELECT origin, count(*) FROM (SELECT origin FROM flights.delays UNION ALL SELECT gate "
          "FROM airports.delays) GROUP BY CUBE (1)",
          "merge flights.delays(origin)[]{origin} airports.delays(gate)[]{}"},
+        {"SELECT DISTINCT ON (delay % 2) origin FROM (SELECT origin, delay FROM flights.delays "
+         "UNION "
+         "ALL SELECT gate, delay FROM airports.delays) ORDER BY origin",
+         "merge flights.delays(delay,origin)[]{origin} airports.delays(delay,gate)[]{}"},
+        {"SELECT DISTINCT origin FROM (SELECT origin FROM flights.delays UNION ALL SELECT gate "
+         "FROM "
+         "airports.delays) LIMIT 50 PERCENT",
+         "merge flights.delays(origin)[]{origin} airports.delays(gate)[]{}"},
         {"SELECT origin, count(*) FROM (SELECT id AS origin FROM flights.delays UNION ALL SELECT "
          "delay FROM airports.delays) GROUP BY 1", /* Of other types. */
          "merge flights.delays(id)[]{} airports.delays(delay)[]{}"},

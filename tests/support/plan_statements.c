@@ -301,6 +301,26 @@ const char *const plan_statements[] = {
     "SELECT d.id FROM " D " d ANTI JOIN " A " ON origin = iata ORDER BY d.id LIMIT 1",
     "SELECT a.iata, q.id FROM " A " a, LATERAL (SELECT d.id FROM " D " d LEFT JOIN " E
     " e ON e.id = d.id WHERE d.origin = a.iata ORDER BY d.id LIMIT 1) q",
+    /* Groups of several kinds, and the first of each. */
+    "SELECT a.state, d.origin, count(*), sum(d.delay) FROM " D " d JOIN " A
+    " a ON d.origin = a.iata GROUP BY ROLLUP (a.state, d.origin)",
+    "SELECT a.state, d.origin, count(*), grouping(a.state) FROM " D " d JOIN " A
+    " a ON d.origin = a.iata GROUP BY CUBE (a.state, d.origin)",
+    "SELECT a.state, d.origin, min(d.delay) FROM " D " d JOIN " A
+    " a ON d.origin = a.iata GROUP BY GROUPING SETS ((a.state), (d.origin), ())",
+    "SELECT a.city, q.origin, q.n FROM (SELECT iata, city FROM " A
+    " WHERE state = 'WA') a RIGHT JOIN (SELECT origin, count(*) AS n FROM " D
+    " GROUP BY CUBE (origin)) q ON q.origin = a.iata",
+    "SELECT a.iata, q.n FROM " AW " a JOIN (SELECT origin, note, count(*) AS n FROM " D
+    " GROUP BY GROUPING SETS ((origin), (note))) q ON coalesce(q.origin, 'SEA') = a.iata",
+    "SELECT a.iata, q.note, q.n FROM " AW " a JOIN (SELECT origin, note, count(*) AS n FROM " D
+    " GROUP BY ROLLUP (note, origin)) q ON q.origin = a.iata",
+    "SELECT DISTINCT ON (a.state) a.state, d.id FROM " D " d JOIN " A
+    " a ON d.origin = a.iata ORDER BY a.state, d.id DESC",
+    "SELECT a.iata, q.id FROM " AW " a JOIN (SELECT DISTINCT ON (destination) destination, origin, "
+    "id FROM " D " ORDER BY destination, id DESC) q ON q.origin = a.iata",
+    "SELECT a.iata, q.id FROM " AW " a JOIN (SELECT DISTINCT ON (delay > 5) origin, id FROM " D
+    " ORDER BY delay > 5, id) q ON q.origin = a.iata",
     /* Tables of two domains that are called the same. */
     "SELECT id FROM " D " ANTI JOIN " E " USING (id)",
     "SELECT id, gate FROM " D " JOIN " E " USING (id)",
