@@ -198,6 +198,9 @@ static void predicates_reach_the_scan(void **state)
          "ship streams flights.delays(id,origin)[origin starts with 'S']{}"},
         {"SELECT id FROM flights.delays WHERE delay = 1 OR delay = 2",
          "ship streams flights.delays(id,delay)[delay IN (1, 2)]{}"},
+        {"SELECT id FROM flights.delays WHERE delay NOT IN (7, 8) AND origin NOT IN ('SEA')",
+         "ship streams flights.delays(id,delay,origin)[delay <> 7; delay <> 8; origin <> "
+         "'SEA']{origin}"},
         {"SELECT a.id FROM flights.delays a LEFT JOIN airports.airport b ON origin = iata AND "
          "state = 'WA' WHERE a.delay > 3",
          "merge flights.delays(id,delay,origin)[delay > 3]{origin} "
@@ -216,6 +219,14 @@ static void doubtful_predicates_stay_behind(void **state)
          "ship streams flights.delays(id,delay)[]{}"},
         {"SELECT id FROM flights.delays WHERE delay::VARCHAR = '3' AND origin LIKE '%A'",
          "ship streams flights.delays(id,delay,origin)[]{}"},
+        {"SELECT id FROM flights.delays WHERE id = 1 OR id IN (4, 5) OR 7 = id",
+         "ship streams flights.delays(id)[]{}"},
+        {"SELECT id FROM flights.delays WHERE origin = ANY (['SEA', 'JFK'])",
+         "ship flights.delays(id,origin)[]{origin}"},
+        {"SELECT id FROM flights.delays WHERE delay < 3 OR delay > 7",
+         "ship streams flights.delays(id,delay)[]{}"},
+        {"SELECT id FROM flights.delays WHERE origin NOT LIKE 'S%' AND note LIKE '_x%'",
+         "ship streams flights.delays(id,origin,note)[]{}"},
         {"SELECT id FROM flights.delays WHERE delay > 100000",
          "ship streams flights.delays(id,delay)[]{}"},
         {"SELECT id FROM flights.delays WHERE date < current_date AND delay > 3",
