@@ -267,6 +267,22 @@ enum fm_status fm_answer_reader_end(struct fm_answer_reader *reader, struct fm_e
     return ferror(reader->file) ? cut(reader, err) : FM_OK;
 }
 
+uint64_t fm_answer_reader_tell(const struct fm_answer_reader *reader)
+{
+    off_t at = ftello(reader->file);
+
+    return at < 0 ? 0 : (uint64_t)at; /* Reading from there then finds no batch. */
+}
+
+enum fm_status fm_answer_reader_seek(struct fm_answer_reader *reader, uint64_t offset,
+                                     struct fm_error *err)
+{
+    fm_assert(reader->at_bundle);
+    if (fseeko(reader->file, (off_t)offset, SEEK_SET) != 0)
+        return fm_fail_errno(err, FM_IO, errno, "read %s", reader->name);
+    return FM_OK;
+}
+
 void fm_answer_reader_free(struct fm_answer_reader *reader)
 {
     if (reader == NULL)

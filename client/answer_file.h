@@ -58,6 +58,10 @@ FM_MUST_USE enum fm_status fm_answer_reader_fragment(struct fm_answer_reader *re
 /* FM_MALFORMED: something is behind what was read. */
 FM_MUST_USE enum fm_status fm_answer_reader_end(struct fm_answer_reader *reader,
                                                 struct fm_error *err);
+/* Where the next batch of the fragments is, for going back to it. */
+uint64_t fm_answer_reader_tell(const struct fm_answer_reader *reader);
+FM_MUST_USE enum fm_status fm_answer_reader_seek(struct fm_answer_reader *reader, uint64_t offset,
+                                                 struct fm_error *err);
 /* Back to the first batch. */
 FM_MUST_USE enum fm_status fm_answer_reader_rewind(struct fm_answer_reader *reader,
                                                    struct fm_error *err);

@@ -115,6 +115,7 @@
 #define FM_FETCH_WINDOW 8u               /* Batches kept for a repeated fetch. */
 #define FM_SPOOL_BYTES_MAX (256u << 20)  /* What one query's fragments brought, kept on disk; */
 #define FM_SPOOLS_BYTES_MAX (1024u << 20) /* of all queries of a node at once. */
+#define FM_COMPARE_BYTES_MAX (256u << 20) /* Rows that verify --replay keeps to compare as a set. */
 #define FM_CONNECT_MS_MAX 3000 /* Reaching an owner, before its fragment's own deadline. */
 #define FM_QUERY_FETCHERS 2u   /* Calls at once for one query's rows; each may wait long. */
 #define FM_RPC_THREADS 192u    /* So many that fragments always find one. */

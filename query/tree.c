@@ -57,16 +57,28 @@ static enum fm_status walk(struct tree *tree)
     return tree_walk_query(tree, json_array_get(statements, 0), TREE_USE_TOP);
 }
 
-enum fm_status tree_read(struct tree *tree, struct fm_span sql, struct fm_span json,
-                         struct fm_error *err)
+static enum fm_status load(struct tree *tree, struct fm_span json)
 {
-    *tree = (struct tree){.sql = sql, .err = err, .item_use = TREE_USE_TOP};
+    tree->item_use = TREE_USE_TOP;
     tree->kept = json_array();
     if (tree->kept == NULL)
         return FM_NOMEM;
-    enum fm_status status = tree_json_load(json, &tree->root, err);
-    if (status == FM_OK)
-        status = walk(tree);
+    enum fm_status status = tree_json_load(json, &tree->root, tree->err);
+    return status == FM_OK ? walk(tree) : status;
+}
+
+enum fm_status tree_read_merge(struct tree *tree, uint32_t slot_count, struct fm_span sql,
+                               struct fm_span json, struct fm_error *err)
+{
+    *tree = (struct tree){.sql = sql, .err = err, .is_merge = true, .slot_count = slot_count};
+    return load(tree, json);
+}
+
+enum fm_status tree_read(struct tree *tree, struct fm_span sql, struct fm_span json,
+                         struct fm_error *err)
+{
+    *tree = (struct tree){.sql = sql, .err = err};
+    enum fm_status status = load(tree, json);
     if (status == FM_OK)
         status = tree_settle_joins(tree);
     if (status == FM_OK)

@@ -39,6 +39,8 @@ struct tree {
     struct tree_uses uses;
     bool timed;      /* Asks what time it is: constants in a plan hold for that plan only. */
     bool clock_left; /* Some of that is asked in a way that tree_fix_clock() does not know. */
+    bool is_merge;   /* It reads fm_scan(0) .. and no tables. */
+    uint32_t slot_count;
     /* Of the walk. */
     const char *ctes[TREE_CTES_MAX];
     uint32_t cte_count;
@@ -49,6 +51,11 @@ struct tree {
  * in it is not allowed, with its position; FM_NOTFOUND: a table without a domain; FM_LIMIT. */
 FM_MUST_USE enum fm_status tree_read(struct tree *tree, struct fm_span sql, struct fm_span json,
                                      struct fm_error *err);
+/* The same for the statement of a merge, made by a planner: it reads slots, each once or by
+ * tree_share()'s names, and no tables. */
+FM_MUST_USE enum fm_status tree_read_merge(struct tree *tree, uint32_t slot_count,
+                                           struct fm_span sql, struct fm_span json,
+                                           struct fm_error *err);
 void tree_deinit(struct tree *tree);
 
 /* flights.delays.origin becomes delays.origin where flights.delays is read without an alias; where

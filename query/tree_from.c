@@ -30,6 +30,9 @@ static enum fm_status add_table(struct tree *tree, json_t *node, const char *sch
 {
     const char *alias = tree_json_text(node, "alias");
 
+    if (tree->is_merge)
+        return tree_fail(tree, node, FM_INVALID, "a merge reads no tables, this one %.100s.%.100s",
+                         schema, name);
     if (tree->table_count == FM_QUERY_TABLES_MAX)
         return tree_fail(tree, node, FM_LIMIT, "a statement names at most %u tables",
                          FM_QUERY_TABLES_MAX);

@@ -234,7 +234,7 @@ static enum fm_status walk_ctes(struct tree *tree, json_t *map)
             return malformed(tree, NULL, "cte_map");
         if (!is_absent(json_object_get(value, "key_targets")))
             return tree_fail(tree, NULL, FM_INVALID, "USING KEY is not supported");
-        if (strncasecmp(name, TREE_SLOT_PREFIX, strlen(TREE_SLOT_PREFIX)) == 0)
+        if (!tree->is_merge && strncasecmp(name, TREE_SLOT_PREFIX, strlen(TREE_SLOT_PREFIX)) == 0)
             return tree_fail(tree, NULL, FM_INVALID, "names that begin with %s are reserved",
                              TREE_SLOT_PREFIX);
         struct tree_key key = {"aliases", TREE_ALIASES};
@@ -250,6 +250,21 @@ static enum fm_status walk_ctes(struct tree *tree, json_t *map)
     return FM_OK;
 }
 
+/* fm_scan(n) of a merge, as tree_scan_of() writes it. */
+static bool is_slot(const struct tree *tree, const json_t *function)
+{
+    const json_t *arguments = tree_json_array(function, "children");
+    const json_t *first = json_array_get(arguments, 0);
+    const json_t *value = json_object_get(first, "value");
+    int64_t slot = 0;
+
+    return tree->is_merge && tree_json_is(function, "function_name", "fm_scan") &&
+           tree_json_is(function, "schema", "") && tree_json_is(function, "catalog", "") &&
+           json_array_size(arguments) == 1 && tree_json_is(first, "class", "CONSTANT") &&
+           tree_json_is(json_object_get(value, "type"), "id", "INTEGER") &&
+           tree_json_int(json_object_get(value, "value"), 0, (int64_t)tree->slot_count - 1, &slot);
+}
+
 /* range(), generate_series() and unnest() are the table functions of strangers. */
 static enum fm_status walk_call(struct tree *tree, json_t *function)
 {
@@ -258,6 +273,8 @@ static enum fm_status walk_call(struct tree *tree, json_t *function)
 
     if (!tree_json_is(function, "class", "FUNCTION") || name == NULL)
         return malformed(tree, function, "function");
+    if (is_slot(tree, function))
+        return FM_OK;
     for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++) {
         if (strcasecmp(name, allowed[i]) == 0)
             return tree_walk_expression(tree, function, TREE_USE_OTHER);

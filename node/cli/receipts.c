@@ -225,7 +225,19 @@ static void put_missing(struct fm_buf *out, const struct folkmoot_answer *answer
     fm_buf_put_u8(out, ']');
 }
 
-enum fm_status fm_cli_answer_json(FILE *stream, const struct folkmoot_answer *answer)
+static void put_replayed(struct fm_buf *out, const struct fm_replayed *replayed)
+{
+    fm_buf_printf(out, "\"replayed\":{\"merged\":%s,\"in_order\":%s,",
+                  replayed->is_merge ? "true" : "false",
+                  replayed->compared.is_in_order ? "true" : "false");
+    put_number(out, "fragments", replayed->fragments);
+    fm_buf_put_u8(out, ',');
+    put_number(out, "rows", replayed->compared.rows);
+    fm_buf_put_str(out, "},");
+}
+
+enum fm_status fm_cli_answer_json(FILE *stream, const struct folkmoot_answer *answer,
+                                  const struct fm_replayed *replayed)
 {
     FM_AUTO(fm_buf_free) struct fm_buf out = FM_BUF_INIT(0);
     struct folkmoot_answer_info info;
@@ -239,6 +251,8 @@ enum fm_status fm_cli_answer_json(FILE *stream, const struct folkmoot_answer *an
         {"node_name", info.node_name},
     };
     fm_buf_put_str(&out, "{\"verified\":true,");
+    if (replayed != NULL)
+        put_replayed(&out, replayed);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         put_text(&out, texts[i].name, texts[i].value);
         fm_buf_put_u8(&out, ',');

@@ -1,7 +1,9 @@
 /* Arbitrary JSON as a syntax tree and as an optimised plan: answers, never crashes. A tree that
  * passes is rewritten and printed, its unnamed parts as statements too; a plan that passes is
- * printed. The first byte picks. */
+ * printed. The same as the plan of a saved answer, and as the tree of its merge. The first byte
+ * picks. */
 #include "query/plan_read.h"
+#include "query/replay.h"
 #include "query/tree.h"
 #include "tests/support/plan_catalog.h"
 
@@ -73,14 +75,45 @@ static void fuzz_plan(struct fm_span json)
     fm_buf_free(&out);
 }
 
+/* The plan of a saved answer, and the statement in it as a tree of a merge. */
+static void fuzz_replay(struct fm_span json)
+{
+    struct fm_replay replay = {0};
+    struct fm_error err = {0};
+
+    if (fm_replay_read(json, &replay, &err) == FM_OK) {
+        for (uint32_t i = 0; i < replay.slot_count; i++)
+            if (replay.slots[i].supplied_count == 0 ||
+                replay.slots[i].supplied[replay.slots[i].supplied_count - 1] >=
+                    replay.slots[i].columns.count)
+                abort();
+    } else if (err.text[0] == '\0') {
+        abort();
+    }
+    fm_replay_deinit(&replay);
+}
+
+static void fuzz_merge(struct fm_span json)
+{
+    struct tree *tree = calloc(1, sizeof *tree);
+    struct fm_error err = {0};
+
+    if (tree == NULL)
+        abort();
+    if (tree_read_merge(tree, 2, fm_span_str("SELECT 1"), json, &err) == FM_OK
+            ? tree->table_count != 0
+            : err.text[0] == '\0')
+        abort();
+    tree_deinit(tree);
+    free(tree);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
     struct fm_span json = fm_span(data + 1, size - 1);
-    if (data[0] % 2 == 0)
-        fuzz_tree(json);
-    else
-        fuzz_plan(json);
+    static void (*const what[])(struct fm_span) = {fuzz_tree, fuzz_plan, fuzz_replay, fuzz_merge};
+    what[data[0] % 4](json);
     return 0;
 }

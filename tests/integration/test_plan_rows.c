@@ -6,6 +6,7 @@
  * whether it pays or not. */
 #include "query/key_set.h"
 #include "query/plan.h"
+#include "query/replay.h"
 #include "tests/support/plan_catalog.h"
 #include "tests/support/plan_statements.h"
 
@@ -552,6 +553,27 @@ static int teardown(void **state)
     return 0;
 }
 
+/* Whoever does the merge again reads it from the plan's print, as a stranger's. */
+static void check_replay(struct fixture *f, const char *sql, const struct fm_plan *plan)
+{
+    struct fm_columns none = {0};
+    struct fm_replay replay = {0};
+    struct fm_replay_form form;
+    struct fm_buf text = FM_BUF_INIT(0);
+
+    fm_plan_print(plan, true, &text);
+    if (fm_replay_read(fm_buf_span(&text), &replay, &f->err) != FM_OK)
+        fail_msg("%s: %s", sql, f->err.text);
+    assert_int_equal(replay.is_merge, plan->kind == FM_PLAN_MERGE);
+    enum fm_status status =
+        replay.is_merge ? fm_replay_check(f->worker, &replay, &none, &form, &f->err) : FM_OK;
+    if (status != FM_OK && status != FM_UNSUPPORTED)
+        fail_msg("%s: %.*s: %s", sql, (int)replay.sql.len, (const char *)replay.sql.data,
+                 f->err.text);
+    fm_replay_deinit(&replay);
+    fm_buf_free(&text);
+}
+
 static void check_with(struct fixture *f, const char *sql, const struct lines *expected,
                        uint64_t rules_off)
 {
@@ -564,6 +586,7 @@ static void check_with(struct fixture *f, const char *sql, const struct lines *e
         fail_msg("%s: %s", sql, f->err.text);
     if (rules_off == UINT64_MAX)
         assert_false(plan.is_carved);
+    check_replay(f, sql, &plan);
     run_plan(f, &plan, &actual);
     sort_lines(&actual);
     for (size_t i = 0; i < expected->count || i < actual.count; i++) {
