@@ -206,4 +206,7 @@ refused 69 'allow-partial-aggregates' north query 'SET on_unavailable = skip' \
 is 'also under aggregates' 'n
 2' north query 'SET on_unavailable = skip' 'SET allow_partial_aggregates = on' \
     "SELECT count(*) AS n FROM ($both)"
+# What the node says itself is no owner that is left.
+refused 69 'no owner could be had' north query 'SET on_unavailable = skip' \
+    'SELECT n.node, s.id FROM mesh.nodes n, south.things s'
 say "sessions and what each node has for itself"
