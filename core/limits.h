@@ -94,6 +94,8 @@
 #define FM_REDUCTIONS_MAX 16u
 #define FM_REDUCE_KEY_BYTES_MAX (64u << 10) /* Of the keys that reduce a slot, in a message. */
 #define FM_REDUCE_KEEP_BYTES_MAX (2u << 20) /* Of a side that is read before the merge. */
+#define FM_GIVEN_TABLES_MAX 16u             /* Whose rows go along with a statement; */
+#define FM_GIVEN_BYTES_MAX (128u << 10)     /* with it and the request they must fit a message. */
 #define FM_PLAN_RTT_US 1000u                /* Between nodes, where nobody measured it. */
 #define FM_WORKERS_WARM_MAX 8u              /* Idle ones, kept for whom they served, */
 #define FM_WORKERS_WARM_KEY_MAX 2u          /* and of one principal. */

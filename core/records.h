@@ -67,14 +67,15 @@ struct fm_request {
 void fm_request_encode(struct fm_buf *out, const struct fm_request *request);
 FM_MUST_USE enum fm_status fm_request_decode(struct fm_span body, struct fm_request *out);
 
-/* The planner's rules, by which fragments get their place and form. X(NAME, bit (never reused; 5 is
- * kept), word by which a user names it) */
+/* The planner's rules, by which fragments get their place and form. X(NAME, bit (never reused),
+ * word by which a user names it) */
 #define FM_RULE_MAP(X)                                                                             \
     X(SHIP, 0, "ship")           /* All tables have one owner: the whole statement goes there. */  \
     X(SCAN, 1, "scan")           /* Columns and predicates of one table. Cannot be off. */         \
     X(SUBQUERY, 2, "subquery")   /* A part of the statement whose tables have one owner. */        \
     X(AGGREGATE, 3, "aggregate") /* Grouped at the owner, below a join. */                         \
     X(REDUCE, 4, "reduce")       /* Only rows with the keys that a smaller side has. */            \
+    X(PUSH, 5, "push")           /* The statement, and other owners' small tables with it. */      \
     X(LOOKUP, 6, "lookup")       /* A scan is the answer: no engine runs. */
 
 /* The word of a bit, NULL for unknown ones. */
@@ -142,8 +143,22 @@ enum fm_fragment_kind {
     FM_FRAGMENT_SQL = 2,  /* A whole query over tables of one owner. */
 };
 
+/* Rows that an owner is given of a table that is not its own: the statement reads them under that
+ * table's name. */
+struct fm_given {
+    char domain[FM_NAME_MAX + 1];
+    char table[FM_NAME_MAX + 1];
+    struct fm_at at;
+    struct fm_span columns; /* As fm_columns_encode() writes them, all of the table. Borrowed. */
+    uint32_t field_count;   /* 1..FM_COLUMNS_MAX. */
+    uint32_t *fields;       /* Owned; positions in `columns`, rising: those that the batch has. */
+    struct fm_span batch;   /* Borrowed; empty: no row. */
+};
+
 /* Fragment: 0 kind, 1 tables (array of [domain, table, schema hash, at kind, at value]), 2 field
- * ids (array; scan), 3 predicates (bin; scan), 4 row limit (0: none), 5 SQL (str; sql). */
+ * ids (array; scan), 3 predicates (bin; scan), 4 row limit (0: none), 5 SQL (str; sql), 6 tables
+ * given along (array of [domain, table, at kind, at value, columns (bin), positions (array), batch
+ * (bin)]; sql; absent: none), each once, of no domain of key 1. */
 struct fm_fragment {
     enum fm_fragment_kind kind;
     uint32_t table_count;        /* 1..FM_QUERY_TABLES_MAX. */
@@ -152,7 +167,9 @@ struct fm_fragment {
     uint32_t *fields;          /* Owned. */
     struct fm_span predicates; /* Borrowed; empty: none. */
     uint64_t row_limit;
-    struct fm_span sql; /* Borrowed. */
+    struct fm_span sql;     /* Borrowed. */
+    uint32_t given_count;   /* <= FM_GIVEN_TABLES_MAX. */
+    struct fm_given *given; /* Owned, with their fields. */
 };
 
 void fm_fragment_encode(struct fm_buf *out, const struct fm_fragment *fragment);
@@ -171,13 +188,20 @@ struct fm_ticket {
     struct fm_span request; /* The principal's envelope, as received. */
     struct fm_hash sql_hash;
     struct fm_span fragment;
-    uint32_t number;
+    uint32_t number; /* fm_ticket_slot(), and FM_QUERY_TABLES_MAX for each time that the query's
+                        fragments were opened anew: a number is for one ticket. */
     uint64_t row_limit;
     uint64_t byte_limit;
     fm_us deadline;
     struct fm_hash session;
     uint8_t trace[16];
 };
+
+/* The fragment's place in the plan. */
+static inline uint32_t fm_ticket_slot(const struct fm_ticket *ticket)
+{
+    return ticket->number % FM_QUERY_TABLES_MAX;
+}
 
 void fm_ticket_encode(struct fm_buf *out, const struct fm_ticket *ticket);
 FM_MUST_USE enum fm_status fm_ticket_decode(struct fm_span body, struct fm_ticket *out);

@@ -273,10 +273,11 @@ static enum fm_status check_ticket(struct check *check, uint32_t i, struct fm_ti
         return fm_fail(err, FM_FORGED, "it carries another request");
     if (!fm_hash_equal(&ticket->sql_hash, &check->sql_hash))
         return fm_fail(err, FM_FORGED, "it was made for another SQL text");
-    check->out.numbers[i] = ticket->number;
+    check->out.numbers[i] = fm_ticket_slot(ticket);
     for (uint32_t j = 0; j < i; j++) {
-        if (check->out.numbers[j] == ticket->number)
-            return fm_fail(err, FM_FORGED, "fragment %" PRIu32 " is counted twice", ticket->number);
+        if (check->out.numbers[j] == check->out.numbers[i])
+            return fm_fail(err, FM_FORGED, "fragment %" PRIu32 " is counted twice",
+                           check->out.numbers[i]);
     }
     return FM_OK;
 }

@@ -165,6 +165,12 @@ static enum fm_status wait_for(struct fm_feed *feed, uint64_t number, struct fee
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
+/* A fragment that is opened anew has another number, but the same place. */
+static uint32_t spool_list(const struct fm_feed *feed)
+{
+    return feed->number % FM_QUERY_TABLES_MAX;
+}
+
 /* The batches are taken in order: just those that the receipt must be for. */
 static enum fm_status take_batch(struct fm_feed *feed, const struct feed_checked *checked,
                                  struct fm_span bytes, struct fm_error *err)
@@ -173,7 +179,7 @@ static enum fm_status take_batch(struct fm_feed *feed, const struct feed_checked
     fm_tree_append(&feed->tree, &checked->leaf);
     feed->rows += checked->rows;
     feed->bytes += bytes.len;
-    return feed->spool == NULL ? FM_OK : fm_spool_add(feed->spool, feed->number, bytes, err);
+    return feed->spool == NULL ? FM_OK : fm_spool_add(feed->spool, spool_list(feed), bytes, err);
 }
 
 static enum fm_status check_head(const struct fm_feed *feed, struct fm_span note,
@@ -414,7 +420,7 @@ static struct fm_feed *feed_new(struct fm_server *server, const struct fm_feed_o
     feed->stop = options->stop;
     feed->spool = options->spool;
     if (feed->spool != NULL) /* An opening that found its owner busy may have left some. */
-        fm_spool_forget(feed->spool, feed->number);
+        fm_spool_forget(feed->spool, spool_list(feed));
     fm_stop_init(&feed->ending);
     fm_stop_hook(feed->stop, &feed->hook, on_stop, feed);
     feed->table_count = options->fragment->table_count;

@@ -32,8 +32,9 @@ struct fragment {
     uint32_t ahead_count;     /* so many; */
     uint32_t ahead_next;      /* the one to give next. */
     bool is_whole;            /* There are no more. */
-    struct fm_table_run *run; /* FM_FRAGMENT_SQL. */
-    struct fm_columns columns; /* Of the batches as they are made. */
+    struct fm_table_run *run; /* FM_FRAGMENT_SQL, */
+    struct fm_given_tables given; /* and what came with it. */
+    struct fm_columns columns;    /* Of the batches as they are made. */
     struct fm_recode *recode;
     int64_t work_us;     /* Spent so far. */
     struct fm_stop stop; /* Ends all waits. */
@@ -50,6 +51,7 @@ static void fragment_free(void *context)
     fm_recode_free(fragment->recode);
     fm_columns_deinit(&fragment->columns);
     fm_table_run_free(fragment->run);
+    fm_given_deinit(&fragment->given);
     fm_scan_free(fragment->scan);
     fm_snapshot_free(fragment->snapshot);
     fm_fragment_deinit(&fragment->plan);
@@ -344,6 +346,10 @@ static enum fm_status start_sql(struct fragment *fragment, uint64_t *rows, struc
 {
     struct fm_hash whom;
 
+    enum fm_status status =
+        fm_given_open(&fragment->plan, fragment->snapshot, &fragment->given, err);
+    if (status != FM_OK)
+        return status;
     name_served(fragment, &whom);
     struct fm_table_run_options options = {
         .server = fragment->server,
@@ -351,6 +357,7 @@ static enum fm_status start_sql(struct fragment *fragment, uint64_t *rows, struc
         .sql = fragment->plan.sql,
         .tables = fragment->plan.tables,
         .table_count = fragment->plan.table_count,
+        .given = &fragment->given,
         .asked = &fragment->asked,
         .whom = &whom,
         .deadline = fragment->deadline,

@@ -47,6 +47,7 @@ struct fm_query {
     struct fm_worker *worker; /* FM_PLAN_MERGE, while it runs. */
     struct fm_stop stop;      /* Ends all waits of the query. */
     struct fm_place place;    /* For what it does now. */
+    uint32_t numbers_from;    /* Of the fragments: that of slot 0. */
     uint32_t waits_at;        /* Fragment that may wait for a place, as nothing else is held. */
     struct fm_stop_hook worker_hook;
     uint32_t feed_count;
@@ -63,6 +64,7 @@ struct fm_query {
     struct fm_spool *spool; /* until the answer is signed; then fetching has it. */
     uint32_t limit_ms;      /* For fetching it as for the answer. */
     struct fm_query_loss losses[FM_QUERY_TABLES_MAX];
+    bool push_failed;      /* To be planned without FM_RULE_PUSH. */
     enum fm_status failed; /* By a fragment: no end of rows may follow. */
     struct fm_error failure;
     uint64_t rows; /* FM_PLAN_LOOKUP: passed on so far. */
@@ -93,6 +95,9 @@ FM_DEFINE_FREEP(fm_query_freep, struct fm_query, fm_query_free)
 FM_MUST_USE enum fm_status fm_query_plan(struct fm_query *query, struct fm_span sql,
                                          struct fm_error *err);
 
+/* As if it had never been planned: the next plan is without FM_RULE_PUSH, and has to be made. */
+void fm_query_forget_plan(struct fm_query *query);
+
 /* Go on as what it turned out to be: its place for planning becomes one for merging, with a worker,
  * or one for passing on, without. May wait, and holds nothing meanwhile. */
 FM_MUST_USE enum fm_status fm_query_admit(struct fm_query *query, struct fm_error *err);
@@ -105,6 +110,23 @@ void fm_query_end_worker(struct fm_query *query);
 /* Open every fragment of the plan at its owner, all at once but for those that wait for the rows of
  * others; the first failure by slot is told (node/query_open.c). */
 FM_MUST_USE enum fm_status fm_query_open_fragments(struct fm_query *query, struct fm_error *err);
+
+/* Cancel and forget all fragments; they may be opened anew. */
+void fm_query_close_fragments(struct fm_query *query);
+
+/* Rows of other slots for the owner of one; fm_gifts_deinit(). */
+struct fm_gifts {
+    uint32_t count;
+    struct fm_given given[FM_GIVEN_TABLES_MAX]; /* As a fragment has them, without owning them. */
+    struct fm_buf columns[FM_GIVEN_TABLES_MAX];
+    struct fm_buf batches[FM_GIVEN_TABLES_MAX];
+};
+
+/* What slot `slot` is given, of slots that were read ahead; to zeroed gifts. FM_LIMIT: it is too
+ * much, and query->push_failed says so (node/query_give.c). */
+FM_MUST_USE enum fm_status fm_query_give(struct fm_query *query, uint32_t slot,
+                                         struct fm_gifts *out, struct fm_error *err);
+void fm_gifts_deinit(struct fm_gifts *gifts);
 
 /* The slot's conditions and, where it is reduced, those that its rows need to have partners among
  * the rows that other slots brought; these must have been read ahead. To a zeroed list

@@ -20,7 +20,7 @@ static enum fm_status open_feed(struct fm_query *query, uint32_t number,
     bool is_alone = fm_query_passes_on(query) || query->plan.table_count == 1;
     struct fm_feed_options options = {
         .query = query->id,
-        .number = number,
+        .number = query->numbers_from + number,
         .owner = table->owner,
         .domain = table->domain,
         .fragment = fragment,
@@ -74,22 +74,39 @@ static enum fm_status open_scan(struct fm_query *query, uint32_t number,
     return open_feed(query, number, &fragment, err);
 }
 
+/* The ticket fits no message, or an owner of another release does not know given rows, or wants
+ * other columns of them. */
+static bool is_no_push(enum fm_status status)
+{
+    return status == FM_LIMIT || status == FM_MALFORMED || status == FM_INVALID ||
+           status == FM_UNSUPPORTED || status == FM_INTERNAL;
+}
+
 static enum fm_status open_sql(struct fm_query *query, uint32_t number,
                                const struct fm_predicate_list *conditions, struct fm_error *err)
 {
     const struct fm_plan_table *table = &query->plan.tables[number];
     FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(FM_ENGINE_SQL_BYTES_MAX);
+    FM_AUTO(fm_gifts_deinit) struct fm_gifts gifts = {.count = 0};
 
     enum fm_status status = fm_plan_part_sql(table, conditions, &sql);
     if (status != FM_OK)
         return fm_fail(err, status, "a part of the query is too long to send");
+    status = fm_query_give(query, number, &gifts, err);
+    if (status != FM_OK)
+        return status;
     struct fm_fragment fragment = {
         .kind = FM_FRAGMENT_SQL,
         .table_count = table->ref_count,
         .tables = table->refs,
         .sql = fm_buf_span(&sql),
+        .given_count = gifts.count,
+        .given = gifts.given,
     };
-    return open_feed(query, number, &fragment, err);
+    status = open_feed(query, number, &fragment, err);
+    if (gifts.count > 0 && is_no_push(status))
+        query->push_failed = true;
+    return status;
 }
 
 /* ---- All slots ------------------------------------------------------------------------------- */
@@ -116,24 +133,22 @@ struct openings {
 
 static bool is_source(const struct fm_plan *plan, uint32_t slot)
 {
-    for (uint32_t i = 0; i < plan->reduction_count; i++)
-        if (plan->reductions[i].from == slot)
+    for (uint32_t i = 0; i < plan->table_count; i++)
+        if ((fm_plan_sources(plan, i) >> slot & 1u) != 0)
             return true;
     return false;
 }
 
-/* Wait for the rows of the slots that reduce this one. False: one of them failed, and the query
- * with it; one that may be missing reduces nothing. */
+/* Wait for the rows of the slots that are read before this one. False: one of them failed, and the
+ * query with it; one that may be missing reduces nothing. */
 static bool wait_for_sources(struct openings *all, uint32_t slot)
 {
-    const struct fm_plan *plan = &all->query->plan;
+    uint64_t sources = fm_plan_sources(&all->query->plan, slot);
     bool succeeded = true;
 
     fm_assert(pthread_mutex_lock(&all->lock) == 0);
-    for (uint32_t i = 0; i < plan->reduction_count; i++) {
-        if (plan->reductions[i].to != slot)
-            continue;
-        const struct opening *from = &all->slots[plan->reductions[i].from];
+    for (; sources != 0; sources &= sources - 1) {
+        const struct opening *from = &all->slots[__builtin_ctzll(sources)];
         while (!from->is_done)
             (void)pthread_cond_wait(&all->changed, &all->lock); /* Only fails on misuse. */
         succeeded = succeeded && from->status == FM_OK;
@@ -194,12 +209,7 @@ static void order_slots(const struct fm_plan *plan, uint32_t *order)
     while (count < plan->table_count) {
         uint32_t before = count;
         for (uint32_t slot = 0; slot < plan->table_count; slot++) {
-            bool is_free = (placed >> slot & 1u) == 0;
-            for (uint32_t i = 0; i < plan->reduction_count; i++)
-                if (plan->reductions[i].to == slot &&
-                    (placed >> plan->reductions[i].from & 1u) == 0)
-                    is_free = false;
-            if (!is_free)
+            if ((placed >> slot & 1u) != 0 || (fm_plan_sources(plan, slot) & ~placed) != 0)
                 continue;
             placed |= UINT64_C(1) << slot;
             order[count++] = slot;
@@ -221,7 +231,7 @@ static void open_all(struct openings *all, uint32_t count)
     }
     for (uint32_t i = 0; i < count; i++) {
         struct opening *opening = &all->slots[order[i]];
-        if (!opening->has_thread && opening->number != all->query->waits_at)
+        if (!opening->has_thread && !opening->is_done)
             (void)open_thread(opening);
     }
     for (uint32_t i = 0; i < count; i++)
@@ -256,18 +266,35 @@ static enum fm_status first_failure(const struct openings *all, uint32_t count, 
     return status;
 }
 
-/* The slot that waits for a place at its owner, before anything else is held: not even the keys
- * that would reduce it. */
-static enum fm_status open_waiting(struct openings *all, struct fm_error *err)
+static enum fm_status open_now(struct openings *all, uint32_t slot, bool waits,
+                               struct fm_error *err)
 {
-    struct opening *opening = &all->slots[all->query->waits_at];
+    struct opening *opening = &all->slots[slot];
 
-    opening->status = open_slot(all->query, opening->number, &opening->err);
+    opening->status = open_slot(all->query, slot, &opening->err);
     opening->is_done = true; /* No thread yet. */
-    settle(all->query, opening, true);
+    settle(all->query, opening, waits);
     if (opening->status != FM_OK)
         *err = opening->err;
     return opening->status;
+}
+
+/* The slot that waits for a place at its owner, before anything else is held: not even the keys
+ * that would reduce it. What it is given is read first, to the end, and holds nothing then. */
+static enum fm_status open_waiting(struct openings *all, uint32_t *busy_at, struct fm_error *err)
+{
+    uint32_t slot = all->query->waits_at;
+    uint64_t given = all->query->plan.tables[slot].given;
+
+    for (; given != 0; given &= given - 1) {
+        uint32_t source = (uint32_t)__builtin_ctzll(given);
+        enum fm_status status = open_now(all, source, false, err);
+        if (status == FM_BUSY)
+            *busy_at = source;
+        if (status != FM_OK)
+            return status;
+    }
+    return open_now(all, slot, true, err);
 }
 
 /* One fragment per slot, all at once: an opening waits for its owner most of the time. `busy_at`:
@@ -287,11 +314,11 @@ static enum fm_status open_slots(struct fm_query *query, uint32_t *busy_at, stru
         all->slots[i] = (struct opening){.all = all, .number = i};
     query->feed_count = count; /* Those that failed are NULL. */
     if (query->waits_at < count)
-        status = open_waiting(all, err);
+        status = open_waiting(all, busy_at, err);
     if (status == FM_OK) {
         open_all(all, count);
         for (uint32_t i = 0; i < count; i++)
-            if (i != query->waits_at)
+            if (all->slots[i].status != FM_OK && i != query->waits_at)
                 settle(query, &all->slots[i], false);
         status = first_failure(all, count, busy_at, err);
     }
@@ -300,13 +327,14 @@ static enum fm_status open_slots(struct fm_query *query, uint32_t *busy_at, stru
     return status;
 }
 
-static void close_slots(struct fm_query *query)
+void fm_query_close_fragments(struct fm_query *query)
 {
     for (uint32_t i = 0; i < query->feed_count; i++) {
         fm_kept_deinit(&query->kept[i]);
         fm_feed_free(FM_TAKE(query->feeds[i]));
     }
     query->feed_count = 0;
+    query->numbers_from += FM_QUERY_TABLES_MAX;     /* Their owners may still know the old ones. */
     memset(query->losses, 0, sizeof query->losses); /* They are asked once more. */
     query->failed = FM_OK;
 }
@@ -323,7 +351,7 @@ static enum fm_status open_when_free(struct fm_query *query, struct fm_error *er
         status = open_slots(query, &busy_at, err);
         if (status != FM_BUSY || busy_at == UINT32_MAX || query->plan.table_count == 1)
             break;
-        close_slots(query);
+        fm_query_close_fragments(query);
         query->waits_at = busy_at;
     }
     return status == FM_OK ? fm_query_check_losses(query, err) : status;

@@ -142,12 +142,27 @@ enum fm_status fm_query_admit(struct fm_query *query, struct fm_error *err)
     return status;
 }
 
+void fm_query_forget_plan(struct fm_query *query)
+{
+    fm_query_close_fragments(query);
+    fm_spool_free(FM_TAKE(query->spool));
+    fm_query_end_worker(query);
+    fm_place_leave(&query->place);
+    fm_plan_deinit(&query->plan);
+    fm_buf_clear(&query->plan_text);
+    query->push_failed = false;
+    query->plan_options.rules_off |= UINT64_C(1) << FM_RULE_PUSH;
+}
+
 enum fm_status fm_query_plan(struct fm_query *query, struct fm_span sql, struct fm_error *err)
 {
     struct fm_server *server = query->server;
     struct fm_registry_version version = fm_registry_version(server->registry);
     struct fm_hash key;
 
+    /* What is left without an owner must be known for its own rows. */
+    if (query->on_unavailable == FM_UNAVAILABLE_SKIP)
+        query->plan_options.rules_off |= UINT64_C(1) << FM_RULE_PUSH;
     plan_key(query, sql, &key);
     enum fm_status status = fm_plan_cache_get(server->plans, &key, &version, &query->plan);
     bool is_kept = status == FM_OK;

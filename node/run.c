@@ -15,6 +15,8 @@ struct table {
     struct fm_arena *arenas;
     struct fm_mapped_segment *segments;
     struct fm_mapped_column *cells; /* Of all segments: each one's columns, its selection last. */
+    const struct fm_given_table *given; /* Instead of all that. */
+    bool is_read;
 };
 
 struct fm_table_run {
@@ -62,19 +64,25 @@ static const struct fm_table_ref *find_ref(const struct fm_table_run_options *op
     return NULL;
 }
 
+/* Rows that were given are this node's as far as the plan goes. */
 static enum fm_status resolve(void *context, const char *domain, const char *table,
                               struct fm_schema **schema, struct fm_node_id *owner, uint64_t *rows)
 {
     const struct fm_table_run_options *options = context;
+    const struct fm_given_table *given = fm_given_find(options->given, domain, table, NULL);
     struct fm_table_info info = {0};
 
+    *owner = options->server->identity->node.node;
+    if (given != NULL) {
+        *rows = given->rows;
+        return fm_given_schema(given, schema);
+    }
     if (find_ref(options, domain, table) == NULL)
         return FM_NOTFOUND;
     enum fm_status status = fm_snapshot_table(options->snapshot, domain, table, &info);
     if (status != FM_OK)
         return status;
     *schema = info.schema;
-    *owner = options->server->identity->node.node;
     *rows = info.rows_latest;
     return FM_OK;
 }
@@ -127,6 +135,29 @@ static enum fm_status take_mapping(struct table *table, uint32_t field_count)
     return FM_OK;
 }
 
+static enum fm_status given_next(void *context, struct fm_buf *batch, struct fm_error *err)
+{
+    struct table *table = context;
+
+    if (table->is_read || table->given->batch.len == 0)
+        return FM_NOTFOUND;
+    table->is_read = true;
+    fm_buf_put_span(batch, fm_buf_span(&table->given->batch));
+    return fm_buf_status(batch) == FM_OK ? FM_OK : fm_fail(err, FM_NOMEM, "read rows given");
+}
+
+static void open_given(struct table *table, struct fm_slot *slot)
+{
+    table->source = (struct fm_batch_source){.context = table, .next = given_next};
+    *slot = (struct fm_slot){
+        .columns = &table->given->columns,
+        .rows = table->given->rows,
+        .supplied_count = table->given->from->field_count,
+        .supplied = table->given->from->fields,
+        .source = &table->source,
+    };
+}
+
 static enum fm_status open_table(struct fm_table_run *run, uint32_t i, struct fm_slot *slot,
                                  struct fm_error *err)
 {
@@ -142,6 +173,14 @@ static enum fm_status open_table(struct fm_table_run *run, uint32_t i, struct fm
         .at = plan->at,
     };
 
+    table->given = fm_given_find(run->options->given, plan->domain, plan->table, &plan->at);
+    if (table->given != NULL) {
+        open_given(table, slot);
+        return FM_OK;
+    }
+    if (fm_given_find(run->options->given, plan->domain, plan->table, NULL) != NULL)
+        return fm_fail(err, FM_NOTFOUND, "no rows are given of %s.%s as it was at that time",
+                       plan->domain, plan->table);
     enum fm_status status =
         fm_pin_table(snapshot, &run->options->server->identity->charter.mesh, run->options->asked,
                      plan->domain, plan->table, &options.at, err);
@@ -192,11 +231,12 @@ static void cancel_worker(void *context)
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
-/* All that the owner's plan depends on: the text, and each table's schema. How many rows there are
- * when it runs, the worker is told then. */
+/* All that the owner's plan depends on: the text, and each table's schema, or its columns. How many
+ * rows there are when it runs, the worker is told then. */
 static void plan_key(const struct fm_table_run_options *options, struct fm_hash *out)
 {
     struct fm_hash_stream stream;
+    struct fm_hash given;
     uint8_t at[16];
 
     fm_hash_begin(&stream);
@@ -210,6 +250,8 @@ static void plan_key(const struct fm_table_run_options *options, struct fm_hash 
         fm_store64(at + 8, (uint64_t)ref->at.value);
         fm_hash_put(&stream, fm_span(at, sizeof at));
     }
+    fm_given_hash(options->given, &given);
+    fm_hash_put(&stream, fm_span(given.bytes, sizeof given.bytes));
     fm_hash_put(&stream, options->sql);
     fm_hash_end(&stream, out);
 }
@@ -219,7 +261,13 @@ static enum fm_status count_rows(struct fm_table_run *run)
 {
     for (uint32_t i = 0; i < run->plan.table_count; i++) {
         struct fm_plan_table *table = &run->plan.tables[i];
+        const struct fm_given_table *given =
+            fm_given_find(run->options->given, table->domain, table->table, NULL);
         struct fm_table_info info = {0};
+        if (given != NULL) {
+            table->rows = given->rows;
+            continue;
+        }
         enum fm_status status =
             fm_snapshot_table(run->options->snapshot, table->domain, table->table, &info);
         if (status != FM_OK)

@@ -6,6 +6,7 @@
 #include "core/records.h"
 #include "core/stop.h"
 #include "core/time.h"
+#include "node/given.h"
 #include "storage/store.h"
 
 struct fm_server;
@@ -17,6 +18,8 @@ struct fm_table_run_options {
     struct fm_span sql;                /* Names as in the catalog; planned again here. */
     const struct fm_table_ref *tables; /* The only tables it may touch, with their schemas. */
     uint32_t table_count;
+    const struct fm_given_tables
+        *given;                        /* Others that it may read. Borrowed while the run lives. */
     const struct fm_query_body *asked; /* What its tables are pinned to. Borrowed for the call. */
     const struct fm_hash *whom;        /* Whom its worker serves. Borrowed for the call. */
     fm_ms deadline;

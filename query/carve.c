@@ -327,33 +327,60 @@ enum fm_status plan_describe_part(struct planner *planner, json_t *node, struct 
     return status;
 }
 
+/* The slot's statement is printed already. */
+static enum fm_status put_in_place(struct planner *planner, json_t *node, uint64_t tables,
+                                   const struct fm_columns *columns, struct fm_plan_table *slot)
+{
+    json_t *from = NULL;
+    enum fm_status status = slot->sql.len > FM_SQL_BYTES_MAX ? FM_NOTFOUND /* For a ticket. */
+                                                             : FM_OK;
+    if (status == FM_OK)
+        status = make_slot(planner, tables, columns, slot->rule, slot);
+    if (status == FM_OK)
+        status = replace(planner->tree, node, slot->schema, columns, &from);
+    if (status == FM_OK)
+        put_slot(planner, tables, slot, from);
+    return status;
+}
+
 enum fm_status plan_carve(struct planner *planner, json_t *node, enum fm_plan_rule rule,
                           bool *carved)
 {
     FM_AUTO(fm_columns_deinit) struct fm_columns columns = {0};
-    struct fm_plan_table slot = {.sql = FM_BUF_INIT(FM_ENGINE_SQL_BYTES_MAX)};
+    struct fm_plan_table slot = {.sql = FM_BUF_INIT(FM_ENGINE_SQL_BYTES_MAX), .rule = rule};
     uint64_t tables = planner_tables_under(planner, node);
     const json_t *order = NULL;
-    json_t *from = NULL;
     int64_t limit = 0;
 
     fm_assert(planner_is_one_owner(planner, tables));
-    *carved = false;
     enum fm_status status = plan_describe_part(planner, node, &columns);
     if (status == FM_OK)
         status = print_statement(planner, json_incref(node), &slot.sql);
-    if (status == FM_OK && slot.sql.len > FM_SQL_BYTES_MAX)
-        status = FM_NOTFOUND; /* Too long for a ticket. */
-    if (status == FM_OK)
-        status = make_slot(planner, tables, &columns, rule, &slot);
-    if (status == FM_OK && plan_limit_of(node, &limit, &order))
+    if (plan_limit_of(node, &limit, &order))
         slot.rows = (uint64_t)limit;
     if (status == FM_OK)
-        status = replace(planner->tree, node, slot.schema, &columns, &from);
-    if (status == FM_OK) {
-        put_slot(planner, tables, &slot, from);
-        *carved = true;
-    }
+        status = put_in_place(planner, node, tables, &columns, &slot);
+    *carved = status == FM_OK;
+    fm_plan_table_deinit(&slot);
+    return status == FM_NOTFOUND ? FM_OK : status;
+}
+
+enum fm_status plan_carve_whole(struct planner *planner, struct fm_span sql, uint64_t own,
+                                bool *carved)
+{
+    FM_AUTO(fm_columns_deinit) struct fm_columns columns = {0};
+    json_t *statement = json_array_get(tree_json_array(planner->tree->root, "statements"), 0);
+    json_t *node = json_object_get(statement, "node");
+    struct fm_plan_table slot = {.sql = FM_BUF_INIT(FM_ENGINE_SQL_BYTES_MAX), .rule = FM_RULE_PUSH};
+
+    fm_assert(planner_is_one_owner(planner, own));
+    enum fm_status status = plan_describe_part(planner, node, &columns);
+    fm_buf_put_span(&slot.sql, sql);
+    if (status == FM_OK)
+        status = fm_buf_status(&slot.sql);
+    if (status == FM_OK)
+        status = put_in_place(planner, node, own, &columns, &slot);
+    *carved = status == FM_OK;
     fm_plan_table_deinit(&slot);
     return status == FM_NOTFOUND ? FM_OK : status;
 }

@@ -44,11 +44,20 @@ uint64_t planner_tables_under(const struct planner *planner, const json_t *node)
  * for no table. */
 bool planner_is_one_owner(const struct planner *planner, uint64_t tables);
 
+/* Whether an expression, or one of a list, calls a function that makes one row of many, not
+ * counting those in subqueries. */
+bool planner_holds_aggregate(json_t *json);
+
 /* Carve the query node `node`, whose tables must have one owner. `*carved` is false, and the tree
  * as before, where it does not stand alone. Pointers into `node` are stale afterwards. Names of the
  * tree must have been shortened (tree_shorten()). */
 FM_MUST_USE enum fm_status plan_carve(struct planner *planner, json_t *node, enum fm_plan_rule rule,
                                       bool *carved);
+
+/* Carve the whole statement, which is `sql` with the names of its tables, for the owner of the
+ * tables `own`; the others stay slots, which nothing in the tree reads any more. */
+FM_MUST_USE enum fm_status plan_carve_whole(struct planner *planner, struct fm_span sql,
+                                            uint64_t own, bool *carved);
 
 /* Carve every part for which it pays: those that group, limit, join or combine. Sides of set
  * operations without ALL are made DISTINCT first. */

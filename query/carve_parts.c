@@ -34,7 +34,7 @@ static bool is_aggregate(const json_t *expression)
     return false;
 }
 
-static bool holds_aggregate(json_t *json)
+bool planner_holds_aggregate(json_t *json)
 {
     const char *key;
     json_t *value;
@@ -45,9 +45,9 @@ static bool holds_aggregate(json_t *json)
             return true;
         if (is_query(json))
             return false;
-        json_object_foreach(json, key, value) if (holds_aggregate(value)) return true;
+        json_object_foreach(json, key, value) if (planner_holds_aggregate(value)) return true;
     } else if (json_is_array(json)) {
-        json_array_foreach(json, i, value) if (holds_aggregate(value)) return true;
+        json_array_foreach(json, i, value) if (planner_holds_aggregate(value)) return true;
     }
     return false;
 }
@@ -78,7 +78,7 @@ static bool pays(const struct planner *planner, const json_t *node)
     if (!tree_json_is(node, "type", "SELECT_NODE"))
         return true;
     if (json_array_size(tree_json_array(node, "group_expressions")) > 0 || is_bounded(node) ||
-        holds_aggregate(json_object_get(node, "select_list")))
+        planner_holds_aggregate(json_object_get(node, "select_list")))
         return true;
     if ((tables & (tables - 1)) == 0)
         return false;

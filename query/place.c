@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define PAYS_TIMES 2.0 /* A reduction saves so many times what it costs. */
 #define KEY_BYTES 16.0
 #define PART_KEYS_MAX 256u /* They are part of a statement that the owner plans. */
 
@@ -23,9 +22,7 @@ static double move_us(const struct place_estimate *slot, double rows)
     return rows * (slot->row_bytes / PLACE_BYTES_PER_US + PLACE_ROW_US);
 }
 
-/* Keys may go to another owner unless the contract says that they are somebody's. What the columns
- * of a part are made of is not known any more. */
-static bool may_give(const struct fm_plan_table *table, uint32_t field)
+bool place_may_give(const struct fm_plan_table *table, uint32_t field)
 {
     return table->sql.len == 0 && !table->is_own && table->statistics != NULL &&
            !fm_field_is_classified(&table->schema->fields[field]);
@@ -78,7 +75,7 @@ static double gain_of(const struct placing *placing, const struct fm_plan_reduct
 
     const struct fm_plan_table *target = &plan->tables[reduction->to];
 
-    if (!may_give(&plan->tables[reduction->from], reduction->from_field) ||
+    if (!place_may_give(&plan->tables[reduction->from], reduction->from_field) ||
         !may_take(target, reduction->to_field) ||
         (placing->waits_for[reduction->from] >> reduction->to & 1u) != 0 ||
         from->rows * from->row_bytes > FM_REDUCE_KEEP_BYTES_MAX / 2.0 || is_used(plan, reduction))
@@ -91,7 +88,7 @@ static double gain_of(const struct placing *placing, const struct fm_plan_reduct
     double cost = move_us(from, from->rows) + keys * KEY_BYTES / PLACE_BYTES_PER_US;
     if (placing->levels[reduction->to] <= placing->levels[reduction->from])
         cost += placing->rtt_us;
-    return saving > PAYS_TIMES * cost ? saving - cost : 0;
+    return saving > PLACE_PAYS_TIMES * cost ? saving - cost : 0;
 }
 
 static bool best_of(const struct placing *placing, struct fm_plan_reduction *out)
@@ -151,6 +148,20 @@ static enum fm_status reduce(struct placing *placing)
         settle_order(placing);
     }
     return FM_OK;
+}
+
+double place_cost(const struct fm_plan *plan)
+{
+    double us = (plan->reduction_count > 0 ? 2.0 : 1.0) * plan->rtt_us;
+
+    for (uint32_t i = 0; i < plan->table_count; i++) {
+        const struct fm_plan_table *table = &plan->tables[i];
+        us +=
+            (double)table->expected_bytes / PLACE_BYTES_PER_US +
+            (double)table->expected_rows * (PLACE_ROW_US + PLACE_JOIN_US * (plan->table_count - 1));
+        us += table->statistics != NULL ? read_us(table) : 0;
+    }
+    return us;
 }
 
 enum fm_status place_choose(struct fm_plan *plan, uint64_t rules_off)

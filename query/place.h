@@ -24,6 +24,9 @@
 #define PLACE_ROW_US 0.02        /* Of one row in the merge. */
 #define PLACE_SCAN_US 0.003      /* Of one row that an owner groups. */
 
+#define PLACE_JOIN_US 0.01   /* Of one row that it joins with another table. */
+#define PLACE_PAYS_TIMES 2.0 /* What costs time first saves so many times that. */
+
 struct place_estimate {
     double rows; /* That the slot brings; below 0: unknown, and so are the bytes. */
     double row_bytes;
@@ -33,6 +36,14 @@ void place_estimate(const struct fm_plan_table *table, struct place_estimate *ou
 
 /* Distinct values of a field among `rows` rows of a slot's table; never below 1. */
 double place_distinct(const struct fm_plan_table *table, uint32_t field, double rows);
+
+/* Whether values of this field may go to another owner: not where the contract says that they are
+ * somebody's, nor where the owner tells the mesh nothing of the table. What the columns of a part
+ * are made of is not known any more: they may not. */
+bool place_may_give(const struct fm_plan_table *table, uint32_t field);
+
+/* What a plan costs at least in us, by what place_choose() expects. */
+double place_cost(const struct fm_plan *plan);
 
 /* Fill plan->reductions, and what each slot is expected to bring. FM_NOMEM. */
 FM_MUST_USE enum fm_status place_choose(struct fm_plan *plan, uint64_t rules_off);

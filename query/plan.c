@@ -4,8 +4,10 @@
 #include "query/carve.h"
 #include "query/place.h"
 #include "query/plan_read.h"
+#include "query/push.h"
 #include "query/tree.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +42,16 @@ void fm_plan_deinit(struct fm_plan *plan)
     fm_buf_free(&plan->sql);
     fm_buf_free(&plan->shipped);
     *plan = (struct fm_plan){0};
+}
+
+uint64_t fm_plan_sources(const struct fm_plan *plan, uint32_t n)
+{
+    uint64_t sources = plan->tables[n].given;
+
+    for (uint32_t i = 0; i < plan->reduction_count; i++)
+        if (plan->reductions[i].to == n)
+            sources |= UINT64_C(1) << plan->reductions[i].from;
+    return sources;
 }
 
 static enum fm_status check_text(struct fm_span sql, struct fm_error *err)
@@ -313,15 +325,45 @@ static enum fm_status carve(struct fm_worker *worker, struct tree *tree, struct 
     return status == FM_OK && plan->is_carved ? declare(worker, plan, err) : status;
 }
 
-static enum fm_status plan_tree(struct fm_worker *worker, struct tree *tree, struct fm_plan *plan,
-                                uint64_t rules_off, struct fm_error *err)
+/* One way to plan a statement. */
+struct attempt {
+    uint64_t rules_off;
+    int64_t now_us;
+    bool pushes;    /* Nothing else is carved, */
+    double cost_us; /* and only for clearly less than this. */
+    /* Of the outcome: */
+    double rows;    /* That the statement makes at most; below 0: not known. */
+    bool is_carved; /* Also where it failed. */
+    bool was_pushed;
+};
+
+/* The merge of a pushed statement needs no more planning. */
+static enum fm_status push(struct fm_worker *worker, struct tree *tree, struct fm_span sql,
+                           struct fm_plan *plan, struct attempt *attempt, struct fm_error *err)
 {
+    struct planner planner = {
+        .worker = worker, .tree = tree, .plan = plan, .rules_off = attempt->rules_off, .err = err};
+    struct push_ask ask = {.sql = sql, .rows = attempt->rows, .cost_us = attempt->cost_us};
+
+    enum fm_status status = plan_push(&planner, &ask, &attempt->was_pushed);
+    if (status == FM_OK && attempt->was_pushed)
+        status = rewrite(worker, tree, 0, &plan->sql, err);
+    return status;
+}
+
+static enum fm_status plan_tree(struct fm_worker *worker, struct tree *tree, struct fm_plan *plan,
+                                struct attempt *attempt, struct fm_error *err)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
     uint64_t shared = 0;
     uint64_t again = 0;
     enum fm_status status = declare(worker, plan, err);
 
-    if (status == FM_OK && plan->kind == FM_PLAN_MERGE && plan->table_count > 1 && !tree->timed)
-        status = carve(worker, tree, plan, rules_off, err);
+    if (status == FM_OK && attempt->pushes)
+        status = unparse(worker, tree, &sql, err); /* With the names of its tables. */
+    if (status == FM_OK && plan->kind == FM_PLAN_MERGE && plan->table_count > 1 && !tree->timed &&
+        !attempt->pushes)
+        status = carve(worker, tree, plan, attempt->rules_off, err);
 
     for (unsigned round = 0; status == FM_OK; round++) {
         status = rewrite(worker, tree, shared, &plan->sql, err);
@@ -335,6 +377,8 @@ static enum fm_status plan_tree(struct fm_worker *worker, struct tree *tree, str
                            "write it in a WITH query of its own");
         shared |= again;
     }
+    if (status == FM_OK && attempt->pushes && plan->kind == FM_PLAN_MERGE && !tree->timed)
+        status = push(worker, tree, fm_buf_span(&sql), plan, attempt, err);
     bool json = any_json(plan);
     for (uint32_t i = 0; status == FM_OK && i < plan->table_count; i++)
         status = set_enums(&tree->uses, json, &plan->tables[i]);
@@ -383,45 +427,46 @@ static uint32_t farthest(const struct fm_catalog *catalog, const struct fm_plan 
 }
 
 static enum fm_status make(struct fm_worker *worker, struct fm_span sql,
-                           const struct fm_catalog *catalog, const struct fm_plan_options *options,
+                           const struct fm_catalog *catalog, struct attempt *attempt,
                            struct tree *tree, struct fm_plan *plan, struct fm_error *err)
 {
-    uint64_t rules_off = options->rules_off;
-
     enum fm_status status = read_tree(worker, sql, tree, err);
 
     if (status == FM_OK)
         status = resolve(catalog, tree, plan, err);
     plan->is_timed = tree->timed;
-    if (status == FM_OK && tree->timed && options->now_us != 0 && !hides_clock(plan)) {
+    if (status == FM_OK && tree->timed && attempt->now_us != 0 && !hides_clock(plan)) {
         status = name_columns(worker, tree, err);
         if (status == FM_OK)
-            status = tree_fix_clock(tree, options->now_us);
+            status = tree_fix_clock(tree, attempt->now_us);
     }
     if (status != FM_OK)
         return status;
-    plan->kind = kind_of(plan, rules_off);
+    plan->kind = kind_of(plan, attempt->rules_off);
+    plan->rtt_us = farthest(catalog, plan);
     if (plan->kind == FM_PLAN_SHIP)
         status = ship(worker, tree, &plan->shipped, err);
     if (status == FM_OK)
         status = name_columns(worker, tree, err);
-    if (status == FM_OK && plan->kind == FM_PLAN_SHIP) /* What is merged is told by its form. */
+    /* What is merged is told by its form. An owner does this, and reads the same columns then. */
+    if (status == FM_OK && (plan->kind == FM_PLAN_SHIP || attempt->pushes))
         status = tree_group_distinct(tree);
-    if (status == FM_OK)
-        status = plan_tree(worker, tree, plan, rules_off, err);
-    if (status == FM_OK)
-        use_lookup(tree, rules_off, plan);
     /* What the engine's plan says of joins holds for one moment, too. */
-    plan->rtt_us = farthest(catalog, plan);
+    attempt->rows = status != FM_OK || plan->kind != FM_PLAN_MERGE || tree->timed
+                        ? -1
+                        : push_rows(tree, plan->tables);
+    if (status == FM_OK)
+        status = plan_tree(worker, tree, plan, attempt, err);
+    if (status == FM_OK)
+        use_lookup(tree, attempt->rules_off, plan);
     if (status == FM_OK && !tree->timed)
-        status = place_choose(plan, rules_off);
+        status = place_choose(plan, attempt->rules_off);
     return status;
 }
 
 static enum fm_status try_make(struct fm_worker *worker, struct fm_span sql,
-                               const struct fm_catalog *catalog,
-                               const struct fm_plan_options *options, struct fm_plan *out,
-                               bool *carved, struct fm_error *err)
+                               const struct fm_catalog *catalog, struct attempt *attempt,
+                               struct fm_plan *out, struct fm_error *err)
 {
     struct tree *tree = calloc(1, sizeof *tree);
     struct fm_plan plan = {0};
@@ -430,10 +475,10 @@ static enum fm_status try_make(struct fm_worker *worker, struct fm_span sql,
         return FM_NOMEM;
     plan.sql = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
     plan.shipped = FM_BUF_INIT(REWRITTEN_BYTES_MAX);
-    enum fm_status status = make(worker, sql, catalog, options, tree, &plan, err);
+    enum fm_status status = make(worker, sql, catalog, attempt, tree, &plan, err);
     tree_deinit(tree);
     free(tree);
-    *carved = plan.is_carved;
+    attempt->is_carved = plan.is_carved;
     if (status == FM_OK)
         *out = plan;
     else
@@ -441,21 +486,68 @@ static enum fm_status try_make(struct fm_worker *worker, struct fm_span sql,
     return status;
 }
 
+/* `plan` becomes the pushed one where that pays. What the engine cannot do with the statement as it
+ * is pushed, it leaves as it was. */
+static enum fm_status try_push(struct fm_worker *worker, struct fm_span sql,
+                               const struct fm_catalog *catalog, const struct attempt *without,
+                               struct fm_plan *plan, struct fm_error *err)
+{
+    struct attempt attempt = {.rules_off = without->rules_off,
+                              .now_us = without->now_us,
+                              .pushes = true,
+                              .cost_us = place_cost(plan)};
+    struct fm_plan pushed = {0};
+
+    enum fm_status status = try_make(worker, sql, catalog, &attempt, &pushed, err);
+    if (status == FM_OK && attempt.was_pushed) {
+        fm_plan_deinit(plan);
+        *plan = pushed;
+        return FM_OK;
+    }
+    fm_plan_deinit(&pushed);
+    return status == FM_INVALID || status == FM_LIMIT || status == FM_NOTFOUND ? FM_OK : status;
+}
+
 enum fm_status fm_plan_make(struct fm_worker *worker, struct fm_span sql,
                             const struct fm_catalog *catalog, const struct fm_plan_options *options,
                             struct fm_plan *out, struct fm_error *err)
 {
-    struct fm_plan_options how = options != NULL ? *options : (struct fm_plan_options){0};
+    struct attempt attempt = {0};
 
     fm_assert(worker != NULL && catalog != NULL && catalog->resolve != NULL && out != NULL);
+    if (options != NULL)
+        attempt = (struct attempt){.rules_off = options->rules_off, .now_us = options->now_us};
     enum fm_status status = check_text(sql, err);
     if (status != FM_OK)
         return status;
-    bool carved = false;
-    status = try_make(worker, sql, catalog, &how, out, &carved, err);
-    /* The engine's complaint must be about the statement as it was asked. */
-    if (status != FM_INVALID || !carved)
+    status = try_make(worker, sql, catalog, &attempt, out, err);
+    if (status == FM_OK && (attempt.rules_off >> FM_RULE_PUSH & 1u) == 0 &&
+        push_may_pay(out, attempt.rows)) {
+        status = try_push(worker, sql, catalog, &attempt, out, err);
+        if (status != FM_OK)
+            fm_plan_deinit(out);
         return status;
-    how.rules_off = UINT64_MAX;
-    return try_make(worker, sql, catalog, &how, out, &carved, err);
+    }
+    /* The engine's complaint must be about the statement as it was asked. */
+    if (status != FM_INVALID || !attempt.is_carved)
+        return status;
+    attempt = (struct attempt){.rules_off = UINT64_MAX, .now_us = attempt.now_us};
+    return try_make(worker, sql, catalog, &attempt, out, err);
+}
+
+enum fm_status fm_plan_make_pushed(struct fm_worker *worker, struct fm_span sql,
+                                   const struct fm_catalog *catalog,
+                                   const struct fm_plan_options *options, struct fm_plan *out,
+                                   struct fm_error *err)
+{
+    struct attempt attempt = {.rules_off = options->rules_off,
+                              .now_us = options->now_us,
+                              .pushes = true,
+                              .cost_us = INFINITY};
+    enum fm_status status = try_make(worker, sql, catalog, &attempt, out, err);
+
+    if (status != FM_OK || attempt.was_pushed)
+        return status;
+    fm_plan_deinit(out);
+    return FM_NOTFOUND;
 }

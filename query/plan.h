@@ -55,8 +55,10 @@ struct fm_plan_table {
     bool names_made;           /* SQL: the columns are called c0, c1, .. here, not as they are. */
     uint32_t ref_count;        /* SQL: the tables it reads, each once. */
     struct fm_table_ref *refs; /* Owned. */
-    uint32_t field_count;      /* Fields wanted, rising positions in the schema; at least one. */
-    uint32_t *fields;          /* Owned. */
+    uint64_t given; /* SQL: bit n: its owner is given all rows of slot n, a scan that nothing else
+                       reads, with the statement. */
+    uint32_t field_count; /* Fields wanted, rising positions in the schema; at least one. */
+    uint32_t *fields;     /* Owned. */
     struct fm_predicate_list predicates;
     uint32_t
         enum_count; /* Fields whose dictionary may become an ENUM without changing the answer. */
@@ -135,6 +137,15 @@ FM_MUST_USE enum fm_status fm_plan_make(struct fm_worker *worker, struct fm_span
                                         const struct fm_catalog *catalog,
                                         const struct fm_plan_options *options, struct fm_plan *out,
                                         struct fm_error *err);
+/* For tests: the whole statement pushed (FM_RULE_PUSH) whether it pays or not. FM_NOTFOUND: it may
+ * not be. */
+FM_MUST_USE enum fm_status fm_plan_make_pushed(struct fm_worker *worker, struct fm_span sql,
+                                               const struct fm_catalog *catalog,
+                                               const struct fm_plan_options *options,
+                                               struct fm_plan *out, struct fm_error *err);
+/* Slots that are read before slot `n` is opened: bit k for slot k. */
+uint64_t fm_plan_sources(const struct fm_plan *plan, uint32_t n);
+
 void fm_plan_table_deinit(struct fm_plan_table *table);
 void fm_plan_deinit(struct fm_plan *plan); /* A zeroed plan is fine. */
 /* A plan of its own. FM_NOMEM. */

@@ -6,7 +6,7 @@
 
 /* Whoever gives these structures a new member copies it here, and counts its bytes below. */
 #define PLAN_BYTES 160u
-#define PLAN_TABLE_BYTES 320u
+#define PLAN_TABLE_BYTES 328u
 _Static_assert(sizeof(void *) != 8 || sizeof(struct fm_plan) == PLAN_BYTES, "copy what is new");
 _Static_assert(sizeof(void *) != 8 || sizeof(struct fm_plan_table) == PLAN_TABLE_BYTES,
                "copy what is new");

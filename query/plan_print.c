@@ -90,6 +90,16 @@ static json_t *supplied_of(const struct fm_plan_table *table)
     return list;
 }
 
+static json_t *given_of(const struct fm_plan_table *table)
+{
+    json_t *list = json_array();
+
+    for (unsigned slot = 0; slot < FM_QUERY_TABLES_MAX; slot++)
+        if ((table->given >> slot & 1u) != 0)
+            (void)json_array_append_new(list, json_integer((json_int_t)slot));
+    return list;
+}
+
 static json_t *fragment_of(const struct fm_plan *plan, const struct fm_plan_table *table)
 {
     char owner[2 * sizeof table->owner.bytes + 1];
@@ -115,6 +125,8 @@ static json_t *fragment_of(const struct fm_plan *plan, const struct fm_plan_tabl
     json_t *reductions = reductions_of(plan, (uint32_t)(table - plan->tables));
     if (reductions != NULL)
         (void)json_object_set_new(fragment, "reduced", reductions);
+    if (table->given != 0)
+        (void)json_object_set_new(fragment, "given", given_of(table));
     if (table->expected_rows != 0) {
         (void)json_object_set_new(fragment, "expected_rows",
                                   json_integer((json_int_t)table->expected_rows));

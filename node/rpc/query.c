@@ -52,6 +52,19 @@ static enum fm_status check_fragments(const struct fm_query *query, struct fm_er
     return FM_OK;
 }
 
+static enum fm_status plan_and_start(struct fm_query *query, struct fm_span sql,
+                                     struct fm_error *err)
+{
+    enum fm_status status = plan_query(query, sql, err);
+
+    if (status == FM_OK && query->with_fragments)
+        status = check_fragments(query, err);
+    if (status != FM_OK)
+        return status;
+    return query->explain == FM_EXPLAIN_NONE ? fm_query_start(query, err)
+                                             : fm_query_explain(query, err);
+}
+
 static enum fm_status start_query(struct fm_query *query, struct fm_span body, struct fm_error *err)
 {
     struct fm_query_body asked;
@@ -70,13 +83,11 @@ static enum fm_status start_query(struct fm_query *query, struct fm_span body, s
     query->allows_partial_aggregates = asked.allows_partial_aggregates;
     query->with_fragments = asked.with_fragments;
     fm_sha256_one(&query->sql_hash, asked.sql);
-    status = plan_query(query, asked.sql, err);
-    if (status == FM_OK && query->with_fragments)
-        status = check_fragments(query, err);
-    if (status != FM_OK)
+    status = plan_and_start(query, asked.sql, err);
+    if (status == FM_OK || !query->push_failed)
         return status;
-    return query->explain == FM_EXPLAIN_NONE ? fm_query_start(query, err)
-                                             : fm_query_explain(query, err);
+    fm_query_forget_plan(query);
+    return plan_and_start(query, asked.sql, err);
 }
 
 /* Whoever cancels meanwhile, or goes, finds it among the openings. */

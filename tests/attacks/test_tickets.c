@@ -27,6 +27,8 @@ struct ask {
     struct fm_table_ref table;
     uint32_t field;
     struct fm_span sql; /* Empty: a scan of the field. */
+    uint32_t given_count;
+    struct fm_given given; /* Along with the SQL. */
     struct fm_ticket ticket;
     struct fm_key *ticket_key;
     struct fm_span principal_cert;
@@ -92,7 +94,13 @@ static void ask_encode(struct ask *ask, struct fm_buf *out)
                                .fields = &ask->field};
     if (ask->sql.len != 0)
         plan = (struct fm_fragment){
-            .kind = FM_FRAGMENT_SQL, .table_count = 1, .tables = plan.tables, .sql = ask->sql};
+            .kind = FM_FRAGMENT_SQL,
+            .table_count = 1,
+            .tables = plan.tables,
+            .sql = ask->sql,
+            .given_count = ask->given_count,
+            .given = &ask->given,
+        };
 
     raw_sign(ask->session, &ask->request, ask->request_key, &request);
     fm_fragment_encode(&fragment, &plan);
@@ -261,6 +269,114 @@ static void a_deadline_is_within_the_request(void **state)
     }
 }
 
+/* ---- Rows that come along -------------------------------------------------------------------- */
+
+static void make_given(struct fm_buf *columns, struct fm_buf *batch)
+{
+    struct fm_column items[2] = {{.name = "id", .type = {.kind = FM_KIND_INT64}},
+                                 {.name = "word", .type = {.kind = FM_KIND_VARCHAR}}};
+    const struct fm_type *types[2] = {&items[0].type, &items[1].type};
+    struct fm_batch_builder_options options = {.types = types, .column_count = 2, .encode = true};
+    struct fm_batch_builder *builder = NULL;
+
+    fm_columns_encode(columns, &(struct fm_columns){.count = 2, .items = items});
+    assert_int_equal(fm_batch_builder_new(&options, &builder), FM_OK);
+    for (int64_t id = 0; id < 50; id++) {
+        assert_int_equal(fm_batch_put_fixed(builder, 0, &id), FM_OK);
+        assert_int_equal(fm_batch_put_bytes(builder, 1, fm_span_str("xx")), FM_OK);
+    }
+    assert_int_equal(fm_batch_builder_finish(builder, 0, batch), FM_OK);
+    fm_batch_builder_free(builder);
+}
+
+static void scene_with_given(struct live_world *w, struct scene *s, const struct fm_buf *columns,
+                             const struct fm_buf *batch)
+{
+    static uint32_t fields[] = {0, 1};
+
+    scene_begin(w, s);
+    s->ask.sql = fm_span_str("SELECT i.id, i.text, g.word FROM alpha.items i LEFT JOIN beta.words "
+                             "g ON i.id = g.id ORDER BY 1");
+    s->ask.given_count = 1;
+    s->ask.given = (struct fm_given){
+        .domain = "beta",
+        .table = "words",
+        .columns = fm_buf_span(columns),
+        .field_count = 2,
+        .fields = fields,
+        .batch = fm_buf_span(batch),
+    };
+}
+
+/* Each byte of a batch and of its columns may be another: it is refused, or it says something else,
+ * and the owner serves on. */
+static void given_rows_may_be_anything(void **state)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf columns = FM_BUF_INIT(0);
+    FM_AUTO(fm_buf_free) struct fm_buf batch = FM_BUF_INIT(0);
+    struct live_world *w = *state;
+    uint32_t refused = 0;
+    struct scene s;
+
+    make_given(&columns, &batch);
+    for (size_t i = 0; i < columns.len + batch.len; i += i < 100 ? 3 : 13) {
+        FM_AUTO(fm_buf_free) struct fm_buf body = FM_BUF_INIT(0);
+        uint8_t *byte = i < columns.len ? &columns.data[i] : &batch.data[i - columns.len];
+        *byte ^= 0x81;
+        scene_with_given(w, &s, &columns, &batch);
+        ask_encode(&s.ask, &body);
+        enum fm_status status = raw_call(&s.session, FM_METHOD_FRAGMENT_OPEN, fm_buf_span(&body));
+        refused += status != FM_OK;
+        if (status != FM_OK && status != FM_MALFORMED && status != FM_INVALID &&
+            status != FM_NOTFOUND && status != FM_LIMIT)
+            fail_msg("byte %zu: %s %s", i, fm_status_text(status), s.session.text);
+        if (status == FM_MALFORMED && strstr(s.session.text, "beta.words") == NULL)
+            fail_msg("byte %zu: %s", i, s.session.text);
+        *byte ^= 0x81;
+        scene_end(&s);
+    }
+    assert_true(refused > 10);
+    live_assert_serves(w);
+}
+
+static void given_rows_are_of_other_tables(void **state)
+{
+    static uint32_t third[] = {2}, second[] = {1};
+    FM_AUTO(fm_buf_free) struct fm_buf columns = FM_BUF_INIT(0);
+    FM_AUTO(fm_buf_free) struct fm_buf batch = FM_BUF_INIT(0);
+    static const uint8_t much[FM_GIVEN_BYTES_MAX + 1];
+    struct live_world *w = *state;
+    struct scene s;
+
+    make_given(&columns, &batch);
+    scene_with_given(w, &s, &columns, &batch);
+    assert_granted(&s.ask);
+    scene_end(&s);
+
+    scene_with_given(w, &s, &columns, &batch);
+    (void)strcpy(s.ask.given.domain, "alpha"); /* Its own rows are the owner's to tell. */
+    (void)strcpy(s.ask.given.table, "items");
+    assert_refused(&s.ask, FM_MALFORMED, "the fragment does not decode");
+    (void)strcpy(s.ask.given.domain, "gamma");
+    (void)strcpy(s.ask.given.table, "words");
+    assert_refused(&s.ask, FM_NOTFOUND, "beta.words does not exist");
+    (void)strcpy(s.ask.given.domain, "beta");
+    s.ask.given.at = (struct fm_at){FM_AT_VERSION, 3};
+    assert_refused(&s.ask, FM_NOTFOUND, "beta.words");
+    s.ask.given.at = (struct fm_at){FM_AT_LATEST, 0};
+    s.ask.given.field_count = 1;
+    s.ask.given.fields = third;
+    assert_refused(&s.ask, FM_MALFORMED, "the rows given of beta.words");
+    s.ask.given.fields = second;
+    assert_refused(&s.ask, FM_MALFORMED, "the rows given of beta.words");
+    s.ask.given.columns = fm_span_str("no columns");
+    assert_refused(&s.ask, FM_MALFORMED, "the columns given of beta.words");
+    s.ask.given.batch = fm_span(much, sizeof much);
+    assert_refused(&s.ask, FM_MALFORMED, "the fragment does not decode");
+    scene_end(&s);
+    live_assert_serves(w);
+}
+
 /* ---- The user behind it ---------------------------------------------------------------------- */
 
 static void the_request_is_the_principals(void **state)
@@ -368,6 +484,8 @@ int main(void)
         cmocka_unit_test(a_recorded_ticket_is_refused),
         cmocka_unit_test(an_altered_ticket_is_refused),
         cmocka_unit_test(a_deadline_is_within_the_request),
+        cmocka_unit_test(given_rows_may_be_anything),
+        cmocka_unit_test(given_rows_are_of_other_tables),
         cmocka_unit_test(the_request_is_the_principals),
         cmocka_unit_test(the_request_is_for_this_query_and_node),
         cmocka_unit_test(times_do_not_wrap),

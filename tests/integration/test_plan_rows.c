@@ -28,8 +28,11 @@ struct fixture {
     struct fm_error err;
     duckdb_database database;
     duckdb_connection connection;
-    bool reduces;        /* Slots are reduced before they are read. */
-    uint32_t reductions; /* That were made. */
+    bool reduces;                   /* Slots are reduced before they are read. */
+    uint32_t reductions;            /* That were made. */
+    const struct fm_plan *given_by; /* The pushed plan that runs. */
+    bool pushes; /* The whole statement goes to an owner, whether it pays or not. */
+    uint32_t pushed;
     uint64_t rows_saved;
 };
 
@@ -321,13 +324,13 @@ static void take_part(void *context, const struct fm_buf *batch, const struct fm
 /* What the owner of a carved part sends: it plans the statement for itself. */
 static void run_part(struct fixture *f, const struct fm_plan_table *table, struct source *source)
 {
+    const struct fm_catalog *catalog = f->pushes ? &catalog_of_owner : &catalog_for_plans;
     struct part part = {table, source};
     struct fm_buf sql = FM_BUF_INIT(0);
     struct fm_plan plan = {0};
 
     assert_int_equal(fm_plan_part_sql(table, &table->predicates, &sql), FM_OK);
-    if (fm_plan_make(f->owner, fm_buf_span(&sql), &catalog_for_plans, NULL, &plan, &f->err) !=
-        FM_OK)
+    if (fm_plan_make(f->owner, fm_buf_span(&sql), catalog, NULL, &plan, &f->err) != FM_OK)
         fail_msg("%.*s: %s", (int)sql.len, (const char *)sql.data, f->err.text);
     assert_int_not_equal(plan.kind, FM_PLAN_MERGE); /* Nothing is left for another. */
     run_slots(f, f->owner, &plan, fm_buf_span(&plan.sql), take_part, &part);
@@ -461,9 +464,29 @@ static void take_lines(void *context, const struct fm_buf *bytes, const struct f
     }
 }
 
+/* What slot `i` reads at an owner that was given it: what the asked node's slot brought, by the
+ * asked node's plan. */
+static struct fm_plan_table given_of(const struct fixture *f, const struct fm_plan *plan,
+                                     uint32_t i)
+{
+    struct fm_plan_table found = plan->tables[i];
+
+    for (uint32_t k = 0; f->given_by != NULL && f->given_by != plan && k < f->given_by->table_count;
+         k++) {
+        const struct fm_plan_table *given = &f->given_by->tables[k];
+        if (given->sql.len != 0 || strcmp(given->domain, found.domain) != 0 ||
+            strcmp(given->table, found.table) != 0)
+            continue;
+        found = *given;
+        found.enum_count = 0; /* Its batch needs nothing beside it. */
+    }
+    return found;
+}
+
 static void run_slots(struct fixture *f, struct fm_worker *worker, const struct fm_plan *plan,
                       struct fm_span sql, take_fn take, void *context)
 {
+    struct fm_plan_table tables[FM_QUERY_TABLES_MAX];
     struct fm_slot slots[FM_QUERY_TABLES_MAX] = {{0}};
     struct source *sources = calloc(FM_QUERY_TABLES_MAX, sizeof *sources);
     struct fm_run_options options = {.single_thread = plan->streams};
@@ -471,15 +494,17 @@ static void run_slots(struct fixture *f, struct fm_worker *worker, const struct 
     struct fm_buf batch = FM_BUF_INIT(0);
 
     assert_non_null(sources);
-    for (uint32_t i = 0; i < plan->table_count; i++)
-        make_source(f, &plan->tables[i], &sources[i]);
+    for (uint32_t i = 0; i < plan->table_count; i++) {
+        tables[i] = given_of(f, plan, i);
+        make_source(f, &tables[i], &sources[i]);
+    }
     if (f->reduces && worker == f->worker)
         reduce_all(f, plan, sources);
     for (uint32_t i = 0; i < plan->table_count; i++) {
         slots[i] = (struct fm_slot){.columns = &sources[i].columns,
                                     .rows = plan->tables[i].rows,
-                                    .supplied_count = plan->tables[i].field_count,
-                                    .supplied = plan->tables[i].fields,
+                                    .supplied_count = tables[i].field_count,
+                                    .supplied = tables[i].fields,
                                     .source = &sources[i].reader};
     }
     enum fm_status status = fm_worker_set_slots(worker, slots, plan->table_count, &f->err);
@@ -581,9 +606,17 @@ static void check_with(struct fixture *f, const char *sql, const struct lines *e
     struct fm_plan plan = {0};
     struct lines actual = {0};
 
-    if (fm_plan_make(f->worker, fm_span_str(sql), &catalog_for_plans, &options, &plan, &f->err) !=
-        FM_OK)
+    enum fm_status status =
+        f->pushes ? fm_plan_make_pushed(f->worker, fm_span_str(sql), &catalog_with_statistics,
+                                        &options, &plan, &f->err)
+                  : fm_plan_make(f->worker, fm_span_str(sql), &catalog_for_plans, &options, &plan,
+                                 &f->err);
+    if (f->pushes && status == FM_NOTFOUND)
+        return;
+    if (status != FM_OK)
         fail_msg("%s: %s", sql, f->err.text);
+    f->pushed += f->pushes ? 1 : 0;
+    f->given_by = f->pushes ? &plan : NULL;
     if (rules_off == UINT64_MAX)
         assert_false(plan.is_carved);
     check_replay(f, sql, &plan);
@@ -612,6 +645,9 @@ static void check(struct fixture *f, const char *sql)
     check_with(f, sql, &expected, 0);
     check_with(f, sql, &expected, UINT64_MAX);
     f->reduces = false;
+    f->pushes = true;
+    check_with(f, sql, &expected, 0);
+    f->pushes = false;
     free_lines(&expected);
 }
 
@@ -624,6 +660,8 @@ static void answers_stay_the_same(void **state)
     print_message("%u reductions, %llu rows less\n", f->reductions,
                   (unsigned long long)f->rows_saved);
     assert_true(f->reductions > 50 && f->rows_saved > 100);
+    print_message("%u statements pushed\n", f->pushed);
+    assert_true(f->pushed > 50);
 }
 
 int main(void)

@@ -28,6 +28,11 @@ const struct catalog_table *catalog_find(const char *domain, const char *name);
 struct fm_schema *catalog_schema(const struct catalog_table *table);
 /* For fm_plan_make(). */
 extern const struct fm_catalog catalog_for_plans;
+/* The same with statistics: flights.delays has its estimate of rows and 200 values in each column,
+ * other tables as many as rows. */
+extern const struct fm_catalog catalog_with_statistics;
+/* The same for an owner who is given what is not its own: it takes all for its own. */
+extern const struct fm_catalog catalog_of_owner;
 
 /* A plan in one line: kind, "streams", and per slot domain.table(columns)[predicates]{enums}; a
  * carved part has <rule: SQL> behind the table. */

@@ -43,6 +43,18 @@ struct fm_fragment example_fragment(enum fm_fragment_kind kind)
     return fragment;
 }
 
+struct fm_given example_given(void)
+{
+    return (struct fm_given){
+        .domain = "airports",
+        .table = "airport",
+        .columns = fm_span_str("columns"),
+        .field_count = 2,
+        .fields = example_fields,
+        .batch = fm_span_str("batch"),
+    };
+}
+
 struct fm_ticket example_ticket(void)
 {
     struct fm_ticket ticket = {.request = fm_span_str("request envelope"),
@@ -253,6 +265,18 @@ static void put_scan(struct fm_buf *out)
 static void put_sql(struct fm_buf *out)
 {
     const struct fm_fragment fragment = example_fragment(FM_FRAGMENT_SQL);
+    fm_fragment_encode(out, &fragment);
+}
+
+static void put_sql_given(struct fm_buf *out)
+{
+    struct fm_fragment fragment = example_fragment(FM_FRAGMENT_SQL);
+    struct fm_given given[2] = {example_given(), example_given()};
+
+    given[1].at = (struct fm_at){FM_AT_VERSION, 9};
+    given[1].batch = fm_span_str("");
+    fragment.given_count = 2;
+    fragment.given = given;
     fm_fragment_encode(out, &fragment);
 }
 
@@ -611,6 +635,7 @@ const struct record_example record_examples[] = {
     {"query-body-fragments", put_query_body_fragments, take_query_body, 1u << 5},
     {"fragment-scan", put_scan, take_fragment, 0},
     {"fragment-sql", put_sql, take_fragment, 0},
+    {"fragment-sql-given", put_sql_given, take_fragment, 1u << 6},
     {"ticket", put_ticket, take_ticket, 0},
     {"receipt", put_receipt, take_receipt, 0},
     {"receipt-timed", put_receipt_timed, take_receipt, UINT64_C(1) << 32},

@@ -7,6 +7,7 @@
 
 struct fm_request example_request(void);
 struct fm_fragment example_fragment(enum fm_fragment_kind kind); /* Views static tables. */
+struct fm_given example_given(void);                             /* The same. */
 struct fm_ticket example_ticket(void);
 struct fm_receipt example_receipt(void);
 struct fm_answer example_answer(void);
