@@ -164,7 +164,6 @@ static enum fm_status fill_slot(struct replay *replay, uint32_t n, uint32_t frag
                            "fragment %" PRIu32 " has columns of other types than the plan says", n);
         column->dictionary = slot->columns.items[i].dictionary;
     }
-    slot->of = replay;
     for (uint32_t i = 0; i < fragment; i++)
         slot->next += replay->verified->receipts[i].batches;
     slot->end = slot->next + replay->verified->receipts[fragment].batches;
@@ -192,6 +191,7 @@ static enum fm_status make_slot(struct replay *replay, uint32_t n, struct fm_slo
         return fm_fail(err, FM_NOMEM, "fill the slots");
     declared->count = plan->columns.count;
     memcpy(declared->items, plan->columns.items, plan->columns.count * sizeof *declared->items);
+    replay->slots[n].of = replay; /* Also of one that has no rows: next == end. */
     replay->sources[n] =
         (struct fm_batch_source){.context = &replay->slots[n], .next = next_of_slot};
     *out = (struct fm_slot){
