@@ -198,11 +198,15 @@ static enum fm_status answer_batch(struct fm_worker *worker)
     return answer(worker, CHANNEL_RING, slot, fm_span(length, sizeof length), -1);
 }
 
-static enum fm_status answer_failure(struct fm_worker *worker, enum fm_status status)
+/* The first failure is the query's: another slot may still be read after it. */
+static enum fm_status answer_failure(struct fm_worker *worker, enum fm_status status,
+                                     const struct fm_error *failure)
 {
-    if (worker->source_status == FM_OK)
+    if (worker->source_status == FM_OK) {
         worker->source_status = status;
-    const char *text = worker->source_error.text;
+        worker->source_error = *failure;
+    }
+    const char *text = failure->text;
     return answer(worker, CHANNEL_ERROR, (uint32_t)status,
                   fm_span_str(text[0] != '\0' ? text : fm_status_text(status)), -1);
 }
@@ -223,14 +227,14 @@ enum fm_status worker_serve_pull(struct fm_worker *worker)
     if (source->done)
         return answer(worker, CHANNEL_END, 0, fm_span(NULL, 0), -1);
     fm_buf_clear(&worker->scan_batch);
-    worker->source_error.text[0] = '\0';
+    struct fm_error failure = {0};
     enum fm_status status =
-        source->source.next(source->source.context, &worker->scan_batch, &worker->source_error);
+        source->source.next(source->source.context, &worker->scan_batch, &failure);
     if (status == FM_OK)
         status = fm_buf_status(&worker->scan_batch);
     if (status == FM_NOTFOUND) {
         source->done = true;
         return answer(worker, CHANNEL_END, 0, fm_span(NULL, 0), -1);
     }
-    return status == FM_OK ? answer_batch(worker) : answer_failure(worker, status);
+    return status == FM_OK ? answer_batch(worker) : answer_failure(worker, status, &failure);
 }
