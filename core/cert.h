@@ -84,6 +84,7 @@ enum fm_role {
     FM_ROLE_OWNER = 2,  /* Publishes contracts of a domain and appends to its tables. */
     FM_ROLE_APPENDER = 3,
     FM_ROLE_OPERATOR = 4, /* Asks a node about itself. */
+    FM_ROLE_SERVICE = 5,  /* A dashboard or pool: its tokens live as long as the charter lets. */
 };
 
 struct fm_role_grant {

@@ -19,10 +19,9 @@ static const struct {
     bool has_domain;
     const char *text;
 } roles[] = {
-    {FM_ROLE_READER, false, "reader"},
-    {FM_ROLE_OWNER, true, "owner"},
-    {FM_ROLE_APPENDER, true, "appender"},
-    {FM_ROLE_OPERATOR, false, "operator"},
+    {FM_ROLE_READER, false, "reader"},    {FM_ROLE_OWNER, true, "owner"},
+    {FM_ROLE_APPENDER, true, "appender"}, {FM_ROLE_OPERATOR, false, "operator"},
+    {FM_ROLE_SERVICE, false, "service"},
 };
 
 #define ROLE_COUNT (sizeof roles / sizeof roles[0])

@@ -172,3 +172,8 @@ void fm_wipe(void *data, size_t len)
 {
     sodium_memzero(data, len);
 }
+
+bool fm_secret_equal(const void *a, const void *b, size_t len)
+{
+    return sodium_memcmp(a, b, len) == 0;
+}

@@ -61,5 +61,7 @@ FM_MUST_USE enum fm_status fm_keys_load(const char *path, const char *passphrase
 void fm_random(void *out, size_t len);
 /* Overwrite a secret. */
 void fm_wipe(void *data, size_t len);
+/* Are these secrets the same? In a time that depends on `len` alone. */
+bool fm_secret_equal(const void *a, const void *b, size_t len);
 
 #endif

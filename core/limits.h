@@ -59,6 +59,10 @@
 #define FM_HEADS_KEPT_MAX 256u   /* Beside them, by their hashes. */
 #define FM_CLOCK_SKEW_US (120 * INT64_C(1000000))
 #define FM_NODE_CERT_DAYS_MAX 30u
+#define FM_TOKEN_BYTES_MAX 8192u /* As text: common limits of an HTTP header field. */
+#define FM_TOKEN_NODES_MAX 16u
+#define FM_TOKEN_LIFE_DEFAULT (15 * 60)  /* Seconds. */
+#define FM_TOKEN_LIFE_MAX (12 * 60 * 60) /* A working day; services: the charter. */
 
 /* Gossip */
 #define FM_MEMBERS_MAX 65536u
@@ -121,6 +125,23 @@
 #define FM_CONNECT_MS_MAX 3000 /* Reaching an owner, before its fragment's own deadline. */
 #define FM_QUERY_FETCHERS 2u   /* Calls at once for one query's rows; each may wait long. */
 #define FM_RPC_THREADS 192u    /* So many that fragments always find one. */
+
+/* PostgreSQL clients */
+#define FM_PG_CONNECTIONS_MAX 2048u
+#define FM_PG_THREADS 48u              /* Each runs one statement. */
+#define FM_PG_LOGIN_MS 15000           /* From the connection on. */
+#define FM_PG_MESSAGE_MS 60000         /* For a message that has begun. */
+#define FM_PG_STALL_MS 60000           /* A client that takes nothing is dropped. */
+#define FM_PG_STARTUP_BYTES_MAX 10000u /* As PostgreSQL itself. */
+#define FM_PG_SHORT_BYTES_MAX 4096u    /* Messages that hold but a name. */
+#define FM_PG_SQL_BYTES_MAX (FM_SQL_BYTES_MAX + 4096u)
+#define FM_PG_BIND_BYTES_MAX (4u << 20)
+#define FM_PG_COPY_BYTES_MAX (4u << 20) /* One CopyData; clients send 8 to 64 KiB. */
+#define FM_PG_PARAMETERS_MAX 4096u      /* Of a statement. */
+#define FM_PG_STATEMENTS_MAX 256u       /* Prepared ones of a session; */
+#define FM_PG_PORTALS_MAX 32u           /* and portals and cursors that are open. */
+#define FM_PG_SAVEPOINTS_MAX 64u
+#define FM_PG_SETTINGS_MAX 64u /* With a point in their names. */
 
 /* What may wait for other nodes, or for a place. */
 #define FM_RPC_THREADS_WAITING                                                                     \

@@ -51,8 +51,9 @@ enum fm_method {
 const char *fm_method_text(enum fm_method method);
 
 /* REQUEST body: 0 kind (a method), 1 request id, 2 audience (node id), 3 session hash, 4 time
- * (us), 5 time limit (ms), 6 trace id (bin 16), 7 body (bin). The session hash binds it to one
- * connection: it cannot be replayed in another. */
+ * (us), 5 time limit (ms), 6 trace id (bin 16), 7 body (bin), 8 the principal's token (str; only
+ * where the audience signed it, core/asker.h). The session hash binds it to one connection: it
+ * cannot be replayed in another. */
 struct fm_request {
     enum fm_method kind;
     struct fm_request_id id;
@@ -62,6 +63,7 @@ struct fm_request {
     uint32_t limit_ms; /* 1..FM_QUERY_MS_MAX. */
     uint8_t trace[16];
     struct fm_span body;
+    struct fm_span token; /* Empty: none. */
 };
 
 void fm_request_encode(struct fm_buf *out, const struct fm_request *request);

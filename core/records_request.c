@@ -31,7 +31,7 @@ bool fm_method_known(uint32_t number, bool *is_signed)
 
 void fm_request_encode(struct fm_buf *out, const struct fm_request *request)
 {
-    fm_pack_map(out, 8);
+    fm_pack_map(out, request->token.len != 0 ? 9 : 8);
     fm_pack_key_uint(out, 0, request->kind);
     fm_pack_key_bin(out, 1, request->id.bytes, sizeof request->id.bytes);
     fm_pack_key_bin(out, 2, request->audience.bytes, sizeof request->audience.bytes);
@@ -40,6 +40,8 @@ void fm_request_encode(struct fm_buf *out, const struct fm_request *request)
     fm_pack_key_uint(out, 5, request->limit_ms);
     fm_pack_key_bin(out, 6, request->trace, sizeof request->trace);
     fm_pack_key_span(out, 7, request->body);
+    if (request->token.len != 0)
+        fm_pack_key_text(out, 8, request->token);
 }
 
 enum fm_status fm_request_decode(struct fm_span body, struct fm_request *out)
@@ -52,7 +54,7 @@ enum fm_status fm_request_decode(struct fm_span body, struct fm_request *out)
     enum fm_status status = fm_doc_parse(body, &doc);
     if (status != FM_OK)
         return status;
-    struct fm_reader reader = fm_reader(fm_doc_root(doc), FM_KEYS(8));
+    struct fm_reader reader = fm_reader(fm_doc_root(doc), FM_KEYS(9));
     fm_read_u32(&reader, 0, UINT32_MAX, &kind);
     fm_read_exact(&reader, 1, request.id.bytes, sizeof request.id.bytes);
     fm_read_exact(&reader, 2, request.audience.bytes, sizeof request.audience.bytes);
@@ -61,6 +63,10 @@ enum fm_status fm_request_decode(struct fm_span body, struct fm_request *out)
     fm_read_choice(&reader, 5, 1, FM_QUERY_MS_MAX, &request.limit_ms);
     fm_read_exact(&reader, 6, request.trace, sizeof request.trace);
     fm_read_bin(&reader, 7, FM_ENVELOPE_BYTES_MAX, &request.body);
+    if (fm_read_has(&reader, 8)) {
+        fm_read_str(&reader, 8, FM_TOKEN_BYTES_MAX, &request.token);
+        fm_reader_demand(&reader, request.token.len != 0);
+    }
     if (reader.status != FM_OK)
         return reader.status;
     if (!fm_method_known(kind, &is_signed))

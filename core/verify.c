@@ -1,9 +1,8 @@
 /* Everything about an answer that can be checked without a network. Each step trusts only what the
  * steps before it have shown; the first root of trust is the caller's charter. What cannot be
  * checked, be it for want of memory, has not been shown. */
+#include "core/asker.h"
 #include "core/assert.h"
-#include "core/cert_cache.h"
-#include "core/records.h"
 
 #include <inttypes.h>
 
@@ -203,10 +202,31 @@ static bool is_own_request(const struct check *check, const struct fm_envelope *
            fm_public_key_equal(&envelope->signatures[0].key, key);
 }
 
+static enum fm_status open_request(struct check *check, const struct fm_asker *asker,
+                                   struct fm_error *err)
+{
+    struct fm_envelope envelope;
+
+    if (fm_envelope_open(check->bundle.request, &envelope) != FM_OK)
+        return fm_fail(err, FM_FORGED, "request: not an envelope");
+    if (!is_own_request(check, &envelope, &asker->principal->sign_key))
+        return fm_asker_open(asker, check->bundle.request, &check->out.request, err) == FM_OK
+                   ? FM_OK
+                   : fm_wrap(err, FM_FORGED, "request");
+    if (fm_request_decode(envelope.body, &check->out.request) != FM_OK ||
+        check->out.request.token.len != 0)
+        return fm_fail(err, FM_FORGED, "request: its fields do not decode");
+    return FM_OK;
+}
+
 static enum fm_status check_request(struct check *check, struct fm_error *err)
 {
     struct fm_principal_cert *principal = &check->out.principal;
-    struct fm_envelope envelope;
+    struct fm_asker asker = {.charter = check->input->charter,
+                             .certs = check->input->certs,
+                             .principal = principal,
+                             .principal_cert = check->bundle.principal_cert,
+                             .node = &check->out.node};
 
     struct fm_cert_cache *certs = check->input->certs;
     struct fm_span cert = check->bundle.principal_cert;
@@ -219,16 +239,10 @@ static enum fm_status check_request(struct check *check, struct fm_error *err)
     fm_sha256_one(&check->request_hash, check->bundle.request);
     if (!fm_hash_equal(&check->request_hash, &check->out.answer.request))
         return fm_fail(err, FM_FORGED, "answer: it was given to another request");
-    if (fm_envelope_open(check->bundle.request, &envelope) != FM_OK)
-        return fm_fail(err, FM_FORGED, "request: not an envelope");
-    if (!is_own_request(check, &envelope, &principal->sign_key) &&
-        fm_envelope_verify(&envelope, FM_ENV_REQUEST, &check->input->charter->mesh,
-                           &principal->sign_key) != FM_OK)
-        return fm_fail(err, FM_FORGED, "request: signature of principal %s does not hold",
-                       principal->name);
-    if (fm_request_decode(envelope.body, &check->out.request) != FM_OK)
-        return fm_fail(err, FM_FORGED, "request: its fields do not decode");
-    enum fm_status status = check_request_fields(check, err);
+    enum fm_status status = open_request(check, &asker, err);
+    if (status != FM_OK)
+        return status;
+    status = check_request_fields(check, err);
     return status == FM_OK ? check_principal(check, err) : status;
 }
 

@@ -1,5 +1,6 @@
 #include "node/fragment.h"
 
+#include "core/asker.h"
 #include "core/assert.h"
 #include "core/codec.h"
 #include "node/key_read.h"
@@ -115,10 +116,8 @@ static fm_ms deadline_of(const struct fm_ticket *ticket, const struct fm_request
 static enum fm_status check_principal(struct fm_server *server, const struct fm_fragment_ask *ask,
                                       struct fragment *fragment, struct fm_error *err)
 {
-    const struct fm_charter *charter = &server->identity->charter;
     const struct fm_ticket *ticket = &fragment->ticket;
     struct fm_principal_cert principal;
-    struct fm_envelope envelope;
     struct fm_request request;
     struct fm_query_body *query = &fragment->asked;
     struct fm_hash sql;
@@ -130,16 +129,16 @@ static enum fm_status check_principal(struct fm_server *server, const struct fm_
                                     fm_seconds(fm_now_us()), err);
     if (status != FM_OK)
         return fm_wrap(err, status, "certificate of the principal");
-    status = fm_envelope_open(ticket->request, &envelope);
-    if (status == FM_OK)
-        status = fm_envelope_verify(&envelope, FM_ENV_REQUEST, &charter->mesh, &principal.sign_key);
-    if (status == FM_OK)
-        status = fm_request_decode(envelope.body, &request);
-    if (status == FM_OK)
-        status = fm_query_body_decode(request.body, query);
+    struct fm_asker asker = {.charter = &server->identity->charter,
+                             .certs = server->certs,
+                             .principal = &principal,
+                             .principal_cert = ask->principal_cert,
+                             .node = ask->asker};
+    status = fm_asker_open(&asker, ticket->request, &request, err);
     if (status != FM_OK)
-        return fm_fail(err, status, "the request in the ticket is not signed by %s",
-                       principal.name);
+        return fm_wrap(err, status, "the ticket");
+    if (fm_query_body_decode(request.body, query) != FM_OK)
+        return fm_fail(err, FM_MALFORMED, "the query in the ticket does not decode");
     fm_sha256_one(&sql, query->sql);
     if (request.kind != FM_METHOD_QUERY_OPEN ||
         memcmp(&request.id, &ticket->query, sizeof request.id) != 0 ||

@@ -1,6 +1,8 @@
 /* Which handler serves a call, and who may make it. */
 #include "node/server.h"
 
+#include "core/asker.h"
+
 static const struct {
     fm_handler handler;
     bool is_signed;
@@ -33,19 +35,16 @@ static enum fm_status check_request(struct fm_server *server, struct fm_caller *
                                     enum fm_method method, struct fm_span body,
                                     struct fm_request *request, struct fm_error *err)
 {
-    struct fm_envelope envelope;
+    struct fm_asker asker = {.charter = &server->identity->charter,
+                             .principal = &caller->principal,
+                             .principal_cert = caller->cert};
     fm_us now = fm_now_us();
 
     if (caller->kind != FM_PAYLOAD_PRINCIPAL)
         return fm_fail(err, FM_REFUSED, "only a principal may ask for this");
-    enum fm_status status = fm_envelope_open(body, &envelope);
-    if (status == FM_OK)
-        status = fm_envelope_verify(&envelope, FM_ENV_REQUEST, &server->identity->charter.mesh,
-                                    &caller->principal.sign_key);
-    if (status == FM_OK)
-        status = fm_request_decode(envelope.body, request);
+    enum fm_status status = fm_asker_open(&asker, body, request, err);
     if (status != FM_OK)
-        return fm_fail(err, status, "the request is not signed by %s", caller->principal.name);
+        return status;
     if (request->kind != method ||
         memcmp(&request->audience, &server->identity->node.node, sizeof request->audience) != 0 ||
         memcmp(request->session.bytes, caller->session, FM_HASH_BYTES) != 0)

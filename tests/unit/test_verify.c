@@ -594,7 +594,7 @@ static const struct lie lies[] = {
     LIE(principal_expired, STAGE_CERTS, "certificate of principal alice: it has expired"),
     LIE(principal_of_another_mesh, STAGE_CERTS,
         "the asking principal: principal certificate: 0 auth"),
-    LIE(principal_with_another_key, STAGE_CERTS, "signature of principal alice does not hold"),
+    LIE(principal_with_another_key, STAGE_CERTS, "the request is not signed by alice"),
     LIE(domain_not_owned, STAGE_CERTS,
         "receipt of node b1b1b1b1 for domain flights: table flights.departures: the node does not "
         "own domain flights"),
@@ -603,7 +603,7 @@ static const struct lie lies[] = {
         "answer of node b0b0b0b0: signature does not hold"),
     LIE(asks_for_something_else, STAGE_REQUEST, "it asks for PRODUCT_LIST, not for a query"),
     LIE(asks_another_node, STAGE_REQUEST, "it was meant for node b1b1b1b1, node b0b0b0b0 answered"),
-    LIE(request_by_a_stranger, STAGE_REQUEST, "signature of principal alice does not hold"),
+    LIE(request_by_a_stranger, STAGE_REQUEST, "request: the request is not signed by alice"),
     LIE(request_without_a_query, STAGE_REQUEST, "request: its query does not decode"),
     LIE(request_of_tomorrow, STAGE_REQUEST, "answer: it is older than the request"),
     LIE(ticket_of_another_query, STAGE_TICKETS,
