@@ -46,6 +46,11 @@ static const struct key {
     {"listen", VALUE_ADDRESS, AT(listen), 0, 0, NULL, "host:port for streams and datagrams"},
     {"advertise", VALUE_ADDRESS, AT(advertise), 1, 0, NULL,
      "host:port that others are told; empty: as listen"},
+    {"postgres", VALUE_ADDRESS, AT(postgres), 0, 0, NULL,
+     "host:port for PostgreSQL clients; empty: none"},
+    {"tls_certificate", VALUE_PATH, AT(tls_certificate), 0, 0, NULL,
+     "PEM file with the chain; empty: the node makes its own"},
+    {"tls_key", VALUE_PATH, AT(tls_key), 0, 0, NULL, "PEM file with the certificate's key"},
     {"seeds", VALUE_SEEDS, AT(seeds), 1, 0, NULL, "host:port of nodes to join"},
     {"worker", VALUE_PATH, AT(worker), 0, 0, NULL, "folkmoot-worker; empty: beside the executable"},
     {"worker_threads", VALUE_U32, AT(worker_threads), 0, 64, NULL,
@@ -243,6 +248,7 @@ enum fm_status fm_node_config_init(struct fm_node_config *config, const char *di
         return fm_fail(err, FM_LIMIT, "the path is too long: %s", dir);
     (void)snprintf(config->dir, sizeof config->dir, "%s", dir); /* Shorter than `data`. */
     (void)snprintf(config->listen, sizeof config->listen, "127.0.0.1:%u", FM_NODE_PORT_DEFAULT);
+    (void)snprintf(config->postgres, sizeof config->postgres, "%s", FM_POSTGRES_DEFAULT);
     return FM_OK;
 }
 

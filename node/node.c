@@ -3,7 +3,9 @@
 #include "core/assert.h"
 #include "node/announcer.h"
 #include "node/housekeeping.h"
+#include "node/pg/server.h"
 #include "node/server.h"
+#include "node/tls.h"
 #include "storage/checkpoint.h"
 
 #include <errno.h>
@@ -117,6 +119,38 @@ static enum fm_status open_admission(struct fm_server *server, struct fm_error *
     return status == FM_OK ? FM_OK : fm_fail(err, status, "places for queries");
 }
 
+/* At the default address only where it is free: several nodes may share a machine. */
+static enum fm_status open_postgres(struct fm_server *server, struct fm_error *err)
+{
+    const struct fm_node_config *config = &server->config;
+    const char *reached = fm_membership_advertised(server->membership);
+    char host[FM_CONFIG_ADDRESS_MAX], port[8];
+    struct fm_tls_options options = {
+        .dir = config->dir,
+        .certificate = config->tls_certificate,
+        .key = config->tls_key,
+        .name = server->identity->node.name,
+        .host = host,
+    };
+
+    if (config->postgres[0] == '\0')
+        return FM_OK;
+    size_t len = strcspn(reached, "]") != strlen(reached) ? 0 : strcspn(reached, ":");
+    (void)snprintf(host, sizeof host, "%.*s", (int)len, reached);
+    enum fm_status status = fm_tls_open(&options, &server->tls, err);
+    if (status == FM_OK)
+        status = fm_pg_server_open(server, server->tls, config->postgres, &server->postgres, err);
+    if (status == FM_CONFLICT && strcmp(config->postgres, FM_POSTGRES_DEFAULT) == 0) {
+        fm_log(&server->log, FM_LOG_WARN, "no PostgreSQL clients", "reason", err->text, NULL);
+        return FM_OK;
+    }
+    if (status != FM_OK)
+        return status;
+    (void)snprintf(port, sizeof port, "%u", fm_pg_server_port(server->postgres));
+    fm_log(&server->log, FM_LOG_INFO, "postgres", "port", port, NULL);
+    return FM_OK;
+}
+
 static enum fm_status open_parts(struct fm_server *server, struct fm_error *err)
 {
     enum fm_status status = load_identity(server, err);
@@ -152,6 +186,8 @@ static enum fm_status open_parts(struct fm_server *server, struct fm_error *err)
         status = fm_housekeeping_start(server->store, &server->log, &server->housekeeping, err);
     if (status == FM_OK)
         status = fm_announcer_start(server, &server->announcer, err);
+    if (status == FM_OK)
+        status = open_postgres(server, err);
     return status;
 }
 
@@ -161,6 +197,8 @@ static void close_parts(struct fm_server *server)
 {
     if (server->cursors != NULL)
         fm_cursors_stop(server->cursors);
+    fm_pg_server_close(server->postgres);
+    fm_tls_free(server->tls);
     fm_transport_close(server->transport);
     fm_announcer_stop(server->announcer);
     fm_housekeeping_stop(server->housekeeping);
@@ -204,6 +242,7 @@ static void serve_until_signal(struct fm_server *server, int signals)
         now = fm_now_ms();
         orphan = fm_transport_end_orphans(server->transport, now);
         fm_cursors_reap(server->cursors, now);
+        fm_pg_server_reap(server->postgres, now);
         if (now - reaped >= REAP_MS) {
             reap(server, now);
             reaped = now;

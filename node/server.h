@@ -22,6 +22,8 @@
 #include "storage/store.h"
 
 struct fm_announcer;
+struct fm_pg_server;
+struct fm_tls;
 struct fm_housekeeping;
 struct fm_append_table; /* Appends between begin and commit: node/rpc/append.c. */
 
@@ -45,6 +47,8 @@ struct fm_server {
     struct fm_transport *transport;
     struct fm_housekeeping *housekeeping;
     struct fm_announcer *announcer;
+    struct fm_tls *tls;
+    struct fm_pg_server *postgres; /* NULL: none. */
 };
 
 /* Of a reply's body: what a message holds, less what stands around it. */
@@ -59,6 +63,7 @@ struct fm_caller {
     const uint8_t *session;             /* Session hash, 32 bytes. */
     const struct fm_request *request;   /* Signed methods only. */
     struct fm_span envelope;            /* The request's envelope as received. */
+    bool is_held; /* It is in this process: what it opens has no lease (node/cursor.h). */
 };
 
 /* A method's work: `body` is the call's body (for signed methods the request's), the reply's body

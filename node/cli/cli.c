@@ -19,11 +19,8 @@ static void print_help(FILE *out)
                        verbs[i]->group == NULL ? "" : " ", verbs[i]->name);
         (void)fprintf(out, "  %-18s %s\n", name, verbs[i]->summary);
     }
-    (void)fprintf(out, "\n"
-                       "FOLKMOOT_NODE: node to ask (host:port); FOLKMOOT_IDENTITY: folder of "
-                       "your keys.\n"
-                       "VERB --help says more. Example: folkmoot query \"select * from "
-                       "flights.delays\"\n");
+    (void)fprintf(out, "\n$FOLKMOOT_NODE: whom to ask; $FOLKMOOT_IDENTITY: who you are; "
+                       "example: query -h\n");
 }
 
 /* `verbs` that begin with this word and have a second one. */

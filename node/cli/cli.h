@@ -30,6 +30,7 @@ struct fm_cli_verb {
     X(node_invite)                                                                                 \
     X(node_join)                                                                                   \
     X(node_start)                                                                                  \
+    X(token)                                                                                       \
     X(principal_create)                                                                            \
     X(product_plan)                                                                                \
     X(product_apply)                                                                               \

@@ -10,6 +10,7 @@ struct flags {
     const char *data;
     const char *listen;
     const char *advertise;
+    const char *postgres;
     const char *memory;
     const char *log_level;
     const char *log_format;
@@ -42,6 +43,7 @@ static enum fm_status apply_flags(const struct flags *flags, struct fm_node_conf
         {"data", "data", flags->data},
         {"listen", "listen", flags->listen},
         {"advertise", "advertise", flags->advertise},
+        {"postgres", "postgres", flags->postgres},
         {"memory", "memory_mib", flags->memory},
         {"log-level", "log_level", flags->log_level},
         {"log-format", "log_format", flags->log_format},
@@ -104,6 +106,7 @@ static enum fm_status run(int argc, char **argv, struct fm_error *err)
         {"data", FM_CLI_TEXT, &flags.data, 0, 0},
         {"listen", FM_CLI_TEXT, &flags.listen, 0, 0},
         {"advertise", FM_CLI_TEXT, &flags.advertise, 0, 0},
+        {"postgres", FM_CLI_TEXT, &flags.postgres, 0, 0},
         {"seed", FM_CLI_LIST, &flags.seeds, 0, 0},
         {"memory", FM_CLI_TEXT, &flags.memory, 0, 0},
         {"log-level", FM_CLI_TEXT, &flags.log_level, 0, 0},
@@ -134,6 +137,7 @@ const struct fm_cli_verb fm_cli_node_start = {
             "  --data DIR              folder of the store (default: DIR/data)\n"
             "  --listen HOST:PORT      where to listen (default 127.0.0.1:7410)\n"
             "  --advertise HOST:PORT   what others are told (default: as --listen)\n"
+            "  --postgres HOST:PORT    for PostgreSQL clients (default 127.0.0.1:7432)\n"
             "  --seed HOST:PORT        a node to join; may be repeated\n"
             "  --memory MIB            memory of one query's engine\n"
             "  --log-level LEVEL       debug, info, warn or error\n"

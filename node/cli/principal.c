@@ -130,6 +130,7 @@ const struct fm_cli_verb fm_cli_principal_create = {
             "                   owner:DOMAIN      publishes contracts, appends\n"
             "                   appender:DOMAIN   appends\n"
             "                   operator          asks a node about itself, backs it up\n"
+            "                   service           its tokens may live long (folkmoot token)\n"
             "  --days N       life of the certificate (default 90)\n"
             "\n"
             "Example:\n"

@@ -157,6 +157,7 @@ enum fm_status fm_rpc_query_open(struct fm_server *server, const struct fm_calle
         .session = caller->session,
         .deadline = query->deadline,
         .ticket = request,
+        .is_held = caller->is_held,
     };
     struct fm_opened opened = {.columns = fm_buf_span(&query->columns)};
     bool is_explained = query->explain != FM_EXPLAIN_NONE;

@@ -1,0 +1,27 @@
+-- Statements that PostgreSQL 15 and a node answer alike; psql.expected is what PostgreSQL printed.
+SELECT 1 AS one, 'it''s' AS text, NULL::text AS nothing, true AS yes, false AS no;
+SELECT 7 / 2 AS quotient, -7 / 2 AS toward_zero, 7 % 3 AS rest, 7.0::float8 / 2 AS exact;
+SELECT 32767::smallint AS s, 2147483647::integer AS i, 9223372036854775807::bigint AS b;
+SELECT 0.1::float8 AS a, 1e15::float8 AS b, 123456789012345::float8 AS c, 1e-5::float8 AS d, 'NaN'::float8 AS e, '-Infinity'::float8 AS f;
+SELECT 0.1::real AS a, 16777216::real AS b, 1000000::real AS c, 123456::real AS d;
+SELECT 12345.678::numeric(9,3) AS a, -0.05::numeric(4,2) AS b, 0::numeric(4,2) AS c;
+SELECT '2024-02-29'::date AS d, '23:59:59.5'::time AS t, '2024-02-29 12:00:00.25'::timestamp AS ts;
+SELECT '1 year 2 mons -3 days 01:02:03'::interval AS i, '00112233-4455-6677-8899-aabbccddeeff'::uuid AS u;
+SELECT x, count(*) AS n FROM (VALUES (1), (NULL), (2), (1)) AS t(x) GROUP BY x ORDER BY x;
+SELECT x FROM (VALUES (1), (NULL), (2)) AS t(x) ORDER BY x DESC;
+SELECT sum(x) AS s, min(x) AS lo, max(x) AS hi FROM (VALUES (1::bigint), (2), (40)) AS t(x);
+SELECT upper('a') || lower('B') AS c, length('Zürich') AS n, substring('abcdef', 2, 3) AS s;
+BEGIN;
+DECLARE c CURSOR FOR SELECT x FROM (VALUES (1), (2), (3), (4)) AS t(x) ORDER BY x;
+FETCH 2 FROM c;
+MOVE 1 FROM c;
+FETCH ALL FROM c;
+CLOSE c;
+SAVEPOINT a;
+ROLLBACK TO a;
+COMMIT;
+SHOW standard_conforming_strings;
+SET statement_timeout = '5s';
+SHOW statement_timeout;
+PREPARE_IS_NOT_A_STATEMENT;
+SELECT 1 AS a; SELECT 2 AS b;

@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# The unmodified psql: login with a token, TLS with the node's own certificate, what statements answer
+# (as PostgreSQL 15 does), joins over domains, errors, cancel, and what is refused.
+set -euo pipefail
+FM_ROOT=$FM_SOURCE_DIR
+. "$FM_ROOT/scripts/lib.sh"
+. "$FM_ROOT/scripts/mesh.sh"
+BIN=$FM_BIN_DIR
+
+if ! command -v psql >/dev/null; then
+    say "skipped: psql is not installed (Debian's postgresql-client)"
+    exit 77
+fi
+
+contract() {
+    cat <<YAML
+apiVersion: v3.1.0
+kind: DataContract
+id: $2
+name: $1
+version: 1.0.0
+status: active
+domain: $1
+dataProduct: things
+schema:
+  - name: things
+    logicalType: object
+    physicalType: table
+    properties:
+      - name: id
+        logicalType: integer
+        primaryKey: true
+        required: true
+      - name: text
+        logicalType: string
+YAML
+}
+
+mesh_begin psql
+for domain in north south; do
+    mesh_make_node "$domain"
+    mesh_start_node "$domain" "" --postgres 127.0.0.1:0
+    mesh_make_principal "$domain-team" reader "owner:$domain"
+done
+mesh_make_principal analyst reader
+mesh_make_principal other reader
+contract north 11111111-1111-4111-8111-111111111111 >"$MESH_DIR/north.yaml"
+contract south 22222222-2222-4222-8222-222222222222 >"$MESH_DIR/south.yaml"
+for domain in north south; do
+    mesh_as "$domain-team" "$domain" product apply "$MESH_DIR/$domain.yaml" >/dev/null
+    { echo id,text && seq 1 1000 | sed "s/\$/,$domain/"; } >"$MESH_DIR/rows.csv"
+    mesh_as "$domain-team" "$domain" append "$domain.things" "$MESH_DIR/rows.csv" >/dev/null
+done
+mesh_wait analyst north 2 2
+
+# The port for PostgreSQL clients that the log of node $1 tells.
+postgres_port() { sed -n 's/.*event=postgres port=\([0-9]*\).*/\1/p' "$MESH_DIR/$1.log" | tail -n 1; }
+
+export PGHOST=127.0.0.1 PGUSER=analyst PGDATABASE=mesh PGPORT PGPASSWORD PSQLRC=/dev/null
+PGPORT=$(postgres_port north)
+PGPASSWORD=$(mesh_as analyst north token)
+sql() { psql -X -q -At "$@"; }
+same() { # what, wanted, got
+    [ "$2" = "$3" ] || die "$1: '$3', not '$2'"
+}
+refused() { # what, words; then a command
+    local what=$1 words=$2
+    shift 2
+    if "$@" >"$MESH_DIR/out" 2>&1; then die "$what: not refused"; fi
+    grep -q -- "$words" "$MESH_DIR/out" || die "$what: not '$words': $(cat "$MESH_DIR/out")"
+}
+
+say "TLS: offered, and the node's own certificate holds"
+same TLS "TLSv1.3" "$(psql -X -c '\conninfo' | sed -n 's/.*protocol: \([^,]*\),.*/\1/p')"
+same "without TLS, on loopback" 1 "$(PGSSLMODE=disable sql -c 'SELECT 1')"
+export PGSSLMODE=verify-full PGSSLROOTCERT=$MESH_DIR/north/tls.crt
+same "the name is checked" 1 "$(sql -h localhost -c 'SELECT 1')"
+refused "another node's certificate" "certificate verify failed" \
+    env PGPORT="$(postgres_port south)" psql -X -c 'SELECT 1'
+[ "$(stat -c %a "$MESH_DIR/north/tls.key")" = 600 ] || die "the TLS key can be read by others"
+
+say "login: only with a token for this node and this user"
+refused "no token" "password authentication failed" env PGPASSWORD=secret psql -X -c 'SELECT 1'
+refused "another user" "password authentication failed" psql -X -U other -c 'SELECT 1'
+refused "another node's token" "password authentication failed" \
+    env PGPASSWORD="$(mesh_as analyst south token)" psql -X -c 'SELECT 1'
+refused "one with a letter changed" "password authentication failed" \
+    env PGPASSWORD="${PGPASSWORD/v4.public.e/v4.public.f}" psql -X -c 'SELECT 1'
+refused "a token that lives too long" "may live for at most" \
+    mesh_as analyst north token --minutes 721
+grep -q "$PGPASSWORD" "$MESH_DIR"/*.log && die "a token stands in a log"
+
+say "statements answer as those of PostgreSQL 15"
+psql -X -q -P pager=off -P 'null=~' -v VERBOSITY=terse -f "$FM_ROOT/tests/interop/psql.sql" 2>&1 |
+    sed 's/^psql:[^ ]*: //' >"$MESH_DIR/psql.out"
+diff "$FM_ROOT/tests/interop/psql.expected" "$MESH_DIR/psql.out" >&2 || die "psql.sql: other answers"
+
+say "a join over domains, and rows by a cursor"
+join="SELECT count(*), min(n.text), max(s.text) FROM north.things n JOIN south.things s USING (id)"
+same join "1000|north|south" "$(sql -c "$join")"
+same "rows by a cursor" 1000 "$(sql -v FETCH_COUNT=64 -c 'SELECT * FROM south.things' | wc -l)"
+
+say "errors: where, and with what state"
+refused position "LINE 1: SELECT 1 +" psql -X -c 'SELECT 1 + + FROM'
+refused "no such table" "42P01" psql -X -v VERBOSITY=verbose -c 'SELECT * FROM north.nothing'
+refused "no such column" "42703" psql -X -v VERBOSITY=verbose -c 'SELECT nothing FROM north.things'
+
+say "statement_timeout, Ctrl-C, and a client that goes: what runs is ended"
+slow="SELECT count(*) FROM range(1000000) a(x), range(1000000) b(y) WHERE (a.x * b.y) % 7 = 3"
+refused statement_timeout "57014" env PGOPTIONS= psql -X -v VERBOSITY=verbose \
+    -c "SET statement_timeout = '300ms'" -c "$slow"
+psql -X -c "$slow" >"$MESH_DIR/out" 2>&1 &
+pid=$!
+sleep 1
+kill -INT $pid
+wait $pid && die "not cancelled"
+grep -q "cancel" "$MESH_DIR/out" || die "Ctrl-C: $(cat "$MESH_DIR/out")"
+
+say "an owner that is away: an error, or said to be left out"
+mesh_kill_node south
+refused "an owner is away" "south" sql -c "$join"
+same "skipped" "1000" "$(sql -c "SET folkmoot.on_unavailable = skip" \
+    -c "SELECT id FROM north.things UNION ALL SELECT id FROM south.things" | wc -l)"
+same "the node goes on" 1 "$(sql -c 'SELECT 1')"
