@@ -37,9 +37,10 @@ enum fm_status fm_asker_open(const struct fm_asker *asker, struct fm_span bytes,
         return fm_fail(err, status, "the fields of the request of %s do not decode",
                        asker->principal->name);
     if (by_node != (out->token.len != 0))
-        return fm_fail(err, FM_FORGED,
-                       by_node ? "the request is not signed by %s but by the asked node, without a token"
-                               : "the request of %s has a token that it does not need",
-                       asker->principal->name);
+        return fm_fail(
+            err, FM_FORGED,
+            by_node ? "the request is not signed by %s but by the asked node, without a token"
+                    : "the request of %s has a token that it does not need",
+            asker->principal->name);
     return by_node ? check_token(asker, out, err) : FM_OK;
 }
