@@ -86,8 +86,10 @@ enum fm_status gossip_new(const struct gossip_options *options, fm_ms now, struc
     gossip->news_at = FM_MS_NEVER;
     gossip->probe_at =
         now + (fm_ms)gossip_random_below(&gossip->random, (uint32_t)gossip->options.probe_ms);
-    gossip->members[GOSSIP_SELF] = (struct member){
-        .node = gossip->options.self, .state = GOSSIP_ALIVE, .since = now, .round_trip = 0};
+    gossip->members[GOSSIP_SELF] = (struct member){.node = gossip->options.self,
+                                                   .state = GOSSIP_ALIVE,
+                                                   .since = now,
+                                                   .round_trip_count = 1}; /* To itself: 0 ms. */
     gossip->member_count = 1;
     /* The own id is found like the others. */
     roster_add_self(gossip);
@@ -248,7 +250,7 @@ static void show(const struct member *member, struct gossip_member *out)
                                   .incarnation = member->incarnation,
                                   .address = member->address,
                                   .since = member->since,
-                                  .round_trip = member->round_trip,
+                                  .round_trip = probe_round_trip(member),
                                   .envelope = fm_span(member->envelope, member->envelope_bytes)};
 }
 

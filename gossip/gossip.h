@@ -151,7 +151,7 @@ struct gossip_member {
     uint64_t incarnation;
     struct gossip_address address;
     fm_ms since;             /* When `state` began. */
-    fm_ms round_trip;        /* Smoothed, -1: unknown. */
+    fm_ms round_trip;        /* Least of the last probes, 0 of self; -1: unknown. */
     struct fm_span envelope; /* Its MEMBER record; borrowed until the next input. */
 };
 

@@ -139,6 +139,29 @@ static void pass_on_ack(struct gossip *gossip, const struct fm_node_id *sender, 
     }
 }
 
+/* Noise only adds to a round trip: a probe that waited for a busy processor or in a queue tells
+ * nothing of the way. So the least of the recent ones counts, as in the windowed minimum filter of
+ * BBR's RTprop (Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM Queue 14(5), 2016,
+ * section "Characterizing the Bottleneck"): one slow probe is forgotten at the next, and a way that
+ * has grown longer is believed once all of them say so. It is advice to planners: what a probe
+ * waits for an answer is the options' timeout, whatever was measured. */
+static void note_round_trip(struct member *member, fm_ms sample)
+{
+    fm_assert(sample >= 0);
+    member->round_trips[member->round_trip_count++ % GOSSIP_ROUND_TRIPS] =
+        sample < UINT32_MAX ? (uint32_t)sample : UINT32_MAX;
+}
+
+fm_ms probe_round_trip(const struct member *member)
+{
+    fm_ms least = -1;
+
+    for (uint32_t i = 0; i < GOSSIP_ROUND_TRIPS && i < member->round_trip_count; i++)
+        if (least < 0 || member->round_trips[i] < least)
+            least = member->round_trips[i];
+    return least;
+}
+
 void probe_receive_ack(struct gossip *gossip, const struct fm_node_id *sender, uint32_t sequence,
                        const struct fm_node_id *behalf)
 {
@@ -161,12 +184,8 @@ void probe_receive_ack(struct gossip *gossip, const struct fm_node_id *sender, u
     swim_answered(gossip, probe->target);
     if (direct && member->told < probe->incarnation)
         member->told = probe->incarnation;
-    if (direct && !probe->acked) {
-        fm_ms sample = gossip->now - probe->sent_at;
-        fm_assert(sample >= 0);
-        member->round_trip =
-            member->round_trip < 0 ? sample : (7 * member->round_trip + sample + 4) / 8;
-    }
+    if (direct && !probe->acked)
+        note_round_trip(member, gossip->now - probe->sent_at);
     probe->acked = true;
 }
 

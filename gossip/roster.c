@@ -310,7 +310,7 @@ enum fm_status roster_add(struct gossip *gossip, const struct fm_node_id *node, 
     if (slot == SLOTS_NONE)
         return FM_LIMIT;
     fm_assert(slot != GOSSIP_SELF);
-    gossip->members[slot] = (struct member){.node = *node, .round_trip = -1, .differs_since = -1};
+    gossip->members[slot] = (struct member){.node = *node, .differs_since = -1};
     gossip->members[slot].since = gossip->now;
     slots_add(&gossip->member_slots, node_hash(node), slot);
     *out = slot;

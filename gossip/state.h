@@ -40,6 +40,8 @@
 #define GOSSIP_REJECTED_MAX 64u   /* Hashes of envelopes that failed, not checked again soon. */
 #define GOSSIP_HEARSAY_PROBERS 8u /* About so many of all members check a suspicion at once. */
 
+#define GOSSIP_ROUND_TRIPS 8u /* Probes of a member that its round trip is the least of. */
+
 /* ---- Times that do not follow the probe period ---- */
 #define GOSSIP_RETRY_MS_MAX 60000
 #define GOSSIP_JOIN_MS_MIN 200
@@ -71,7 +73,8 @@ struct member {
     struct gossip_address address; /* Of the record, or learnt from packets; family 0: unknown. */
     bool address_learnt;           /* The record holds a name. */
     fm_ms since;
-    fm_ms round_trip;
+    uint32_t round_trips[GOSSIP_ROUND_TRIPS]; /* ms; of the last probes, the oldest replaced. */
+    uint64_t round_trip_count;                /* Ever measured. */
     struct fm_hash hash; /* Of the envelope: the same bytes are not checked twice. */
     uint64_t term;       /* Its part of the digest of members. */
     uint64_t told;       /* Own incarnation that it is known to have. */
@@ -342,6 +345,7 @@ void probe_receive_ping_req(struct gossip *gossip, const struct fm_node_id *send
 void probe_receive_ack(struct gossip *gossip, const struct fm_node_id *sender, uint32_t sequence,
                        const struct fm_node_id *behalf);
 /* A dead member came back: the others may too. */
+fm_ms probe_round_trip(const struct member *member); /* As gossip.h says it. */
 void probe_hurry_retries(struct gossip *gossip);
 /* A packet of this member came, which may be thought dead. */
 void probe_heard_from(struct gossip *gossip, uint32_t slot);

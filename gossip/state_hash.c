@@ -32,7 +32,9 @@ static void mix_member(uint64_t *hash, const struct member *member)
     mix(hash, member->incarnation);
     mix(hash, member->told);
     mix(hash, (uint64_t)member->since);
-    mix(hash, (uint64_t)member->round_trip);
+    mix(hash, member->round_trip_count);
+    for (uint32_t i = 0; i < GOSSIP_ROUND_TRIPS; i++)
+        mix(hash, member->round_trips[i]);
     mix(hash, (uint64_t)member->suspect_until);
     mix(hash, (uint64_t)member->retry_at);
     mix(hash, (uint64_t)member->sync_at);

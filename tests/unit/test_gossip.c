@@ -437,82 +437,6 @@ static void who_forgot_its_record_is_told(void **state)
     assert_true(told);
 }
 
-/* Late by more than a period: the probe under way and suspicions that ran out are void. */
-static void late_tick_voids_verdicts(void **state)
-{
-    struct node_fixture *f = *state;
-    struct wire_packet packet;
-
-    node_meet(f, 1);
-    node_meet(f, 2);
-    while (!node_find_packet(f, WIRE_PING, -1, &packet))
-        node_step(f, 0);
-    f->now += 20000;
-    gossip_tick(f->gossip, f->now);
-    node_drain(f);
-    assert_int_equal(node_counters(f).suspicions, 0);
-    node_accuse(f, 2, GOSSIP_SUSPECT, 1, 1, 2);
-    assert_int_equal(node_state_of(f, 1), GOSSIP_SUSPECT);
-    f->now += 60000;
-    gossip_tick(f->gossip, f->now);
-    node_drain(f);
-    assert_int_equal(node_state_of(f, 1), GOSSIP_SUSPECT);
-}
-
-static void helper_passes_acks_on(void **state)
-{
-    struct node_fixture *f = *state;
-    struct fm_node_id target = fake_member_id(2);
-    struct wire_packet packet;
-    struct wire_item item;
-
-    node_meet(f, 1);
-    node_meet(f, 2);
-    node_packet(f, WIRE_PING_REQ, 555);
-    assert_true(wire_put_node(&f->writer, WIRE_ITEM_TARGET, &target));
-    assert_int_equal(node_give(f, 1), FM_OK);
-    assert_true(node_find_packet(f, WIRE_PING, 2, &packet));
-    node_packet(f, WIRE_ACK, packet.sequence);
-    assert_int_equal(node_give(f, 1), FM_OK); /* Not the target's to say. */
-    assert_false(node_find_packet(f, WIRE_ACK, 1, &packet));
-    assert_int_equal(node_give(f, 2), FM_OK);
-    assert_true(node_find_packet(f, WIRE_ACK, 1, &packet));
-    assert_int_equal(packet.sequence, 555);
-    assert_true(node_find_item(&packet, WIRE_ITEM_BEHALF, &item));
-    assert_int_equal(item.value.node.bytes[0], 3);
-    node_packet(f, WIRE_PING_REQ, 556); /* Without a target. */
-    assert_int_equal(node_give(f, 1), FM_MALFORMED);
-}
-
-static void dead_are_retried_at_a_falling_rate(void **state)
-{
-    struct node_fixture *f = *state;
-    fm_ms last = 0, gap = 0, widest = 0;
-    uint32_t pings = 0;
-
-    node_meet(f, 1);
-    node_run(f, 20000, 0);
-    assert_int_equal(node_state_of(f, 1), GOSSIP_DEAD);
-    fm_ms end = f->now + 1800000;
-    while (f->now < end) {
-        struct wire_packet packet;
-        node_step(f, 0);
-        if (!node_find_packet(f, WIRE_PING, 1, &packet))
-            continue;
-        pings++;
-        gap = f->now - last;
-        if (last != 0 && gap > widest)
-            widest = gap;
-        last = f->now;
-    }
-    assert_true(widest > 30000);
-    assert_true(widest <= 60000);
-    assert_true(pings > 30);
-    assert_true(pings < 150);
-    node_announce(f, 1, &(struct fake_member){.node = 1, .incarnation = 2});
-    assert_int_equal(node_state_of(f, 1), GOSSIP_ALIVE);
-}
-
 static void farewell_is_sent_and_nothing_after_it(void **state)
 {
     struct node_fixture *f = *state;
@@ -564,9 +488,6 @@ int main(void)
         TEST(accused_node_refutes),
         TEST(own_record_of_an_earlier_life_is_passed),
         TEST(who_forgot_its_record_is_told),
-        TEST(late_tick_voids_verdicts),
-        TEST(helper_passes_acks_on),
-        TEST(dead_are_retried_at_a_falling_rate),
         TEST(farewell_is_sent_and_nothing_after_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
