@@ -170,6 +170,9 @@ enum fm_status fm_connection_open(const struct fm_connect_options *options,
                        "node %.80s: ", options->address);
     if (bounded.deadline > fm_now_ms() + FM_CONNECT_MS_MAX)
         bounded.deadline = fm_now_ms() + FM_CONNECT_MS_MAX;
+    if (bounded.is_held_dead &&
+        fm_link_is_refused(options->address, bounded.deadline, bounded.stop))
+        return fm_fail(err, FM_UNAVAILABLE, "nobody listens at %s", options->address);
     enum fm_status status = fm_link_open(options->address, &connection->link, err);
     if (status == FM_OK)
         status = handshake(connection, &bounded, err);

@@ -24,6 +24,9 @@ struct fm_connect_options {
     const struct fm_node_cert *expected;
     fm_ms deadline;
     struct fm_stop *stop; /* Cuts it short: FM_CANCELLED. NULL: nothing does. */
+    /* It is held to be dead: a port that refuses the connection says the same, at once. Else it
+     * may be starting, and is dialled until the deadline. */
+    bool is_held_dead;
 };
 
 /* FM_UNAVAILABLE: nobody answers there; FM_TIMEOUT; FM_REFUSED: the node will not talk to us (its

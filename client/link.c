@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <time.h>
 
-#define CLOSE_MS_MAX 3000  /* Usually some milliseconds. */
+#define CLOSE_MS_MAX 3000 /* Usually some milliseconds. */
+#define URL_MAX 512
 #define EXCHANGES_MAX 512u /* At once on one link; fewer than FM_REPLAY_WINDOW. */
 _Static_assert(EXCHANGES_MAX < FM_REPLAY_WINDOW, "calls arrive in any order");
 
@@ -233,12 +234,48 @@ enum fm_status fm_exchange_wait(struct fm_exchange *exchange, struct fm_span *an
 
 /* ---- Links ----------------------------------------------------------------------------------- */
 
+static bool make_url(const char *address, char out[URL_MAX])
+{
+    return snprintf(out, URL_MAX, "tcp://%s", address) < URL_MAX;
+}
+
+static void abort_dial(void *context)
+{
+    nng_aio_abort(context, NNG_ECANCELED);
+}
+
+bool fm_link_is_refused(const char *address, fm_ms deadline, struct fm_stop *stop)
+{
+    struct fm_stop_hook hook = {0};
+    nng_stream_dialer *dialer = NULL;
+    nng_aio *aio = NULL;
+    char url[URL_MAX];
+
+    if (!make_url(address, url) || nng_aio_alloc(&aio, NULL, NULL) != 0)
+        return false;
+    if (nng_stream_dialer_alloc(&dialer, url) != 0) {
+        nng_aio_free(aio);
+        return false;
+    }
+    nng_aio_set_timeout(aio, left(deadline));
+    nng_stream_dialer_dial(dialer, aio);
+    fm_stop_hook(stop, &hook, abort_dial, aio); /* At once where it has fired. */
+    nng_aio_wait(aio);
+    fm_stop_unhook(stop, &hook);
+    int code = nng_aio_result(aio);
+    if (code == 0)
+        nng_stream_free(nng_aio_get_output(aio, 0));
+    nng_stream_dialer_free(dialer);
+    nng_aio_free(aio);
+    return code == NNG_ECONNREFUSED;
+}
+
 static enum fm_status dial(struct fm_link *link, const char *address, struct fm_error *err)
 {
-    char url[512];
+    char url[URL_MAX];
     nng_dialer dialer;
 
-    if (snprintf(url, sizeof url, "tcp://%s", address) >= (int)sizeof url)
+    if (!make_url(address, url))
         return fm_fail(err, FM_INVALID, "address %.100s... is too long", address);
     int code = nng_req0_open(&link->socket);
     if (code != 0)

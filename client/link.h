@@ -15,6 +15,10 @@ struct fm_link;
 /* Begin to dial "host:port". FM_INVALID: no address; FM_NOMEM, FM_UNAVAILABLE. */
 FM_MUST_USE enum fm_status fm_link_open(const char *address, struct fm_link **out,
                                         struct fm_error *err);
+/* Try a connection and close it again: true where the other side refuses one, false where it takes
+ * one, nobody says anything by `deadline`, or `stop` (may be NULL) fires. A link cannot tell, since
+ * nng dials again. */
+bool fm_link_is_refused(const char *address, fm_ms deadline, struct fm_stop *stop);
 void fm_link_free(struct fm_link *link); /* Its exchanges have ended. */
 bool fm_link_was_made(const struct fm_link *link);
 bool fm_link_is_broken(const struct fm_link *link);

@@ -179,7 +179,7 @@ enum fm_status feed_find_owner(struct fm_feed *feed, const struct fm_feed_option
         return fm_fail(err, FM_UNAVAILABLE,
                        "domain %s: no valid certificate of the node that owns it is known here",
                        options->domain);
-    if (fm_membership_address(server->membership, &options->owner, feed->address, NULL) != FM_OK)
+    if (fm_membership_address(server->membership, &options->owner, feed->address) != FM_OK)
         return fm_fail(err, FM_UNAVAILABLE, "domain %s on node %s: the node is not in the mesh now",
                        options->domain, feed->owner.name);
     return FM_OK;
@@ -188,12 +188,17 @@ enum fm_status feed_find_owner(struct fm_feed *feed, const struct fm_feed_option
 /* Sessions end and links break while a query runs: each use asks for one that works. */
 enum fm_status feed_get_peer(struct fm_feed *feed, struct fm_peer **out, struct fm_error *err)
 {
+    struct fm_server *server = feed->server;
     fm_ms deadline = fm_now_ms() + FM_CONNECT_MS_MAX;
+    const struct fm_connect_options options = {
+        .address = feed->address,
+        .expected = &feed->owner,
+        .deadline = deadline < feed->deadline ? deadline : feed->deadline,
+        .stop = &feed->ending,
+        .is_held_dead = fm_membership_is_dead(server->membership, &feed->owner.node),
+    };
 
-    if (deadline > feed->deadline)
-        deadline = feed->deadline;
-    return fm_peer_get(feed->server->peers, &feed->owner, feed->address, deadline, &feed->ending,
-                       out, err);
+    return fm_peer_get(server->peers, &options, out, err);
 }
 
 static enum fm_status connect_and_open(struct fm_feed *feed, const struct fm_feed_options *options,

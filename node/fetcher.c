@@ -68,11 +68,12 @@ static enum fm_status dial(struct fm_server *server, const struct fm_fetch_job *
                            struct fm_peer **peer, struct fm_error *err)
 {
     struct fm_node_cert cert;
-    fm_ms deadline = fm_now_ms() + FETCH_MS;
+    const struct fm_connect_options options = {
+        .address = job->address, .expected = &cert, .deadline = fm_now_ms() + FETCH_MS};
 
     if (fm_registry_cert(server->registry, &job->node, &cert, NULL) == FM_OK)
-        return fm_peer_get(server->peers, &cert, job->address, deadline, NULL, peer, err);
-    return fm_peer_dial(server->peers, job->address, deadline, peer, err);
+        return fm_peer_get(server->peers, &options, peer, err);
+    return fm_peer_dial(server->peers, options.address, options.deadline, peer, err);
 }
 
 static enum fm_status call(const struct visit *visit, enum fm_method method,

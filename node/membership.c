@@ -633,8 +633,7 @@ bool fm_membership_has(struct fm_membership *membership, const struct gossip_rec
 }
 
 enum fm_status fm_membership_address(struct fm_membership *membership,
-                                     const struct fm_node_id *node, char out[280],
-                                     enum gossip_state *state)
+                                     const struct fm_node_id *node, char out[280])
 {
     struct gossip_member member;
 
@@ -643,12 +642,20 @@ enum fm_status fm_membership_address(struct fm_membership *membership,
     unlock(membership);
     if (status != FM_OK)
         return status;
-    if (state != NULL)
-        *state = member.state;
     if (member.state == GOSSIP_LEFT)
         return FM_UNAVAILABLE;
     fm_address_print(&member.address, out);
     return FM_OK;
+}
+
+bool fm_membership_is_dead(struct fm_membership *membership, const struct fm_node_id *node)
+{
+    struct gossip_member member;
+
+    lock(membership);
+    enum fm_status status = gossip_member_find(membership->gossip, node, &member);
+    unlock(membership);
+    return status == FM_OK && member.state == GOSSIP_DEAD;
 }
 
 fm_ms fm_membership_round_trip(struct fm_membership *membership, const struct fm_node_id *node)

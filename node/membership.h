@@ -31,11 +31,12 @@ void fm_membership_join_seeds(struct fm_membership *membership);
 const char *fm_membership_advertised(const struct fm_membership *membership);
 
 /* Where a node is: "host:port". FM_NOTFOUND: not a known member; FM_UNAVAILABLE: known, but it has
- * left the mesh. `state` (may be NULL) tells what gossip thinks. */
+ * left the mesh. */
 FM_MUST_USE enum fm_status fm_membership_address(struct fm_membership *membership,
-                                                 const struct fm_node_id *node, char out[280],
-                                                 enum gossip_state *state);
-/* To a member and back, smoothed; -1: not measured, or no member. */
+                                                 const struct fm_node_id *node, char out[280]);
+/* Does gossip hold it to be dead? What answers again is not dead for long. */
+bool fm_membership_is_dead(struct fm_membership *membership, const struct fm_node_id *node);
+/* To a member and back, as gossip.h says it; -1: not measured, or no member. */
 fm_ms fm_membership_round_trip(struct fm_membership *membership, const struct fm_node_id *node);
 /* Appends the encoded list of members (client/catalog.h). */
 FM_MUST_USE enum fm_status fm_membership_list(struct fm_membership *membership, struct fm_buf *out);

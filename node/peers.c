@@ -130,29 +130,23 @@ static void keep(struct fm_peers *peers, struct fm_peer *peer)
     fm_assert(pthread_mutex_unlock(&peers->lock) == 0);
 }
 
-static enum fm_status dial(struct fm_peers *peers, const struct fm_node_cert *cert,
-                           const char *address, fm_ms deadline, struct fm_stop *stop,
+static enum fm_status dial(struct fm_peers *peers, const struct fm_connect_options *options,
                            struct fm_peer **out, struct fm_error *err)
 {
+    struct fm_connect_options own = *options;
     struct fm_peer *peer = calloc(1, sizeof *peer);
 
     if (peer == NULL)
-        return fm_fail(err, FM_NOMEM, "connect to %s", address);
-    if (strlen(address) >= sizeof peer->address) {
+        return fm_fail(err, FM_NOMEM, "connect to %s", own.address);
+    if (strlen(own.address) >= sizeof peer->address) {
         free(peer);
-        return fm_fail(err, FM_INVALID, "address %.100s... is too long", address);
+        return fm_fail(err, FM_INVALID, "address %.100s... is too long", own.address);
     }
     peer->peers = peers;
     peer->references = 1;
-    memcpy(peer->address, address, strlen(address) + 1);
-    struct fm_connect_options options = {
-        .address = address,
-        .identity = peers->identity,
-        .expected = cert,
-        .deadline = deadline,
-        .stop = stop,
-    };
-    enum fm_status status = fm_connection_open(&options, &peer->connection, err);
+    memcpy(peer->address, own.address, strlen(own.address) + 1);
+    own.identity = peers->identity;
+    enum fm_status status = fm_connection_open(&own, &peer->connection, err);
     if (status != FM_OK) {
         free(peer);
         return status;
@@ -162,14 +156,13 @@ static enum fm_status dial(struct fm_peers *peers, const struct fm_node_cert *ce
     return FM_OK;
 }
 
-enum fm_status fm_peer_get(struct fm_peers *peers, const struct fm_node_cert *cert,
-                           const char *address, fm_ms deadline, struct fm_stop *stop,
+enum fm_status fm_peer_get(struct fm_peers *peers, const struct fm_connect_options *options,
                            struct fm_peer **out, struct fm_error *err)
 {
-    struct fm_peer *peer = find(peers, &cert->node, address);
+    struct fm_peer *peer = find(peers, &options->expected->node, options->address);
 
     if (peer == NULL) {
-        enum fm_status status = dial(peers, cert, address, deadline, stop, &peer, err);
+        enum fm_status status = dial(peers, options, &peer, err);
         if (status != FM_OK)
             return status;
         keep(peers, peer);
@@ -188,7 +181,9 @@ enum fm_status fm_peer_find(struct fm_peers *peers, const struct fm_node_cert *c
 enum fm_status fm_peer_dial(struct fm_peers *peers, const char *address, fm_ms deadline,
                             struct fm_peer **out, struct fm_error *err)
 {
-    return dial(peers, NULL, address, deadline, NULL, out, err);
+    const struct fm_connect_options options = {.address = address, .deadline = deadline};
+
+    return dial(peers, &options, out, err);
 }
 
 struct fm_connection *fm_peer_connection(const struct fm_peer *peer)

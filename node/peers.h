@@ -12,10 +12,10 @@ FM_MUST_USE enum fm_status fm_peers_new(const struct fm_identity *identity, stru
 void fm_peers_free(struct fm_peers *peers); /* All references must have been released. */
 FM_DEFINE_FREEP(fm_peers_freep, struct fm_peers, fm_peers_free)
 
-/* A connection to the node of `cert` at `address`, made if need be. Errors as of
- * fm_connection_open(). */
-FM_MUST_USE enum fm_status fm_peer_get(struct fm_peers *peers, const struct fm_node_cert *cert,
-                                       const char *address, fm_ms deadline, struct fm_stop *stop,
+/* A connection to the node `options->expected`, made if need be as this node's identity. Errors as
+ * of fm_connection_open(). */
+FM_MUST_USE enum fm_status fm_peer_get(struct fm_peers *peers,
+                                       const struct fm_connect_options *options,
                                        struct fm_peer **out, struct fm_error *err);
 /* A connection that is there, never made: FM_NOTFOUND. */
 FM_MUST_USE enum fm_status fm_peer_find(struct fm_peers *peers, const struct fm_node_cert *cert,
