@@ -116,7 +116,9 @@ for file in "$KEPT"/000001/store/* "$KEPT/000001/slots"; do
 done
 (cd "$KEPT/000002" && sha256sum --quiet -c files.sha256) || fail "sha256sum does not agree"
 [ "$(stat -c %a "$KEPT")" = 700 ] || fail "others may read the backups"
-if grep -rqF "$(tail -c 24 "$NODE/keys")" "$KEPT"; then fail "a key is in the backup"; fi
+key=$(tail -c 24 "$NODE/keys" | od -An -v -tx1 | tr -d ' \n' | sed 's/../\\x&/g')
+LC_ALL=C grep -qP "$key" "$NODE/keys" || fail "the key is not looked for rightly"
+if LC_ALL=C grep -rqP "$key" "$KEPT"; then fail "a key is in the backup"; fi
 
 # After more appends what did not change is shared, what did is not.
 mkdir "$KEPT/000003.new" # Left by a backup that was interrupted.

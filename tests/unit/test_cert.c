@@ -420,7 +420,7 @@ static void a_principals_rules_are_checked(void **state)
     bad[0].name[0] = '\x1b';
     bad[1].role_count = FM_ROLES_MAX + 1;
     bad[2].roles[0].role = 0;
-    bad[3].roles[0].role = FM_ROLE_OPERATOR + 1;
+    bad[3].roles[0].role = FM_ROLE_SERVICE + 1;
     memcpy(bad[4].roles[0].domain, "crew", 5); /* A reader of a domain: no such role. */
     bad[5].roles[1].domain[0] = '\0';          /* An owner of nothing. */
     bad[6].attributes[0].value[0] = '\0';
