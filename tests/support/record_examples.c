@@ -221,6 +221,14 @@ static void put_request(struct fm_buf *out)
     fm_request_encode(out, &request);
 }
 
+static void put_request_token(struct fm_buf *out)
+{
+    struct fm_request request = example_request();
+
+    request.token = fm_span_str("v4.public.token");
+    fm_request_encode(out, &request);
+}
+
 static enum fm_status take_request(struct fm_span bytes)
 {
     struct fm_request request;
@@ -630,6 +638,7 @@ static enum fm_status take_erase_reply(struct fm_span bytes)
 
 const struct record_example record_examples[] = {
     {"request", put_request, take_request, 0},
+    {"request-token", put_request_token, take_request, 1u << 8},
     {"query-body", put_query_body, take_query_body, 0},
     {"query-body-full", put_query_body_full, take_query_body, 1u << 1 | 1u << 3 | 1u << 4},
     {"query-body-fragments", put_query_body_fragments, take_query_body, 1u << 5},
