@@ -240,7 +240,7 @@ static void names_of_the_engine_are_unknown(void **state)
         "fm_slot_0",
         "fm_scan",
         "flights.\"delays$facts\"",
-        "mesh.nodes",
+        "mesh.nothing",
         "main.fm_slot_0",
         "\"\".\"delays\"",
         "flights.\"\"",
