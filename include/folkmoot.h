@@ -17,8 +17,12 @@
  *
  * An identity is a folder made by `folkmoot principal create`. Answers are verified against its
  * charter as they end, unless that is switched off.
- * Threads:   one thread at a time per handle and what came from it; handles share nothing.
- * Ownership: what a function gives through a `const` pointer belongs to the object it came from.
+ * Threads:   one thread at a time per handle and what came from it, which may be another thread
+ *            each time; handles share nothing. The library starts threads of its own: a child of
+ *            fork() lets all that it inherited be, and asks only after exec().
+ * Ownership: what a function gives through a `const` pointer belongs to the object it came from and
+ *            goes with it, or sooner where it says so. Texts and options are copied. `out` belongs
+ *            to the caller, who frees results and appends before the handle.
  * Errors:    every function that can fail returns a status; folkmoot_error() has the text of the
  *            last failure of a handle. Outputs are written only with FOLKMOOT_OK. */
 #ifndef FOLKMOOT_H

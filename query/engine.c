@@ -14,20 +14,22 @@
 #define READY_MS_MAX 30000
 #define RETRY_MS 1000
 
-/* `folkmoot-worker` beside the executable that runs. */
+/* `folkmoot-worker` beside the executable that runs, else where an installation has it. */
 static char *default_path(void)
 {
-    static const char name[] = "folkmoot-worker";
+    static const char beside[] = "folkmoot-worker", installed[] = "../lib/folkmoot/folkmoot-worker";
     char self[4096];
 
-    ssize_t len = readlink("/proc/self/exe", self, sizeof self - sizeof name);
+    ssize_t len = readlink("/proc/self/exe", self, sizeof self - sizeof installed);
     if (len <= 0)
         return NULL;
     self[len] = '\0';
     char *slash = strrchr(self, '/');
     if (slash == NULL)
         return NULL;
-    memcpy(slash + 1, name, sizeof name);
+    memcpy(slash + 1, beside, sizeof beside);
+    if (access(self, X_OK) != 0)
+        memcpy(slash + 1, installed, sizeof installed);
     return strdup(self);
 }
 

@@ -24,7 +24,8 @@ struct fm_engine;
 struct fm_worker;
 
 struct fm_engine_options {
-    const char *worker_path; /* Of folkmoot-worker; NULL: beside this executable. */
+    const char *worker_path; /* Of folkmoot-worker; NULL: beside this executable, else where an
+                                installation has it, ../lib/folkmoot/ from there. */
     uint32_t threads;    /* DuckDB threads of a worker, 1..64; 0: the number of processors, <= 4. */
     size_t memory_bytes; /* memory_limit of a worker; 0: 512 MiB. */
     uint32_t spare;      /* Workers kept ready, 0..8. */
