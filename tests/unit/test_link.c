@@ -122,18 +122,20 @@ static void a_silent_port_does_not_refuse(void **state)
     (void)state;
 
     int fd = take_port(0, &at);
-    int waiting = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* What comes after it waits. */
-    assert_int_equal(connect(waiting, (const struct sockaddr *)&at, sizeof at), 0);
     print_address(&at, address);
-    fm_ms start = fm_now_ms();
-    assert_false(fm_link_is_refused(address, start + 50, NULL));
-    assert_true(fm_now_ms() >= start + 40); /* nng has a clock of its own. */
+    fm_ms start, waited = 0;
+    for (int i = 0; i < 50 && waited < 40; i++) { /* The kernel takes a few before it is silent. */
+        start = fm_now_ms();
+        assert_false(fm_link_is_refused(address, start + 50, NULL));
+        waited = fm_now_ms() - start;
+    }
+    assert_true(waited >= 40); /* nng has a clock of its own. */
+    start = fm_now_ms();
     fm_stop_init(&stop);
     fm_stop_fire(&stop);
     assert_false(fm_link_is_refused(address, start + 60000, &stop));
     assert_true(fm_now_ms() < start + 60000);
     fm_stop_deinit(&stop);
-    (void)close(waiting);
     (void)close(fd);
 }
 
