@@ -2,8 +2,6 @@
  * is part of what the principal signs. */
 #include "client/client_internal.h"
 
-#include <stdio.h>
-
 /* The heads of one fragment, as the node shows them; a fragment without did not end whole. */
 static enum fm_status add_heads(struct folkmoot *handle, struct folkmoot_result *result,
                                 uint32_t row, struct fm_buf *notes)
@@ -41,12 +39,13 @@ static enum fm_status find_heads(struct folkmoot *handle, struct fm_settings_sta
 {
     struct fm_buf notes = FM_BUF_INIT(FM_SQL_BYTES_MAX);
     struct folkmoot_result *result = NULL;
-    char sql[160];
+    FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(0);
 
-    int len = snprintf(sql, sizeof sql,
-                       "SELECT state, heads FROM mesh.receipts WHERE query = lower('%.*s')",
-                       (int)statement->value.len, (const char *)statement->value.data);
-    enum fm_status status = (enum fm_status)folkmoot_query(handle, sql, (size_t)len, NULL, &result);
+    fm_settings_ask_heads(statement, &sql);
+    enum fm_status status = fm_buf_status(&sql);
+    if (status == FM_OK)
+        status =
+            (enum fm_status)folkmoot_query(handle, (const char *)sql.data, sql.len, NULL, &result);
     if (status == FM_OK)
         status = read_heads(handle, result, &notes);
     folkmoot_result_free(result);

@@ -35,6 +35,32 @@ static enum fm_status fail_unknown(struct fm_span name, struct fm_error *err)
                    name.len > 40 ? 40 : (int)name.len, (const char *)name.data);
 }
 
+bool fm_setting_find(struct fm_span name, enum fm_setting *out)
+{
+    static const char prefix[] = "folkmoot.";
+    size_t at = fm_sql_skip_word(name, 0, "folkmoot");
+
+    if (at != 0 && at < name.len && name.data[at] == '.')
+        name = fm_span(name.data + sizeof prefix - 1, name.len - (sizeof prefix - 1));
+    for (size_t i = 0; i < KNOWN_COUNT; i++) {
+        if (name.len == strlen(known[i].name) && fm_sql_skip_word(name, 0, known[i].name) != 0) {
+            *out = (enum fm_setting)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *fm_setting_name(enum fm_setting setting)
+{
+    return known[setting].name;
+}
+
+const char *fm_setting_description(enum fm_setting setting)
+{
+    return known[setting].description;
+}
+
 static enum fm_status read_name(struct fm_span sql, size_t *at, enum fm_setting *out,
                                 struct fm_error *err)
 {
@@ -43,7 +69,7 @@ static enum fm_status read_name(struct fm_span sql, size_t *at, enum fm_setting 
     if (*at < sql.len && sql.data[*at] == '"')
         end = fm_sql_skip_quoted(sql, *at);
     else
-        while (end < sql.len && fm_sql_is_word(sql.data[end]))
+        while (end < sql.len && (fm_sql_is_word(sql.data[end]) || sql.data[end] == '.'))
             end++;
     struct fm_span name = fm_span(sql.data + *at, end - *at);
     if (name.len > 1 && name.data[0] == '"')
@@ -51,13 +77,7 @@ static enum fm_status read_name(struct fm_span sql, size_t *at, enum fm_setting 
     if (name.len == 0)
         return fm_fail(err, FM_INVALID, "the name of a setting is missing");
     *at = end;
-    for (size_t i = 0; i < KNOWN_COUNT; i++) {
-        if (name.len == strlen(known[i].name) && fm_sql_skip_word(name, 0, known[i].name) != 0) {
-            *out = (enum fm_setting)i;
-            return FM_OK;
-        }
-    }
-    return fail_unknown(name, err);
+    return fm_setting_find(name, out) ? FM_OK : fail_unknown(name, err);
 }
 
 /* '..', in which a doubled quote is one. */
@@ -185,6 +205,12 @@ bool fm_settings_names_query(const struct fm_settings_statement *statement)
     return fm_unhex(text, id.bytes, sizeof id.bytes) == FM_OK;
 }
 
+void fm_settings_ask_heads(const struct fm_settings_statement *statement, struct fm_buf *sql)
+{
+    fm_buf_printf(sql, "SELECT state, heads FROM mesh.receipts WHERE query = lower('%.*s')",
+                  (int)statement->value.len, (const char *)statement->value.data);
+}
+
 /* ---- Changes --------------------------------------------------------------------------------- */
 
 /* A note ends with its signatures: lines that begin with a long dash, behind an empty one. */
@@ -286,8 +312,8 @@ static enum fm_status read_bool(struct fm_span value, bool *out)
     static const struct {
         const char *word;
         bool value;
-    } words[] = {{"on", true},     {"off", false}, {"true", true},
-                 {"false", false}, {"yes", true},  {"no", false}};
+    } words[] = {{"on", true},  {"off", false}, {"true", true}, {"false", false},
+                 {"yes", true}, {"no", false},  {"1", true},    {"0", false}};
 
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (is_value(value, words[i].word)) {
@@ -383,7 +409,8 @@ enum fm_status fm_settings_change(struct fm_settings *settings,
 
 /* ---- What is set ----------------------------------------------------------------------------- */
 
-static void print(const struct fm_settings *settings, enum fm_setting setting, struct fm_buf *out)
+void fm_settings_print(const struct fm_settings *settings, enum fm_setting setting,
+                       struct fm_buf *out)
 {
     switch (setting) {
     case FM_SETTING_AT_HEADS:
@@ -398,7 +425,9 @@ static void print(const struct fm_settings *settings, enum fm_setting setting, s
     case FM_SETTING_RULES_OFF:
         for (unsigned bit = 0; bit < 64; bit++)
             if ((settings->rules_off >> bit & 1u) != 0)
-                fm_buf_printf(out, "%s%s", out->len == 0 ? "" : ",", fm_rule_text(bit));
+                fm_buf_printf(out, "%s%s",
+                              (settings->rules_off & ((UINT64_C(1) << bit) - 1)) != 0 ? "," : "",
+                              fm_rule_text(bit));
         break;
     case FM_SETTING_TIME_LIMIT:
         fm_buf_printf(out, "%" PRIu32, settings->time_limit_ms);
@@ -424,7 +453,7 @@ enum fm_status fm_settings_show(const struct fm_settings *settings, enum fm_sett
         FM_AUTO(fm_buf_free) struct fm_buf value = FM_BUF_INIT(0);
         if (!all && i != setting)
             continue;
-        print(settings, (enum fm_setting)i, &value);
+        fm_settings_print(settings, (enum fm_setting)i, &value);
         if (all)
             fm_rows_text(rows, known[i].name);
         fm_rows_span(rows, fm_buf_span(&value));

@@ -1,5 +1,6 @@
 /* Settings of a session, and the statements that read and change them: SET name = value (or TO),
- * SHOW name, SHOW ALL, RESET name, RESET ALL. No engine sees these. A setting becomes part of each
+ * SHOW name, SHOW ALL, RESET name, RESET ALL; each name also as folkmoot.name, as clients of
+ * PostgreSQL write those that are not its own. No engine sees these. A setting becomes part of each
  * later request of the session, where the request does not say otherwise itself; so whoever checks
  * an answer finds there how it was asked for.
  * Ownership: fm_settings_deinit() ends what was set; zeroed settings are the defaults.
@@ -24,6 +25,11 @@ enum fm_setting {
 #undef X
         FM_SETTING_ALL /* Of SHOW and RESET. */
 };
+
+/* The setting of that name, with or without the prefix, in any case; false: there is none. */
+bool fm_setting_find(struct fm_span name, enum fm_setting *out);
+const char *fm_setting_name(enum fm_setting setting); /* Without the prefix. */
+const char *fm_setting_description(enum fm_setting setting);
 
 struct fm_settings {
     struct fm_buf notes; /* Of at_heads, one after another: */
@@ -58,11 +64,17 @@ FM_MUST_USE enum fm_status fm_settings_read(struct fm_span sql, struct fm_settin
 /* The value is not heads but the id of a query in mesh.receipts, whose heads are meant: whoever
  * keeps the session finds them, and puts them in its place. */
 bool fm_settings_names_query(const struct fm_settings_statement *statement);
+/* Append the statement that finds them: its rows are a fragment's state and its heads, NULL where
+ * it did not end whole. */
+void fm_settings_ask_heads(const struct fm_settings_statement *statement, struct fm_buf *sql);
 
 /* Carry SET or RESET out. FM_INVALID, and nothing changed: the value does not fit. */
 FM_MUST_USE enum fm_status fm_settings_change(struct fm_settings *settings,
                                               const struct fm_settings_statement *statement,
                                               struct fm_error *err);
+/* Append the value, as SHOW gives it. */
+void fm_settings_print(const struct fm_settings *settings, enum fm_setting setting,
+                       struct fm_buf *out);
 /* The rows of SHOW: one column of the setting's name, or name, value and description of all. */
 FM_MUST_USE enum fm_status fm_settings_show(const struct fm_settings *settings,
                                             enum fm_setting setting, struct fm_rows **out);

@@ -18,40 +18,47 @@ static bool starts(struct fm_span sql, size_t at, const char *text)
     return sql.len - at >= len && memcmp(sql.data + at, text, len) == 0;
 }
 
-/* The end of the comment at `at`; those in slashes and stars may hold others. */
-static size_t skip_comment(struct fm_span sql, size_t at)
+/* Behind the comment at `at`; those in slashes and stars may hold others. False: not closed. */
+static bool pass_comment(struct fm_span sql, size_t *at)
 {
     size_t depth = 0;
 
-    if (starts(sql, at, "--")) {
-        while (at < sql.len && sql.data[at] != '\n')
-            at++;
-        return at;
+    if (starts(sql, *at, "--")) {
+        while (*at < sql.len && sql.data[*at] != '\n')
+            ++*at;
+        return true;
     }
-    while (at < sql.len) {
-        if (starts(sql, at, "/*")) {
+    while (*at < sql.len) {
+        if (starts(sql, *at, "/*")) {
             depth++;
-            at += 2;
-        } else if (starts(sql, at, "*/")) {
-            at += 2;
+            *at += 2;
+        } else if (starts(sql, *at, "*/")) {
+            *at += 2;
             if (--depth == 0)
-                break;
+                return true;
         } else {
-            at++;
+            ++*at;
         }
     }
-    return at;
+    return false;
+}
+
+bool fm_sql_pass_blanks(struct fm_span sql, size_t *at)
+{
+    for (;;) {
+        while (*at < sql.len && is_blank(sql.data[*at]))
+            ++*at;
+        if (*at == sql.len || !(starts(sql, *at, "--") || starts(sql, *at, "/*")))
+            return true;
+        if (!pass_comment(sql, at))
+            return false;
+    }
 }
 
 size_t fm_sql_skip_blanks(struct fm_span sql, size_t at)
 {
-    for (;;) {
-        while (at < sql.len && is_blank(sql.data[at]))
-            at++;
-        if (at == sql.len || !(starts(sql, at, "--") || starts(sql, at, "/*")))
-            return at;
-        at = skip_comment(sql, at);
-    }
+    (void)fm_sql_pass_blanks(sql, &at); /* To the text's end, where it is not closed. */
+    return at;
 }
 
 size_t fm_sql_skip_word(struct fm_span sql, size_t at, const char *word)
@@ -69,47 +76,63 @@ size_t fm_sql_skip_word(struct fm_span sql, size_t at, const char *word)
 }
 
 /* Behind the closing `quote`, which stands for itself when doubled, or behind a backslash. */
-static size_t skip_quotes(struct fm_span sql, size_t at, uint8_t quote, bool has_escapes)
+static bool pass_quotes(struct fm_span sql, size_t *at, uint8_t quote, bool has_escapes)
 {
-    for (at++; at < sql.len; at++) {
-        if (has_escapes && sql.data[at] == '\\')
-            at++;
-        else if (sql.data[at] == quote && (at + 1 == sql.len || sql.data[at + 1] != quote))
-            return at + 1;
-        else if (sql.data[at] == quote)
-            at++;
+    for (++*at; *at < sql.len; ++*at) {
+        uint8_t c = sql.data[*at];
+        bool is_escape = has_escapes && c == '\\';
+        bool is_doubled = c == quote && *at + 1 < sql.len && sql.data[*at + 1] == quote;
+        if (is_escape || is_doubled) {
+            ++*at;
+        } else if (c == quote) {
+            ++*at;
+            return true;
+        }
     }
-    return sql.len;
+    *at = sql.len;
+    return false;
 }
 
 /* $$..$$ or $tag$..$tag$; a parameter ($1) is none. */
-static size_t skip_dollars(struct fm_span sql, size_t at)
+static bool pass_dollars(struct fm_span sql, size_t *at)
 {
-    size_t end = at + 1;
+    size_t begin = *at, end = begin + 1;
 
     if (end < sql.len && sql.data[end] >= '0' && sql.data[end] <= '9')
-        return at;
+        return true;
     while (end < sql.len && sql.data[end] != '$' && fm_sql_is_word(sql.data[end]))
         end++;
     if (end == sql.len || sql.data[end] != '$')
-        return at;
-    size_t len = end + 1 - at;
-    for (size_t i = end + 1; i + len <= sql.len; i++)
-        if (memcmp(sql.data + i, sql.data + at, len) == 0)
-            return i + len;
-    return sql.len;
+        return true;
+    size_t len = end + 1 - begin;
+    for (*at = end + 1; *at + len <= sql.len; ++*at) {
+        if (memcmp(sql.data + *at, sql.data + begin, len) == 0) {
+            *at += len;
+            return true;
+        }
+    }
+    *at = sql.len;
+    return false;
+}
+
+bool fm_sql_pass_quoted(struct fm_span sql, size_t *at)
+{
+    if (*at >= sql.len)
+        return true;
+    uint8_t c = sql.data[*at];
+    if (c == '\'' || c == '"')
+        return pass_quotes(sql, at, c, false);
+    if ((c | 0x20) == 'e' && *at + 1 < sql.len && sql.data[*at + 1] == '\'') {
+        ++*at;
+        return pass_quotes(sql, at, '\'', true);
+    }
+    return c == '$' ? pass_dollars(sql, at) : true;
 }
 
 size_t fm_sql_skip_quoted(struct fm_span sql, size_t at)
 {
-    if (at >= sql.len)
-        return at;
-    uint8_t c = sql.data[at];
-    if (c == '\'' || c == '"')
-        return skip_quotes(sql, at, c, false);
-    if ((c | 0x20) == 'e' && at + 1 < sql.len && sql.data[at + 1] == '\'')
-        return skip_quotes(sql, at + 1, '\'', true);
-    return c == '$' ? skip_dollars(sql, at) : at;
+    (void)fm_sql_pass_quoted(sql, &at); /* To the text's end, where it is not closed. */
+    return at;
 }
 
 size_t fm_sql_statement_end(struct fm_span sql, size_t at)

@@ -3,6 +3,9 @@
 #include "client/client_internal.h"
 #include "node/server.h"
 
+#include <inttypes.h>
+#include <stdlib.h>
+
 struct fm_login_query {
     struct fm_login *login;
     struct fm_request_id id;
@@ -208,4 +211,41 @@ enum fm_status fm_login_query_next(struct fm_login_query *query, const struct fm
 struct fm_span fm_login_query_bundle(const struct fm_login_query *query)
 {
     return fm_buf_span(&query->bundle);
+}
+
+static void put_missing(const struct fm_answer_missing *missing, struct fm_buf *out)
+{
+    char id[2 * sizeof missing->owner.bytes + 1];
+
+    fm_hex(missing->owner.bytes, sizeof missing->owner.bytes, id);
+    fm_buf_printf(out, "domain %s on node %s (%.8s): %s", missing->domain, missing->owner_name, id,
+                  fm_fragment_state_text(missing->state));
+    if (missing->rows != 0)
+        fm_buf_printf(out, " after %" PRIu64 " rows", missing->rows);
+    fm_buf_put_str(out, ": ");
+    for (size_t i = 0; i < missing->reason.len; i++) /* Another node's words: one line. */
+        fm_buf_put_u8(out, missing->reason.data[i] < ' ' ? ' ' : missing->reason.data[i]);
+    fm_buf_put_u8(out, 0);
+}
+
+enum fm_status fm_login_query_missing(const struct fm_login_query *query, uint32_t *count,
+                                      struct fm_buf *parts, struct fm_error *err)
+{
+    FM_AUTO(fm_mem_freep) struct fm_bundle *bundle = calloc(1, sizeof *bundle);
+    FM_AUTO(fm_mem_freep) struct fm_answer *answer = calloc(1, sizeof *answer);
+    struct fm_envelope envelope;
+
+    if (bundle == NULL || answer == NULL)
+        return fm_fail(err, FM_NOMEM, "what is missing");
+    enum fm_status status = fm_bundle_decode(fm_buf_span(&query->bundle), bundle);
+    if (status == FM_OK)
+        status = fm_envelope_open(bundle->answer, &envelope);
+    if (status == FM_OK)
+        status = fm_answer_decode(envelope.body, answer);
+    if (status != FM_OK)
+        return fm_fail(err, FM_INTERNAL, "the answer cannot be read");
+    *count = answer->missing_count;
+    for (uint32_t i = 0; i < answer->missing_count; i++)
+        put_missing(&answer->missing[i], parts);
+    return fm_buf_status(parts);
 }

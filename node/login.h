@@ -51,6 +51,12 @@ FM_MUST_USE enum fm_status fm_login_query_next(struct fm_login_query *query,
 /* After the end. Borrowed. */
 struct fm_span fm_login_query_bundle(const struct fm_login_query *query);
 
+/* After the end: how many parts of the answer are missing or not whole; of each a text with a NUL
+ * behind it to `parts`: "domain, node (id): state after n rows: reason". */
+FM_MUST_USE enum fm_status fm_login_query_missing(const struct fm_login_query *query,
+                                                  uint32_t *count, struct fm_buf *parts,
+                                                  struct fm_error *err);
+
 /* End the query with this id, wherever it is; unknown ones are fine. Any thread. */
 void fm_login_cancel(struct fm_login *login, const struct fm_request_id *id);
 

@@ -4,6 +4,7 @@
 #include "core/assert.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct portal *portal_find(struct fm_pg_session *session, const char *name)
@@ -78,34 +79,6 @@ enum fm_status portal_new(struct fm_pg_session *session, const char *name, struc
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
 
-static bool is_on(const char *value)
-{
-    return value != NULL && (strcasecmp(value, "on") == 0 || strcasecmp(value, "true") == 0 ||
-                             strcmp(value, "1") == 0);
-}
-
-/* How it is to be answered, from the settings of the session. */
-static enum fm_status fill_body(struct fm_pg_session *session, struct fm_span sql,
-                                struct fm_query_body *body, struct fm_error *err)
-{
-    const struct fm_pg_settings *settings = &session->settings;
-    const char *unavailable = fm_pg_setting_get(settings, "folkmoot.on_unavailable");
-    const char *without = fm_pg_setting_get(settings, "folkmoot.rules_off");
-
-    *body = (struct fm_query_body){.sql = sql};
-    if (unavailable != NULL && strcasecmp(unavailable, "skip") == 0)
-        body->on_unavailable = FM_UNAVAILABLE_SKIP;
-    else if (unavailable != NULL && unavailable[0] != '\0' && strcasecmp(unavailable, "fail") != 0)
-        return pg_error(session, err, "22023",
-                        "folkmoot.on_unavailable is fail or skip, not \"%s\"", unavailable);
-    body->allows_partial_aggregates =
-        body->on_unavailable == FM_UNAVAILABLE_SKIP &&
-        is_on(fm_pg_setting_get(settings, "folkmoot.allow_partial_aggregates"));
-    if (without != NULL && without[0] != '\0')
-        return fm_rules_parse(fm_span_str(without), &body->rules_off, err);
-    return FM_OK;
-}
-
 static void set_running(struct fm_pg_session *session, const struct fm_request_id *id)
 {
     fm_assert(pthread_mutex_lock(&session->lock) == 0);
@@ -115,24 +88,92 @@ static void set_running(struct fm_pg_session *session, const struct fm_request_i
     fm_assert(pthread_mutex_unlock(&session->lock) == 0);
 }
 
+static enum fm_status ask(struct fm_pg_session *session, struct portal *portal,
+                          const struct fm_query_body *body, struct fm_error *err)
+{
+    const struct fm_pg_backend *backend = session->backend;
+    struct fm_request_id id;
+
+    backend->random(backend->context, id.bytes, sizeof id.bytes);
+    set_running(session, &id);
+    enum fm_status status =
+        backend->open(backend->context, &id, body, fm_pg_settings_timeout(&session->settings),
+                      &portal->query, &portal->columns, err);
+    if (status != FM_OK)
+        set_running(session, NULL);
+    return status;
+}
+
 enum fm_status portal_open(struct fm_pg_session *session, struct portal *portal,
                            struct fm_error *err)
 {
-    const struct fm_pg_backend *backend = session->backend;
-    struct fm_query_body body;
-    struct fm_request_id id;
+    const struct fm_settings *mesh = &session->settings.mesh;
+    struct fm_query_body body = {
+        .sql = fm_buf_span(&portal->sql),
+        .rules_off = mesh->rules_off,
+        .on_unavailable = mesh->on_unavailable,
+        .allows_partial_aggregates =
+            mesh->on_unavailable == FM_UNAVAILABLE_SKIP && mesh->allows_partial_aggregates,
+        .head_count = mesh->head_count,
+    };
 
     if (portal->query != NULL || portal->is_over)
         return FM_OK;
-    enum fm_status status = fill_body(session, fm_buf_span(&portal->sql), &body, err);
-    if (status != FM_OK)
-        return status;
-    backend->random(backend->context, id.bytes, sizeof id.bytes);
-    set_running(session, &id);
-    status = backend->open(backend->context, &id, &body, fm_pg_settings_timeout(&session->settings),
-                           &portal->query, &portal->columns, err);
-    if (status != FM_OK)
-        set_running(session, NULL);
+    memcpy(body.heads, mesh->heads, sizeof body.heads);
+    portal->may_miss = body.on_unavailable == FM_UNAVAILABLE_SKIP;
+    return ask(session, portal, &body, err);
+}
+
+/* Of one batch of what fm_settings_ask_heads() asked. */
+static enum fm_status add_heads(const struct fm_batch *batch, const struct fm_columns *columns,
+                                struct fm_buf *notes, struct fm_error *err)
+{
+    struct fm_span cells[2];
+
+    for (uint32_t row = 0; row < batch->rows; row++) {
+        for (uint32_t c = 0; c < 2; c++) {
+            const struct fm_dictionary *dictionary = &columns->items[c].dictionary;
+            cells[c] = fm_vector_is_null(batch, &batch->vectors[c], row)
+                           ? (struct fm_span){0}
+                           : fm_vector_bytes(batch, &batch->vectors[c],
+                                             dictionary->count != 0 ? dictionary : NULL, row);
+        }
+        if (cells[1].data == NULL)
+            return fm_fail(err, FM_INVALID, "a fragment of that query has no heads: it is %.*s",
+                           (int)cells[0].len, (const char *)cells[0].data);
+        fm_buf_put_span(notes, cells[1]);
+    }
+    return fm_buf_status(notes);
+}
+
+enum fm_status pg_find_heads(struct fm_pg_session *session, struct fm_settings_statement *statement,
+                             struct fm_error *err)
+{
+    const struct fm_pg_backend *backend = session->backend;
+    struct fm_buf notes = FM_BUF_INIT(FM_SQL_BYTES_MAX);
+    struct portal probe = {0};
+
+    fm_settings_ask_heads(statement, &probe.sql);
+    const struct fm_query_body body = {.sql = fm_buf_span(&probe.sql)};
+    enum fm_status status = fm_buf_status(&probe.sql);
+    if (status == FM_OK)
+        status = ask(session, &probe, &body, err);
+    if (status == FM_OK && probe.columns->count != 2)
+        status = fm_fail(err, FM_INTERNAL, "mesh.receipts has other columns");
+    while (status == FM_OK) {
+        status = backend->next(backend->context, probe.query, &probe.batch, err);
+        if (status == FM_OK)
+            status = add_heads(probe.batch, probe.columns, &notes, err);
+    }
+    if (status == FM_NOTFOUND)
+        status = notes.len != 0
+                     ? FM_OK
+                     : fm_fail(err, FM_INVALID, "mesh.receipts has no query %.*s of yours",
+                               (int)statement->value.len, (const char *)statement->value.data);
+    set_running(session, NULL);
+    portal_end(session, &probe);
+    fm_buf_free(&statement->value);
+    statement->value = notes;
     return status;
 }
 
@@ -215,6 +256,28 @@ static enum fm_status give_rows(struct fm_pg_session *session, struct portal *po
     return status;
 }
 
+/* What was left out of an answer is never left unsaid: one warning, and a notice for each part. */
+static enum fm_status tell_missing(struct fm_pg_session *session, const struct portal *portal,
+                                   struct fm_error *err)
+{
+    const struct fm_pg_backend *backend = session->backend;
+    FM_AUTO(fm_buf_free) struct fm_buf parts = FM_BUF_INIT(FM_DOC_BYTES_MAX);
+    char text[96];
+    uint32_t count = 0;
+
+    enum fm_status status = backend->missing(backend->context, portal->query, &count, &parts, err);
+    if (status != FM_OK || count == 0)
+        return status;
+    (void)snprintf(text, sizeof text,
+                   "the answer is incomplete: %" PRIu32 " of its parts %s missing", count,
+                   count == 1 ? "is" : "are");
+    pg_warn(session, "01000", text);
+    const char *part = (const char *)parts.data;
+    for (uint32_t i = 0; i < count; i++, part += strlen(part) + 1)
+        pg_notice(session, part);
+    return FM_OK;
+}
+
 enum fm_status portal_run(struct fm_pg_session *session, struct portal *portal, uint64_t limit,
                           bool shown, uint64_t *rows, struct fm_error *err)
 {
@@ -232,7 +295,7 @@ enum fm_status portal_run(struct fm_pg_session *session, struct portal *portal, 
             status = give_rows(session, portal, limit, shown, rows, err);
     }
     if (status == FM_NOTFOUND)
-        status = FM_OK;
+        status = portal->may_miss ? tell_missing(session, portal, err) : FM_OK;
     set_running(session, NULL);
     return status;
 }

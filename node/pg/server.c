@@ -114,6 +114,13 @@ static enum fm_status on_next(void *context, void *query, const struct fm_batch 
     return fm_login_query_next(query, batch, err);
 }
 
+static enum fm_status on_missing(void *context, void *query, uint32_t *count, struct fm_buf *parts,
+                                 struct fm_error *err)
+{
+    (void)context;
+    return fm_login_query_missing(query, count, parts, err);
+}
+
 static void on_close(void *context, void *query)
 {
     (void)context;
@@ -175,6 +182,7 @@ static struct connection *connection_new(struct fm_pg_server *pg, int fd, bool i
         .login = on_login,
         .open = on_open,
         .next = on_next,
+        .missing = on_missing,
         .close = on_close,
         .cancel = on_cancel,
         .send = on_send,

@@ -2,6 +2,7 @@
 #include "node/pg/session_internal.h"
 
 #include "core/assert.h"
+#include "node/pg/sqlstate.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -91,86 +92,41 @@ enum fm_status pg_error(struct fm_pg_session *session, struct fm_error *err, con
     return fm_fail(err, FM_INVALID, "%s", text);
 }
 
+/* Whether a message of this weight is wanted: 0 a notice, 1 a warning. */
+static bool is_wanted(const struct fm_pg_session *session, unsigned weight)
+{
+    static const char *const least[] = {"warning", "error"};
+    const char *level = fm_pg_setting_get(&session->settings, "client_min_messages");
+
+    for (unsigned i = weight; i < sizeof least / sizeof least[0]; i++)
+        if (strcasecmp(level, least[i]) == 0 && i >= weight)
+            return false;
+    return true;
+}
+
 void pg_warn(struct fm_pg_session *session, const char *sqlstate, const char *text)
 {
     struct fm_pg_report report = {.severity = "WARNING", .sqlstate = sqlstate, .message = text};
 
-    fm_pg_put_report(&session->out, 'N', &report);
+    if (is_wanted(session, 1))
+        fm_pg_put_report(&session->out, 'N', &report);
 }
 
-/* Appendix A of PostgreSQL's documentation. */
-static const char *state_of_status(enum fm_status status)
+void pg_notice(struct fm_pg_session *session, const char *text)
 {
-    switch (status) {
-    case FM_NOMEM:
-        return "53200";
-    case FM_LIMIT:
-        return "54000";
-    case FM_MALFORMED:
-        return "08P01";
-    case FM_NOTFOUND:
-        return "42P01";
-    case FM_IO:
-        return "58030";
-    case FM_REFUSED:
-        return "42501";
-    case FM_UNAVAILABLE:
-        return "HV00N";
-    case FM_TIMEOUT:
-    case FM_CANCELLED:
-        return "57014";
-    case FM_CONFLICT:
-        return "40001";
-    case FM_BUSY:
-        return "53300";
-    case FM_UNSUPPORTED:
-        return "0A000";
-    case FM_FORGED:
-    case FM_CORRUPT:
-        return "XX001";
-    case FM_INVALID:
-        return "42601";
-    default:
-        return "XX000";
-    }
-}
+    struct fm_pg_report report = {.severity = "NOTICE", .sqlstate = "00000", .message = text};
 
-/* What the engine found wrong, by the words it says it with. */
-static const char *state_of_text(const char *text)
-{
-    static const struct {
-        const char *words, *state;
-    } kinds[] = {
-        {"does not exist or is not visible", "42P01"},
-        {"Referenced table", "42P01"},
-        {"Referenced column", "42703"},
-        {"does not have a column named", "42703"},
-        {"not found in FROM clause", "42703"},
-        {"Ambiguous reference", "42702"},
-        {"must appear in the GROUP BY", "42803"},
-        {"No function matches", "42883"},
-        {"function", "42883"},
-        {"invalid input syntax", "22P02"},
-        {"invalid byte sequence", "22021"},
-        {"Could not convert", "22P02"},
-        {"Conversion Error", "22P02"},
-        {"Out of Range", "22003"},
-        {"out of range", "22003"},
-        {"ivision by zero", "22012"},
-        {"Binder Error", "42P10"},
-    };
-
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (strstr(text, kinds[i].words) != NULL)
-            return kinds[i].state;
-    return NULL;
+    if (is_wanted(session, 0))
+        fm_pg_put_report(&session->out, 'N', &report);
 }
 
 /* PostgreSQL says the place in a field of its own, and not which part of it found the fault. */
 static uint32_t take_place(char *text)
 {
-    static const char *const parts[] = {"Parser Error: ", "Binder Error: ", "Catalog Error: ",
-                                        "Conversion Error: ", "Out of Range Error: "};
+    static const char *const parts[] = {
+        "Parser Error: ",       "Binder Error: ",       "Catalog Error: ",
+        "Conversion Error: ",   "Out of Range Error: ", "Invalid Input Error: ",
+        "Invalid input Error: "};
     static const char words[] = " (at character ";
     uint32_t place = 0;
 
@@ -188,11 +144,9 @@ static void put_error(struct fm_pg_session *session, const char *severity, enum 
 {
     char text[FM_ERROR_TEXT_MAX];
     const char *state = session->sqlstate;
-    const char *by_text =
-        status == FM_INVALID || status == FM_NOTFOUND ? state_of_text(err->text) : NULL;
 
     if (state[0] == '\0')
-        state = by_text != NULL ? by_text : state_of_status(status);
+        state = fm_pg_sqlstate(status, err->text);
     memcpy(text, err->text, sizeof text);
     uint32_t place = take_place(text);
     struct fm_pg_report report = {.severity = severity,

@@ -27,6 +27,10 @@ struct fm_pg_backend {
     /* FM_NOTFOUND at the end. Borrowed until the next call. */
     enum fm_status (*next)(void *context, void *query, const struct fm_batch **batch,
                            struct fm_error *err);
+    /* After the end: how many parts of the answer are missing, and of each a text with a NUL behind
+     * it to `parts`: domain, node, state, reason. */
+    enum fm_status (*missing)(void *context, void *query, uint32_t *count, struct fm_buf *parts,
+                              struct fm_error *err);
     void (*close)(void *context, void *query);
     void (*cancel)(void *context, const struct fm_request_id *id); /* Any thread. */
     /* Send all of `out` and empty it. FM_IO: the client has gone. */

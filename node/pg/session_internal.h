@@ -35,6 +35,7 @@ struct portal {
     uint32_t row;                 /* this one on. */
     uint64_t rows;                /* Given so far. */
     bool is_over;
+    bool may_miss; /* Parts of the answer, by leave of the session's settings. */
 };
 
 struct fm_pg_session {
@@ -59,7 +60,9 @@ struct fm_pg_session {
     struct fm_request_id running;
 };
 
+/* Unless client_min_messages says that the client wants none of it. */
 void pg_warn(struct fm_pg_session *session, const char *sqlstate, const char *text);
+void pg_notice(struct fm_pg_session *session, const char *text);
 /* ERROR with a state of its own; gives FM_INVALID. `format` as printf. */
 enum fm_status pg_error(struct fm_pg_session *session, struct fm_error *err, const char *sqlstate,
                         const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -100,6 +103,9 @@ void portal_describe(struct fm_pg_session *session, const struct portal *portal)
 /* Give at most `limit` rows (0: all); `shown`: to the client. */
 enum fm_status portal_run(struct fm_pg_session *session, struct portal *portal, uint64_t limit,
                           bool shown, uint64_t *rows, struct fm_error *err);
+/* In place of the id of a query in `statement` the heads that it read, of mesh.receipts. */
+enum fm_status pg_find_heads(struct fm_pg_session *session, struct fm_settings_statement *statement,
+                             struct fm_error *err);
 /* RowDescription of columns. */
 void pg_put_columns(struct fm_buf *out, const struct fm_columns *columns, const uint16_t *formats,
                     uint32_t format_count);

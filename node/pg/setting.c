@@ -54,6 +54,13 @@ static const struct {
 
 #define KNOWN_COUNT ((uint32_t)(sizeof known / sizeof known[0]))
 
+/* As PostgreSQL writes what is not its own. */
+static const char *const mesh_names[] = {
+#define X(name, text, description) [FM_SETTING_##name] = "folkmoot." text,
+    FM_SETTING_MAP(X)
+#undef X
+};
+
 enum fm_status fm_pg_settings_init(struct fm_pg_settings *settings)
 {
     *settings = (struct fm_pg_settings){0};
@@ -80,6 +87,7 @@ void fm_pg_settings_reset(struct fm_pg_settings *settings)
         free(settings->custom_values[i]);
     }
     settings->custom_count = 0;
+    fm_settings_deinit(&settings->mesh);
 }
 
 void fm_pg_settings_deinit(struct fm_pg_settings *settings)
@@ -118,6 +126,21 @@ const char *fm_pg_setting_get(const struct fm_pg_settings *settings, const char 
     if (i < KNOWN_COUNT)
         return settings->values[i] != NULL ? settings->values[i] : known[i].value;
     return custom < settings->custom_count ? settings->custom_values[custom] : NULL;
+}
+
+enum fm_status fm_pg_setting_print(const struct fm_pg_settings *settings, const char *name,
+                                   struct fm_buf *out)
+{
+    enum fm_setting of_mesh = FM_SETTING_ALL;
+    const char *value = fm_pg_setting_get(settings, name);
+
+    if (value != NULL)
+        fm_buf_put_str(out, value);
+    else if (fm_setting_find(fm_span_str(name), &of_mesh))
+        fm_settings_print(&settings->mesh, of_mesh, out);
+    else
+        return FM_NOTFOUND;
+    return fm_buf_status(out);
 }
 
 /* "500", "30s", "5min", "1h", "200 ms": in ms. */
@@ -189,6 +212,20 @@ static bool is_allowed(uint32_t i, const char *value)
     return false;
 }
 
+static enum fm_status set_mesh(struct fm_settings *mesh, enum fm_setting setting, const char *value,
+                               struct fm_error *err)
+{
+    struct fm_settings_statement statement = {
+        .verb = value != NULL ? FM_SETTINGS_SET : FM_SETTINGS_RESET, .setting = setting};
+
+    fm_buf_put_str(&statement.value, value != NULL ? value : "");
+    enum fm_status status = fm_buf_status(&statement.value);
+    status = status == FM_OK ? fm_settings_change(mesh, &statement, err)
+                             : fm_fail(err, status, "keep a setting");
+    fm_buf_free(&statement.value);
+    return status;
+}
+
 static enum fm_status set_custom(struct fm_pg_settings *settings, const char *name,
                                  const char *value, struct fm_error *err)
 {
@@ -227,8 +264,11 @@ enum fm_status fm_pg_settings_own(struct fm_pg_settings *settings, const char *n
 enum fm_status fm_pg_setting_set(struct fm_pg_settings *settings, const char *name,
                                  const char *value, struct fm_error *err)
 {
+    enum fm_setting of_mesh = FM_SETTING_ALL;
     uint32_t i = find(name);
 
+    if (fm_setting_find(fm_span_str(name), &of_mesh))
+        return set_mesh(&settings->mesh, of_mesh, value, err);
     if (strlen(name) > FM_NAME_MAX * 2 || (value != NULL && strlen(value) > FM_PG_SHORT_BYTES_MAX))
         return fm_fail(err, FM_LIMIT, "the name or value of a setting is too long");
     if (i == KNOWN_COUNT && strchr(name, '.') != NULL)
@@ -260,19 +300,22 @@ void fm_pg_settings_tell(const struct fm_pg_settings *settings, const char *name
 }
 
 bool fm_pg_settings_at(const struct fm_pg_settings *settings, uint32_t i, const char **name,
-                       const char **value, const char **description)
+                       struct fm_buf *value, const char **description)
 {
-    if (i >= KNOWN_COUNT)
+    enum fm_setting of_mesh = (enum fm_setting)(i - KNOWN_COUNT);
+
+    if (i >= KNOWN_COUNT + FM_SETTING_ALL)
         return false;
-    *name = known[i].name;
-    *value = fm_pg_setting_get(settings, known[i].name);
-    *description = known[i].description;
-    return true;
+    *name = i < KNOWN_COUNT ? known[i].name : mesh_names[of_mesh];
+    *description = i < KNOWN_COUNT ? known[i].description : fm_setting_description(of_mesh);
+    return fm_pg_setting_print(settings, *name, value) == FM_OK;
 }
 
 uint32_t fm_pg_settings_timeout(const struct fm_pg_settings *settings)
 {
-    uint32_t ms = 0;
+    uint32_t ms = 0, of_mesh = settings->mesh.time_limit_ms;
 
-    return read_time(fm_pg_setting_get(settings, "statement_timeout"), &ms) ? ms : 0;
+    if (!read_time(fm_pg_setting_get(settings, "statement_timeout"), &ms) || ms == 0)
+        return of_mesh;
+    return of_mesh != 0 && of_mesh < ms ? of_mesh : ms;
 }

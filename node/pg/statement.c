@@ -1,160 +1,58 @@
 #include "node/pg/statement.h"
 
 #include "core/limits.h"
+#include "core/sql_text.h"
 
 #include <ctype.h>
 #include <strings.h>
 
 /* ---- Tokens ---------------------------------------------------------------------------------- */
 
-static bool is_word_start(uint8_t c)
+/* Behind what begins at `at`, which is no blank and not quoted. */
+static enum fm_pg_token_kind take_plain(struct fm_span sql, size_t *at)
 {
-    return isalpha(c) || c == '_' || c >= 0x80;
-}
+    uint8_t c = sql.data[*at];
+    enum fm_pg_token_kind kind = FM_PG_WORD;
 
-static bool is_word(uint8_t c)
-{
-    return is_word_start(c) || isdigit(c) || c == '$';
-}
-
-static bool begins(const struct fm_cursor *at, const char *text)
-{
-    size_t len = strlen(text);
-
-    return fm_cursor_left(at) >= len && memcmp(at->at, text, len) == 0;
-}
-
-/* Behind a comment with comments in it. False: it has no end. */
-static bool skip_comment(struct fm_cursor *at)
-{
-    unsigned depth = 0;
-
-    do {
-        if (begins(at, "/*")) {
-            depth++;
-            at->at += 2;
-        } else if (begins(at, "*/")) {
-            depth--;
-            at->at += 2;
-        } else if (at->at < at->end) {
-            at->at++;
-        } else {
-            return false;
-        }
-    } while (depth != 0);
-    return true;
-}
-
-/* False: a comment has no end. */
-static bool skip_space(struct fm_cursor *at)
-{
-    while (at->at < at->end) {
-        if (isspace(*at->at)) {
-            at->at++;
-        } else if (begins(at, "--")) {
-            while (at->at < at->end && *at->at != '\n')
-                at->at++;
-        } else if (begins(at, "/*")) {
-            if (!skip_comment(at))
-                return false;
-        } else {
-            break;
-        }
-    }
-    return true;
-}
-
-/* Behind the quote that ends what began with one. Doubled quotes do not end it; nor do, where
- * backslashes escape, those behind one. */
-static bool skip_quoted(struct fm_cursor *at, bool has_escapes)
-{
-    uint8_t quote = *at->at++;
-
-    while (at->at < at->end) {
-        uint8_t c = *at->at++;
-        if (has_escapes && c == '\\' && at->at < at->end) {
-            at->at++;
-        } else if (c == quote) {
-            if (at->at == at->end || *at->at != quote)
-                return true;
-            at->at++;
-        }
-    }
-    return false;
-}
-
-/* $tag$ .. $tag$. Gives FM_PG_SIGN, without moving, where no such tag begins. */
-static enum fm_pg_token_kind skip_dollar(struct fm_cursor *at)
-{
-    const uint8_t *tag_end = at->at + 1;
-
-    if (tag_end < at->end && is_word_start(*tag_end))
-        while (tag_end < at->end && is_word(*tag_end) && *tag_end != '$')
-            tag_end++;
-    if (tag_end == at->end || *tag_end != '$')
-        return FM_PG_SIGN;
-    size_t len = (size_t)(tag_end - at->at) + 1;
-    const uint8_t *tag = at->at;
-    for (at->at += len; at->at < at->end; at->at++) {
-        if (fm_cursor_left(at) >= len && memcmp(at->at, tag, len) == 0) {
-            at->at += len;
-            return FM_PG_STRING;
-        }
-    }
-    return FM_PG_OPEN;
-}
-
-static enum fm_pg_token_kind take_dollar(struct fm_cursor *at)
-{
-    if (at->at + 1 < at->end && isdigit(at->at[1])) {
-        at->at++;
-        while (at->at < at->end && isdigit(*at->at))
-            at->at++;
+    if (c == '$' && *at + 1 < sql.len && isdigit(sql.data[*at + 1])) {
+        for (++*at; *at < sql.len && isdigit(sql.data[*at]);)
+            ++*at;
         return FM_PG_PARAMETER;
     }
-    enum fm_pg_token_kind kind = skip_dollar(at);
-    if (kind == FM_PG_SIGN)
-        at->at++;
-    return kind;
-}
-
-static enum fm_pg_token_kind take_token(struct fm_cursor *at)
-{
-    uint8_t c = *at->at;
-
-    if ((c == 'e' || c == 'E') && at->at + 1 < at->end && at->at[1] == '\'') {
-        at->at++;
-        return skip_quoted(at, true) ? FM_PG_STRING : FM_PG_OPEN;
-    }
-    if (c == '\'')
-        return skip_quoted(at, false) ? FM_PG_STRING : FM_PG_OPEN;
-    if (c == '"')
-        return skip_quoted(at, false) ? FM_PG_NAME : FM_PG_OPEN;
-    if (c == '$')
-        return take_dollar(at);
-    if (is_word_start(c)) {
-        while (at->at < at->end && is_word(*at->at))
-            at->at++;
-        return FM_PG_WORD;
-    }
     if (isdigit(c)) {
-        while (at->at < at->end && (isalnum(*at->at) || *at->at == '.' || *at->at == '_'))
-            at->at++;
+        while (*at < sql.len &&
+               (isalnum(sql.data[*at]) || sql.data[*at] == '.' || sql.data[*at] == '_'))
+            ++*at;
         return FM_PG_NUMBER;
     }
-    at->at++;
-    return FM_PG_SIGN;
+    if (c == '$' || !fm_sql_is_word(c)) {
+        kind = FM_PG_SIGN;
+        ++*at;
+    }
+    while (kind == FM_PG_WORD && *at < sql.len && fm_sql_is_word(sql.data[*at]))
+        ++*at;
+    return kind;
 }
 
 struct fm_pg_token fm_pg_token_next(struct fm_cursor *at)
 {
+    struct fm_span sql = fm_span(at->at, fm_cursor_left(at));
     struct fm_pg_token token = {.kind = FM_PG_OPEN};
+    size_t begin = 0;
 
-    if (skip_space(at)) {
-        const uint8_t *begin = at->at;
-        token.kind = at->at == at->end ? FM_PG_END : take_token(at);
-        token.text = fm_span(begin, (size_t)(at->at - begin));
+    bool is_closed = fm_sql_pass_blanks(sql, &begin);
+    size_t end = begin;
+    if (is_closed && begin == sql.len) {
+        token.kind = FM_PG_END;
+    } else if (is_closed) {
+        is_closed = fm_sql_pass_quoted(sql, &end);
+        if (end == begin)
+            token.kind = take_plain(sql, &end);
+        else if (is_closed)
+            token.kind = sql.data[begin] == '"' ? FM_PG_NAME : FM_PG_STRING;
+        token.text = fm_span(sql.data + begin, end - begin);
     }
+    at->at += end;
     return token;
 }
 

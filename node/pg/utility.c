@@ -41,20 +41,29 @@ static enum fm_status demand_end(struct statement *s)
     return s->token.kind == FM_PG_END ? FM_OK : syntax(s);
 }
 
-/* A name, a word, a string or a number, as a text of at most `size` - 1 bytes. */
+/* Append what a name, a word, a string or a number stands for. */
+static enum fm_status take_text(struct statement *s, struct fm_buf *out)
+{
+    if (s->token.kind == FM_PG_END || s->token.kind == FM_PG_SIGN ||
+        fm_pg_token_value(&s->token, out) != FM_OK)
+        return syntax(s);
+    advance(s);
+    return FM_OK;
+}
+
+/* The same as a text of at most `size` - 1 bytes. */
 static enum fm_status take_value(struct statement *s, char *out, size_t size)
 {
     FM_AUTO(fm_buf_free) struct fm_buf value = FM_BUF_INIT(0);
 
-    if (s->token.kind == FM_PG_END || s->token.kind == FM_PG_SIGN ||
-        fm_pg_token_value(&s->token, &value) != FM_OK)
-        return syntax(s);
+    enum fm_status status = take_text(s, &value);
+    if (status != FM_OK)
+        return status;
     if (value.len >= size)
         return pg_error(s->session, s->err, "42622", "a name or value of more than %zu bytes",
                         size - 1);
     memcpy(out, value.len != 0 ? (const char *)value.data : "", value.len);
     out[value.len] = '\0';
-    advance(s);
     return FM_OK;
 }
 
@@ -141,14 +150,32 @@ static enum fm_status savepoint(struct statement *s, enum fm_pg_statement_kind k
 
 /* ---- Settings -------------------------------------------------------------------------------- */
 
+/* The id of a query stands for the heads that it read. */
+static enum fm_status set_heads(struct statement *s, struct fm_settings_statement *statement)
+{
+    enum fm_status status = pg_refuse_in_failed(s->session, s->err);
+
+    if (status == FM_OK)
+        status = pg_find_heads(s->session, statement, s->err);
+    return status == FM_OK ? fm_settings_change(&s->session->settings.mesh, statement, s->err)
+                           : status;
+}
+
 static enum fm_status set_value(struct statement *s, const char *name, const char *value)
 {
     struct fm_pg_session *session = s->session;
+    struct fm_settings_statement statement = {.verb = FM_SETTINGS_SET};
+    bool is_of_mesh = value != NULL && fm_setting_find(fm_span_str(name), &statement.setting);
 
-    enum fm_status status = fm_pg_setting_set(&session->settings, name, value, s->err);
+    fm_buf_put_str(&statement.value, is_of_mesh ? value : "");
+    enum fm_status status = is_of_mesh && fm_settings_names_query(&statement)
+                                ? set_heads(s, &statement)
+                                : fm_pg_setting_set(&session->settings, name, value, s->err);
+    fm_buf_free(&statement.value);
     if (status != FM_OK) {
-        (void)snprintf(session->sqlstate, sizeof session->sqlstate, "%s",
-                       status == FM_NOTFOUND ? "42704" : "22023");
+        if (session->sqlstate[0] == '\0')
+            memcpy(session->sqlstate, status == FM_NOTFOUND ? "42704" : "22023",
+                   sizeof session->sqlstate);
         return status;
     }
     fm_pg_settings_tell(&session->settings, name, &session->out);
@@ -182,9 +209,9 @@ static enum fm_status take_setting(struct statement *s, char *out, size_t size)
 /* SET [SESSION | LOCAL] name {TO | =} {value [, ...] | DEFAULT}, and its older forms. */
 static enum fm_status set(struct statement *s)
 {
-    char name[2 * PG_NAME_MAX + 2], value[FM_PG_SHORT_BYTES_MAX + 1] = "";
-    char part[FM_PG_SHORT_BYTES_MAX + 1];
-    size_t len = 0;
+    FM_AUTO(fm_buf_free) struct fm_buf value = FM_BUF_INIT(FM_PG_SQL_BYTES_MAX);
+    char name[2 * PG_NAME_MAX + 2];
+    enum fm_setting of_mesh = FM_SETTING_ALL;
 
     advance(s);
     if (!accept(s, "SESSION"))
@@ -197,20 +224,23 @@ static enum fm_status set(struct statement *s)
     enum fm_status status = take_setting(s, name, sizeof name);
     if (status == FM_OK && !accept(s, "TO"))
         (void)accept(s, "=");
-    while (status == FM_OK && s->token.kind != FM_PG_END) {
-        bool is_negative = accept(s, "-");
-        status = take_value(s, part, sizeof part);
-        int wrote = snprintf(value + len, sizeof value - len, "%s%s%s", len != 0 ? ", " : "",
-                             is_negative ? "-" : "", part);
-        len += wrote > 0 ? (size_t)wrote : 0;
-        if (status == FM_OK && (len >= sizeof value || (!accept(s, ",") && demand_end(s) != FM_OK)))
-            return syntax(s);
-    }
-    if (status == FM_OK && len == 0)
+    bool is_default = fm_pg_token_is(&s->token, "DEFAULT");
+    if (status == FM_OK && s->token.kind == FM_PG_END)
         return syntax(s);
-    bool is_default = strcmp(value, "default") == 0;
+    const char *between = fm_setting_find(fm_span_str(name), &of_mesh) ? "," : ", ";
+    for (bool is_first = true; status == FM_OK && s->token.kind != FM_PG_END; is_first = false) {
+        fm_buf_put_str(&value, is_first ? "" : between);
+        if (accept(s, "-"))
+            fm_buf_put_u8(&value, '-');
+        status = take_text(s, &value);
+        if (status == FM_OK && !accept(s, ","))
+            status = demand_end(s);
+    }
+    fm_buf_put_u8(&value, 0);
     if (status == FM_OK)
-        status = set_value(s, name, is_default ? NULL : value);
+        status = fm_buf_status(&value);
+    if (status == FM_OK)
+        status = set_value(s, name, is_default ? NULL : (const char *)value.data);
     if (status == FM_OK)
         fm_pg_put_complete(&s->session->out, "SET");
     return status;
@@ -252,23 +282,32 @@ static enum fm_status show(struct statement *s, enum utility_mode mode)
     struct fm_pg_session *session = s->session;
     char name[2 * PG_NAME_MAX + 2];
     const char *row[3] = {NULL, NULL, NULL};
+    FM_AUTO(fm_buf_free) struct fm_buf value = FM_BUF_INIT(FM_PG_SQL_BYTES_MAX);
 
     advance(s);
     if (accept(s, "ALL")) {
         if (mode != UTILITY_EXECUTE)
             put_text_columns(&session->out, all, 3);
         for (uint32_t i = 0; mode != UTILITY_DESCRIBE &&
-                             fm_pg_settings_at(&session->settings, i, &row[0], &row[1], &row[2]);
-             i++)
+                             fm_pg_settings_at(&session->settings, i, &row[0], &value, &row[2]);
+             i++) {
+            fm_buf_put_u8(&value, 0);
+            row[1] = (const char *)value.data;
             put_text_row(&session->out, row, 3);
+            fm_buf_clear(&value);
+        }
     } else {
         enum fm_status status = take_setting(s, name, sizeof name);
         if (status != FM_OK)
             return status;
-        row[0] = fm_pg_setting_get(&session->settings, name);
-        if (row[0] == NULL)
+        status = fm_pg_setting_print(&session->settings, name, &value);
+        if (status == FM_NOTFOUND)
             return pg_error(session, s->err, "42704", "unrecognized configuration parameter \"%s\"",
                             name);
+        fm_buf_put_u8(&value, 0);
+        if (fm_buf_status(&value) != FM_OK)
+            return fm_fail(s->err, FM_NOMEM, "show a setting");
+        row[0] = (const char *)value.data;
         const char *column = name;
         if (mode != UTILITY_EXECUTE)
             put_text_columns(&session->out, &column, 1);

@@ -105,6 +105,24 @@ refused position "LINE 1: SELECT 1 +" psql -X -c 'SELECT 1 + + FROM'
 refused "no such table" "42P01" psql -X -v VERBOSITY=verbose -c 'SELECT * FROM north.nothing'
 refused "no such column" "42703" psql -X -v VERBOSITY=verbose -c 'SELECT nothing FROM north.things'
 
+say "receipts of this session, and its heads for another one"
+receipt=$(psql -X -q -At -c 'SELECT count(*) FROM south.things' \
+    -c 'SELECT query, domain, rows FROM mesh.receipts WHERE in_session')
+same "the receipt of the query before" "south|1" "$(printf '%s' "$receipt" | tail -n 1 | cut -d'|' -f2-)"
+id=$(printf '%s' "$receipt" | tail -n 1 | cut -d'|' -f1)
+same "another session's are not" "" "$(sql -c 'SELECT query FROM mesh.receipts WHERE in_session')"
+printf 'id,text\n1001,later\n' >"$MESH_DIR/rows.csv"
+mesh_as south-team south append south.things "$MESH_DIR/rows.csv" >/dev/null
+same "at its heads, and as they are" "1000|1001" "$(sql -c "SET at_heads = '$id'" \
+    -c 'SELECT count(*) FROM south.things' -c 'RESET folkmoot.at_heads' \
+    -c 'SELECT count(*) FROM south.things' | paste -s -d '|')"
+heads=$(sql -c "SET folkmoot.at_heads = '$id'" -c 'SHOW at_heads')
+same "its heads as text" 1000 \
+    "$(sql -c "SET folkmoot.at_heads = '$heads
+'" -c 'SELECT count(*) FROM south.things')"
+refused "a query that was not" "mesh.receipts has no query" \
+    psql -X -c 'SET at_heads = 0123456789abcdef0123456789abcdef'
+
 say "statement_timeout, Ctrl-C, and a client that goes: what runs is ended"
 slow="SELECT count(*) FROM range(1000000) a(x), range(1000000) b(y) WHERE (a.x * b.y) % 7 = 3"
 refused statement_timeout "57014" env PGOPTIONS= psql -X -v VERBOSITY=verbose \
@@ -120,5 +138,9 @@ say "an owner that is away: an error, or said to be left out"
 mesh_kill_node south
 refused "an owner is away" "south" sql -c "$join"
 same "skipped" "1000" "$(sql -c "SET folkmoot.on_unavailable = skip" \
-    -c "SELECT id FROM north.things UNION ALL SELECT id FROM south.things" | wc -l)"
+    -c "SELECT id FROM north.things UNION ALL SELECT id FROM south.things" 2>"$MESH_DIR/out" | wc -l)"
+grep -q '^WARNING: .*the answer is incomplete: 1 of its parts is missing' "$MESH_DIR/out" ||
+    die "no warning: $(cat "$MESH_DIR/out")"
+grep -q '^NOTICE: .*domain south on node south (.*): unreachable: .' "$MESH_DIR/out" ||
+    die "no notice: $(cat "$MESH_DIR/out")"
 same "the node goes on" 1 "$(sql -c 'SELECT 1')"

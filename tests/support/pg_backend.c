@@ -96,6 +96,20 @@ static enum fm_status on_next(void *context, void *of, const struct fm_batch **b
     return FM_OK;
 }
 
+static enum fm_status on_missing(void *context, void *of, uint32_t *count, struct fm_buf *parts,
+                                 struct fm_error *err)
+{
+    struct pg_test *test = context;
+
+    (void)of;
+    *count = test->missing;
+    for (uint32_t i = 0; i < test->missing; i++) {
+        fm_buf_printf(parts, "part %" PRIu32, i);
+        fm_buf_put_u8(parts, 0);
+    }
+    return fm_buf_status(parts) == FM_OK ? FM_OK : fm_fail(err, FM_NOMEM, "missing");
+}
+
 static void on_close(void *context, void *of)
 {
     struct pg_test *test = context;
@@ -140,6 +154,7 @@ struct pg_test *pg_test_new(void)
         .login = on_login,
         .open = on_open,
         .next = on_next,
+        .missing = on_missing,
         .close = on_close,
         .cancel = on_cancel,
         .send = on_send,

@@ -12,6 +12,7 @@ struct pg_test {
     struct fm_buf sent; /* All that went to the client. */
     uint32_t open;      /* Queries now, */
     uint32_t opened;    /* and ever. */
+    uint32_t missing;   /* Parts of each answer. */
     struct fm_buf last_sql;
     struct fm_query_body last_body;
     uint32_t last_limit_ms;

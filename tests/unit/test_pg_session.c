@@ -253,6 +253,64 @@ static void settings(void **state)
     query(f, "SHOW a.b", "E(42704 unrecognized configuration parameter \"a.b\") Z(I)");
 }
 
+/* Those that libfolkmoot's sessions have too: one thing, with or without the prefix. */
+static void settings_of_the_mesh(void **state)
+{
+    struct fixture *f = *state;
+    const struct fm_query_body *body = &f->test->last_body;
+
+    query(f, "SET on_unavailable TO 'SKIP'; SHOW folkmoot.on_unavailable",
+          "C(SET) T(folkmoot.on_unavailable:25) D(skip) C(SHOW) Z(I)");
+    query(f, "SET folkmoot.allow_partial_aggregates = on; SET rules_off = scan, push",
+          "C(SET) C(SET) Z(I)");
+    query(f, "SET folkmoot.time_limit = 700; SET statement_timeout = 900; rows 0",
+          "C(SET) C(SET) T(n:23,t:25) C(SELECT 0) Z(I)");
+    assert_int_equal(body->on_unavailable, FM_UNAVAILABLE_SKIP);
+    assert_true(body->allows_partial_aggregates);
+    assert_int_equal(__builtin_popcountll(body->rules_off), 2);
+    assert_int_equal(f->test->last_limit_ms, 700);
+    query(f, "SET statement_timeout = 600; rows 0", "C(SET) T(n:23,t:25) C(SELECT 0) Z(I)");
+    assert_int_equal(f->test->last_limit_ms, 600);
+    query(f, "SET Folkmoot.On_Unavailable = maybe",
+          "E(22023 on_unavailable takes fail or skip, not 'maybe') Z(I)");
+    query(f, "SET at_heads = 'no note'",
+          "E(22023 at_heads takes signed notes, as mesh.receipts shows them, or the id of a query "
+          "there; note 1 is none) Z(I)");
+    query(f, "RESET on_unavailable; rows 0", "C(RESET) T(n:23,t:25) C(SELECT 0) Z(I)");
+    assert_int_equal(body->on_unavailable, FM_UNAVAILABLE_FAIL);
+    assert_false(body->allows_partial_aggregates); /* It means nothing without leave to skip. */
+    query(f, "SET rules_off = DEFAULT; SHOW rules_off", "C(SET) T(rules_off:25) D() C(SHOW) Z(I)");
+    assert_int_equal(pg_test_message(f->test, FM_PG_QUERY, fm_span("SHOW ALL", sizeof "SHOW ALL")),
+                     FM_OK);
+    pg_test_trace(f->test, &f->trace);
+    assert_non_null(strstr((const char *)f->trace.data, "D(folkmoot.time_limit,700,"));
+    query(f, "SET folkmoot.other = 1; SHOW folkmoot.other",
+          "C(SET) T(folkmoot.other:25) D(1) C(SHOW) Z(I)");
+    assert_int_equal(
+        pg_test_message(f->test, FM_PG_QUERY, fm_span("DISCARD ALL", sizeof "DISCARD ALL")), FM_OK);
+    pg_test_trace(f->test, &f->trace);
+    query(f, "SHOW folkmoot.time_limit", "T(folkmoot.time_limit:25) D(0) C(SHOW) Z(I)");
+}
+
+/* What is left out of an answer by leave is said, before it is complete. */
+static void missing_parts_are_told(void **state)
+{
+    struct fixture *f = *state;
+
+    f->test->missing = 2;
+    query(f, "rows 1", "T(n:23,t:25) D(1,x) C(SELECT 1) Z(I)");
+    query(f, "SET folkmoot.on_unavailable = skip; rows 1",
+          "C(SET) T(n:23,t:25) D(1,x) N(01000) N(00000) N(00000) C(SELECT 1) Z(I)");
+    query(f, "SET client_min_messages = warning; rows 0",
+          "C(SET) T(n:23,t:25) N(01000) C(SELECT 0) Z(I)");
+    query(f, "SET client_min_messages = error; rows 0", "C(SET) T(n:23,t:25) C(SELECT 0) Z(I)");
+    query(f, "RESET client_min_messages; BEGIN; DECLARE c CURSOR FOR rows 2",
+          "C(RESET) C(BEGIN) C(DECLARE CURSOR) Z(T)");
+    query(f, "FETCH 1 c", "T(n:23,t:25) D(1,x) C(FETCH 1) Z(T)");
+    query(f, "FETCH 9 c", "T(n:23,t:25) D(2,x) N(01000) N(00000) N(00000) C(FETCH 1) Z(T)");
+    query(f, "FETCH 9 c; COMMIT", "T(n:23,t:25) C(FETCH 0) C(COMMIT) Z(I)");
+}
+
 static void settings_are_bounded(void **state)
 {
     struct fixture *f = *state;
@@ -468,6 +526,8 @@ int main(void)
         TEST(transactions),
         TEST(savepoints),
         TEST(settings),
+        TEST(settings_of_the_mesh),
+        TEST(missing_parts_are_told),
         TEST(settings_are_bounded),
         TEST(cursors),
         TEST(cursors_are_bounded),

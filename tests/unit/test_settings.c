@@ -146,7 +146,7 @@ static void what_is_set_is_shown_and_reset(void **state)
     assert_string_equal(show(f, FM_SETTING_ALL), "\nfail\noff\n\n0\n");
     assert_int_equal(run(f, "SET rules_off = 'ship', reduce"), FM_OK);
     assert_int_equal(run(f, "SET allow_partial_aggregates = TRUE"), FM_OK);
-    assert_int_equal(run(f, "SET on_unavailable TO Skip"), FM_OK);
+    assert_int_equal(run(f, "SET Folkmoot.on_unavailable TO Skip"), FM_OK);
     assert_int_equal(run(f, "SET time_limit = 2500"), FM_OK);
     assert_string_equal(show(f, FM_SETTING_ALL), "\nskip\non\nship,reduce\n2500\n");
     assert_string_equal(show(f, FM_SETTING_TIME_LIMIT), "2500\n");
