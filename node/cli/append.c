@@ -353,7 +353,7 @@ static enum fm_status run(int argc, char **argv, struct fm_error *err)
 
 const struct fm_cli_verb fm_cli_append = {
     .name = "append",
-    .summary = "append rows of a file to a table (owner or appender)",
+    .summary = "append rows of a file to a table",
     .help = "Usage: folkmoot append DOMAIN.TABLE [FILE|-] [OPTION]...\n"
             "       folkmoot append DOMAIN.TABLE FILE DOMAIN.TABLE FILE... [OPTION]...\n"
             "\n"

@@ -10,14 +10,43 @@ static const struct fm_cli_verb *const verbs[] = {
 
 #define VERB_COUNT (sizeof verbs / sizeof verbs[0])
 
+/* What the verbs of a group have in common, where there are several. */
+static const struct {
+    const char *group;
+    const char *summary;
+} groups[] = {
+    {"mesh", "found a mesh: its charter and authority keys"},
+    {"node", "make, admit and run a node"},
+    {"product", "publish contracts, see what is published"},
+};
+
+static const char *group_summary(const struct fm_cli_verb *verb)
+{
+    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
+        if (strcmp(groups[i].group, verb->group) == 0)
+            return groups[i].summary;
+    return verb->summary;
+}
+
+static bool is_same_group(size_t i, size_t j)
+{
+    return verbs[i]->group != NULL && verbs[j]->group != NULL &&
+           strcmp(verbs[i]->group, verbs[j]->group) == 0;
+}
+
+/* A line a verb; the verbs of a group, which stand together in the table, share one. */
 static void print_help(FILE *out)
 {
     (void)fprintf(out, "folkmoot: a data mesh of peers; any node answers SQL over all domains\n\n");
     for (size_t i = 0; i < VERB_COUNT; i++) {
-        char name[32];
-        (void)snprintf(name, sizeof name, "%s%s%s", verbs[i]->group == NULL ? "" : verbs[i]->group,
-                       verbs[i]->group == NULL ? "" : " ", verbs[i]->name);
-        (void)fprintf(out, "  %-18s %s\n", name, verbs[i]->summary);
+        char name[64];
+        const char *summary = verbs[i]->group == NULL ? verbs[i]->summary : group_summary(verbs[i]);
+        int len = snprintf(name, sizeof name, "%s%s%s",
+                           verbs[i]->group == NULL ? "" : verbs[i]->group,
+                           verbs[i]->group == NULL ? "" : " ", verbs[i]->name);
+        for (; i + 1 < VERB_COUNT && is_same_group(i, i + 1); i++)
+            len += snprintf(name + len, sizeof name - (size_t)len, "|%s", verbs[i + 1]->name);
+        (void)fprintf(out, "  %-29s %s\n", name, summary);
     }
     (void)fprintf(out, "\n$FOLKMOOT_NODE: whom to ask; $FOLKMOOT_IDENTITY: who you are; "
                        "example: query -h\n");

@@ -39,12 +39,16 @@ for group in mesh node principal product; do
 done
 while read -r first second _; do
     case $first in
-    mesh | node | principal | product) fits "$first" "$second" ;;
-    *) fits "$first" ;;
-    esac
-    case $first in
-    mesh | node | principal | product) misused "'--nonsense' is not known" "$first" "$second" --nonsense ;;
-    *) misused "'--nonsense' is not known" "$first" --nonsense ;;
+    mesh | node | principal | product)
+        for word in ${second//|/ }; do
+            fits "$first" "$word"
+            misused "'--nonsense' is not known" "$first" "$word" --nonsense
+        done
+        ;;
+    *)
+        fits "$first"
+        misused "'--nonsense' is not known" "$first" --nonsense
+        ;;
     esac
 done < <("$folkmoot" --help | sed -n 's/^  \([a-z]\)/\1/p' | grep -v '^folkmoot')
 

@@ -46,7 +46,7 @@ for shown in "$(nm -D --defined-only "$library" | sed -n 's/^.* T //; s/@@FOLKMO
     diff <(printf '%s\n' "$declared") <(printf '%s\n' "$shown") ||
         die "the library does not show what its header declares"
 done
-readelf -d "$library" | grep -q 'SONAME.*libfolkmoot\.so\.[0-9]*\]' || die "no SONAME"
+readelf -d "$library" | grep 'SONAME.*libfolkmoot\.so\.[0-9]*\]' >/dev/null || die "no SONAME"
 
 PKG_CONFIG_PATH=$(dirname -- "$library")/pkgconfig
 export PKG_CONFIG_PATH
@@ -55,7 +55,7 @@ cc -std=c11 -Wall -Wextra -Werror "$FM_ROOT/examples/c/ask.c" "${flags[@]}" -o "
 read -ra private < <(pkg-config --libs --static folkmoot | sed 's/-lfolkmoot//')
 cc -std=c11 -I"$prefix/include" "$FM_ROOT/examples/c/ask.c" "$archive" \
     "${private[@]}" -o "$INSTALLED/ask-static"
-! ldd "$INSTALLED/ask-static" | grep -q libfolkmoot || die "the archive was not linked"
+! ldd "$INSTALLED/ask-static" | grep libfolkmoot || die "the archive was not linked"
 printf '#include <folkmoot.h>\nint main() { return folkmoot_status_text(FOLKMOOT_OK) == 0; }\n' |
     c++ -x c++ -Wall -Wextra -Wpedantic -Werror - "${flags[@]}" -o "$INSTALLED/plus"
 
