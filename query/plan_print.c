@@ -272,6 +272,26 @@ static bool is_reduced(const struct fm_plan *plan, uint32_t slot)
     return false;
 }
 
+/* The statement has the tables' names; their rows are another fragment's. */
+static void put_given(const struct fm_plan *plan, uint32_t slot, struct fm_buf *out)
+{
+    const char *before = " /* given ";
+
+    for (uint64_t left = plan->tables[slot].given; left != 0; left &= left - 1) {
+        uint32_t from = (uint32_t)__builtin_ctzll(left);
+        const struct fm_plan_table *table = &plan->tables[from];
+        fm_buf_put_str(out, before);
+        put_name(out, table->domain);
+        fm_buf_put_u8(out, '.');
+        put_name(out, table->table);
+        put_at(out, &table->at);
+        fm_buf_printf(out, " of fm_scan(%" PRIu32 ")", from);
+        before = ", ";
+    }
+    if (plan->tables[slot].given != 0)
+        fm_buf_put_str(out, " */");
+}
+
 void fm_plan_print_work(const struct fm_plan *plan, uint32_t n, struct fm_buf *out)
 {
     const struct fm_plan_table *table = &plan->tables[n];
@@ -289,6 +309,7 @@ void fm_plan_print_work(const struct fm_plan *plan, uint32_t n, struct fm_buf *o
     if (plan->kind == FM_PLAN_MERGE)
         put_reductions(
             plan, n, table->sql.len == 0 && table->predicates.count > 0 ? " AND " : " WHERE ", out);
+    put_given(plan, n, out);
 }
 
 uint64_t fm_plan_bytes(const struct fm_plan_table *table)

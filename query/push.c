@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COST_US_MIN 1000.0 /* Planning once more takes some of it. */
+#define PART_ROW_BYTES 16.0 /* Of a table that a part reads. */
 
 static bool has_many_owners(const struct fm_plan *plan)
 {
@@ -16,10 +16,32 @@ static bool has_many_owners(const struct fm_plan *plan)
     return false;
 }
 
+/* Of a part it is not known which rows it reads: all may be. */
+static double bytes_read(const struct fm_plan_table *table)
+{
+    struct place_estimate slot;
+
+    if (table->statistics == NULL)
+        return 0;
+    if (table->sql.len != 0)
+        return (double)table->statistics->rows * PART_ROW_BYTES;
+    place_estimate(table, &slot);
+    return slot.rows * slot.row_bytes;
+}
+
 bool push_may_pay(const struct fm_plan *plan, double rows)
 {
-    return rows >= 0 && plan->kind == FM_PLAN_MERGE && has_many_owners(plan) &&
-           place_cost(plan) > COST_US_MIN + 2.0 * PLACE_PAYS_TIMES * plan->rtt_us;
+    const struct fm_plan_table *big = NULL;
+
+    if (rows < 0 || plan->kind != FM_PLAN_MERGE || !has_many_owners(plan))
+        return false;
+    for (uint32_t i = 0; i < plan->table_count; i++)
+        if (big == NULL || bytes_read(&plan->tables[i]) > bytes_read(big))
+            big = &plan->tables[i];
+    double least_us = 2.0 * plan->rtt_us;
+    if (big->statistics != NULL)
+        least_us += (double)big->statistics->rows * (PLACE_SCAN_US + PLACE_JOIN_US);
+    return place_cost(plan) > PLACE_PAYS_TIMES * least_us;
 }
 
 /* ---- What is given --------------------------------------------------------------------------- */

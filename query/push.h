@@ -24,7 +24,8 @@
  * statistics of its tables (query/push_rows.c). */
 double push_rows(const struct tree *tree, const struct fm_plan_table *tables);
 
-/* Whether to look closer at a statement of so many rows whose plan without this rule is `plan`. */
+/* Whether to plan a statement of so many rows once more, whose plan without this rule is `plan`:
+ * only where that costs more than twice what the big owner needs to read its tables. */
 bool push_may_pay(const struct fm_plan *plan, double rows);
 
 struct push_ask {

@@ -559,83 +559,6 @@ static void parts_go_to_their_owner(void **state)
     expect_plans(*state, cases, sizeof cases / sizeof cases[0]);
 }
 
-static void describe_pushed(struct fixture *f, const struct fm_catalog *catalog,
-                            const struct expectation *wanted, uint64_t rules_off)
-{
-    const struct fm_plan_options options = {.rules_off = rules_off};
-    struct fm_plan made = {0};
-    struct fm_buf text = FM_BUF_INIT(0);
-
-    if (fm_plan_make(f->worker, fm_span_str(wanted->sql), catalog, &options, &made, &f->err) !=
-        FM_OK)
-        fail_msg("%s: %s", wanted->sql, f->err.text);
-    catalog_describe(&made, &text);
-    if (wanted->plan == NULL ? strstr((const char *)text.data, "<push:") != NULL
-                             : strcmp((const char *)text.data, wanted->plan) != 0)
-        fail_msg("%s:\n  is     %s\n  wanted %s", wanted->sql, (const char *)text.data,
-                 wanted->plan != NULL ? wanted->plan : "no push");
-    fm_buf_free(&text);
-    fm_plan_deinit(&made);
-}
-
-/* A statement that makes few rows of many goes to the owner of the many, with the few of others. */
-static void small_sides_go_to_the_big_owner(void **state)
-{
-    static const struct expectation pushed[] = {
-        {"SELECT d.id, a.city FROM flights.delays d JOIN airports.airport a ON d.origin = a.iata "
-         "WHERE a.state > 'C' ORDER BY d.delay, d.id LIMIT 5",
-         "merge streams flights.delays<push: SELECT d.id, a.city FROM flights.delays AS d INNER "
-         "JOIN airports.airport AS a ON ((d.origin = a.iata)) WHERE (a.state > 'C') ORDER BY "
-         "d.delay, d.id LIMIT 5><given 2>(id,city)[]{} airports.airport(iata,city,state)"
-         "[state > 'C']{iata,city,state}"},
-        {"SELECT o.state AS a, t.state AS b, median(d.delay) FROM airports.airport o JOIN "
-         "flights.delays d ON d.origin = o.iata LEFT JOIN airports.airport t ON d.destination = "
-         "t.iata AND d.delay > t.latitude WHERE o.city <> 'x' GROUP BY 1, t.state",
-         "merge streams airports.airport(iata,city,state,latitude)[]{iata,city,state} "
-         "flights.delays<push: SELECT o.state AS a, t.state AS b, median(d.delay) FROM "
-         "airports.airport AS o INNER JOIN flights.delays AS d ON ((d.origin = o.iata)) LEFT JOIN "
-         "airports.airport AS t ON (((d.destination = t.iata) AND (d.delay > t.latitude))) WHERE "
-         "(o.city != 'x') GROUP BY 1, t.state><given 1>(a,b,median(d.delay))[]{}"},
-        {"SELECT median(d.delay) FROM flights.delays d AT (VERSION => 7), airports.airport a AT "
-         "(VERSION => "
-         "8), airports.airport b WHERE d.note < a.city || b.city",
-         "merge streams flights.delays<push: SELECT median(d.delay) FROM flights.delays AS d AT "
-         "(VERSION => 7) , airports.airport AS a AT (VERSION => 8) , airports.airport AS b WHERE "
-         "(d.note < (a.city || b.city))><given 6>(median(d.delay))[]{} "
-         "airports.airport@8(city)[]{} airports.airport(city)[]{}"},
-    };
-    static const struct expectation left[] = {
-        /* As many rows as flights, for all that is known; */
-        {"SELECT d.id, a.city FROM flights.delays d JOIN airports.airport a ON d.origin = a.iata",
-         NULL},
-        {"SELECT q.x, median(q.delay) FROM (SELECT upper(origin) AS x, delay, origin FROM "
-         "flights.delays) q JOIN airports.airport a ON q.origin = a.iata GROUP BY q.x",
-         NULL},
-        /* the merge stops early; */
-        {"SELECT d.id, a.city FROM flights.delays d JOIN airports.airport a ON d.origin = a.iata "
-         "LIMIT 5",
-         NULL},
-        /* groups are few already; */
-        {"SELECT a.state, count(*) FROM flights.delays d JOIN airports.airport a ON d.origin = "
-         "a.iata GROUP BY a.state",
-         NULL},
-        /* another clock. */
-        {"SELECT d.id, age(d.date) FROM flights.delays d JOIN airports.airport a ON d.origin = "
-         "a.iata ORDER BY d.id LIMIT 5",
-         NULL},
-    };
-    struct fixture *f = *state;
-
-    for (size_t i = 0; i < sizeof pushed / sizeof pushed[0]; i++) {
-        const struct expectation without = {pushed[i].sql, NULL};
-        describe_pushed(f, &catalog_with_statistics, &pushed[i], 0);
-        describe_pushed(f, &catalog_with_statistics, &without, UINT64_C(1) << FM_RULE_PUSH);
-        describe_pushed(f, &catalog_for_plans, &without, 0); /* Nothing is known. */
-    }
-    for (size_t i = 0; i < sizeof left / sizeof left[0]; i++)
-        describe_pushed(f, &catalog_with_statistics, &left[i], 0);
-}
-
 /* One moment for all: conditions with it travel, parts with it go to their owner. */
 static void the_clock_is_fixed(void **state)
 {
@@ -720,7 +643,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(errors_say_what_and_where, setup, teardown),
         cmocka_unit_test_setup_teardown(too_many_tables_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(parts_go_to_their_owner, setup, teardown),
-        cmocka_unit_test_setup_teardown(small_sides_go_to_the_big_owner, setup, teardown),
         cmocka_unit_test_setup_teardown(the_clock_is_fixed, setup, teardown),
         cmocka_unit_test_setup_teardown(plans_are_printed, setup, teardown),
     };
