@@ -41,9 +41,9 @@ static void print_help(FILE *out)
     for (size_t i = 0; i < VERB_COUNT; i++) {
         char name[64];
         const char *summary = verbs[i]->group == NULL ? verbs[i]->summary : group_summary(verbs[i]);
-        int len = snprintf(name, sizeof name, "%s%s%s",
-                           verbs[i]->group == NULL ? "" : verbs[i]->group,
-                           verbs[i]->group == NULL ? "" : " ", verbs[i]->name);
+        int len =
+            snprintf(name, sizeof name, "%s%s%s", verbs[i]->group == NULL ? "" : verbs[i]->group,
+                     verbs[i]->group == NULL ? "" : " ", verbs[i]->name);
         for (; i + 1 < VERB_COUNT && is_same_group(i, i + 1); i++)
             len += snprintf(name + len, sizeof name - (size_t)len, "|%s", verbs[i + 1]->name);
         (void)fprintf(out, "  %-29s %s\n", name, summary);
