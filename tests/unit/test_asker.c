@@ -55,6 +55,7 @@ static void check(struct test_bundle *b, enum fm_status expected, const char *re
     enum fm_status status = fm_verify_answer(&b->input, &verified, &err);
     if (status != expected || strstr(err.text, reason) == NULL)
         fail_msg("%s: '%s', not '%s'", fm_status_text(status), err.text, reason);
+    fm_verified_deinit(&verified);
     test_bundle_free(b);
     fm_buf_free(&token_text);
 }
