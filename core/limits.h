@@ -143,6 +143,15 @@
 #define FM_PG_SAVEPOINTS_MAX 64u
 #define FM_PG_SETTINGS_MAX 64u /* With a point in their names. */
 
+/* HTTP clients */
+#define FM_HTTP_CONNECTIONS_MAX 256u            /* A thread each. */
+#define FM_HTTP_CONNECTIONS_PER_ADDRESS_MAX 64u /* Behind one address may stand a proxy. */
+#define FM_HTTP_HEADER_BYTES_MAX (32u << 10)    /* Request line and headers, with what is sent. */
+#define FM_HTTP_BODY_BYTES_MAX (256u << 10)     /* FM_SQL_BYTES_MAX with its escapes in JSON. */
+#define FM_HTTP_REQUEST_MS 15000                /* For a request that has begun. */
+#define FM_HTTP_IDLE_S 60                       /* That nothing moves. */
+#define FM_HTTP_PEM_BYTES_MAX (256u << 10)      /* A certificate with its chain, or a key. */
+
 /* What may wait for other nodes, or for a place. */
 #define FM_RPC_THREADS_WAITING                                                                     \
     ((FM_QUERIES_MAX + FM_PASSES_MAX) * FM_QUERY_FETCHERS + FM_PLANS_MAX +                         \
@@ -152,6 +161,8 @@ _Static_assert(FM_BATCH_WIRE_BYTES < FM_PAYLOAD_BYTES_MAX, "a batch must fit a m
 _Static_assert(FM_PAYLOAD_BYTES_MAX < FM_MESSAGE_BYTES_MAX, "sealing and headers need room");
 _Static_assert(FM_SEGMENT_ROWS % FM_BLOCK_ROWS == 0, "a segment is whole blocks");
 _Static_assert(FM_PACKET_BYTES_MAX + 64 <= FM_DATAGRAM_BYTES_MAX, "sealing and headers need room");
+_Static_assert(FM_HTTP_HEADER_BYTES_MAX >= 2 * FM_TOKEN_BYTES_MAX, "a token must fit a header");
+_Static_assert(FM_HTTP_BODY_BYTES_MAX >= 2 * FM_SQL_BYTES_MAX, "a statement must fit a body");
 _Static_assert(FM_DOC_BYTES_MAX >= FM_ENVELOPE_BYTES_MAX, "an envelope is one document");
 
 #endif

@@ -3,9 +3,13 @@
 #include "node/config.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <unistd.h>
+
+#define LISTEN_BACKLOG 256
 
 static void take_v4(const struct sockaddr_in *from, struct gossip_address *out)
 {
@@ -123,5 +127,53 @@ enum fm_status fm_address_resolve(const char *text, uint8_t family, struct gossi
     freeaddrinfo(found);
     if (!taken)
         return fm_fail(err, FM_UNAVAILABLE, "address %s is neither IPv4 nor IPv6", text);
+    return FM_OK;
+}
+
+bool fm_address_is_loopback(const struct gossip_address *address)
+{
+    static const uint8_t v6[16] = {[15] = 1};
+
+    return address->family == 4 ? address->bytes[0] == 127
+                                : memcmp(address->bytes, v6, sizeof v6) == 0;
+}
+
+static enum fm_status listen_at(int fd, const struct gossip_address *address, uint16_t *port)
+{
+    struct sockaddr_storage at;
+    struct gossip_address got;
+    int on = 1;
+    socklen_t len = fm_address_to_socket(address, &at);
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* Only slower to restart. */
+    if (bind(fd, (struct sockaddr *)&at, len) != 0 || listen(fd, LISTEN_BACKLOG) != 0)
+        return errno == EADDRINUSE ? FM_CONFLICT : FM_IO;
+    len = sizeof at;
+    if (getsockname(fd, (struct sockaddr *)&at, &len) != 0 || !fm_address_from_socket(&at, &got))
+        return FM_IO;
+    *port = got.port;
+    return FM_OK;
+}
+
+enum fm_status fm_address_listen(const char *text, int *fd, uint16_t *port, bool *is_near,
+                                 struct fm_error *err)
+{
+    struct gossip_address address;
+    struct sockaddr_storage at;
+
+    enum fm_status status = fm_address_resolve(text, 0, &address, err);
+    if (status != FM_OK)
+        return status;
+    (void)fm_address_to_socket(&address, &at);
+    int made = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    status = made < 0 ? FM_IO : listen_at(made, &address, port);
+    if (status != FM_OK) {
+        status = fm_fail_errno(err, status, errno, "listen on %s", text);
+        if (made >= 0)
+            (void)close(made); /* Nothing to lose. */
+        return status;
+    }
+    *fd = made;
+    *is_near = fm_address_is_loopback(&address);
     return FM_OK;
 }

@@ -371,3 +371,11 @@ void fm_place_leave(struct fm_place *place)
     unlock(place->admission);
     *place = (struct fm_place){.admission = NULL};
 }
+
+void fm_admission_counts(struct fm_admission *admission, struct fm_admission_counts *out)
+{
+    lock(admission);
+    memcpy(out->used, admission->used, sizeof out->used);
+    memcpy(out->waiting, admission->waiting, sizeof out->waiting);
+    unlock(admission);
+}

@@ -35,6 +35,13 @@ FM_MUST_USE enum fm_status fm_admission_new(const struct fm_admission_options *o
 void fm_admission_free(struct fm_admission *admission); /* All places were left. */
 FM_DEFINE_FREEP(fm_admission_freep, struct fm_admission, fm_admission_free)
 
+/* Places in use, and who waits for one, of each kind. */
+struct fm_admission_counts {
+    uint32_t used[FM_PLACE_KINDS];
+    uint32_t waiting[FM_PLACE_KINDS];
+};
+void fm_admission_counts(struct fm_admission *admission, struct fm_admission_counts *out);
+
 struct fm_place { /* All zero: none. */
     struct fm_admission *admission;
     uint32_t holder;

@@ -48,6 +48,7 @@ static const struct key {
      "host:port that others are told; empty: as listen"},
     {"postgres", VALUE_ADDRESS, AT(postgres), 0, 0, NULL,
      "host:port for PostgreSQL clients; empty: none"},
+    {"http", VALUE_ADDRESS, AT(http), 0, 0, NULL, "host:port for HTTP clients; empty: none"},
     {"tls_certificate", VALUE_PATH, AT(tls_certificate), 0, 0, NULL,
      "PEM file with the chain; empty: the node makes its own"},
     {"tls_key", VALUE_PATH, AT(tls_key), 0, 0, NULL, "PEM file with the certificate's key"},
@@ -250,6 +251,7 @@ enum fm_status fm_node_config_init(struct fm_node_config *config, const char *di
     (void)snprintf(config->dir, sizeof config->dir, "%s", dir); /* Shorter than `data`. */
     (void)snprintf(config->listen, sizeof config->listen, "127.0.0.1:%u", FM_NODE_PORT_DEFAULT);
     (void)snprintf(config->postgres, sizeof config->postgres, "%s", FM_POSTGRES_DEFAULT);
+    (void)snprintf(config->http, sizeof config->http, "%s", FM_HTTP_DEFAULT);
     return FM_OK;
 }
 

@@ -14,7 +14,8 @@
 #define FM_CONFIG_BYTES_MAX (64u << 10)
 #define FM_CONFIG_FILE "node.yaml"
 #define FM_NODE_PORT_DEFAULT 7410u
-#define FM_POSTGRES_DEFAULT "127.0.0.1:7432" /* Done without when it is in use. */
+#define FM_POSTGRES_DEFAULT "127.0.0.1:7432" /* Done without when it is in use, */
+#define FM_HTTP_DEFAULT "127.0.0.1:7480"     /* and so is this one. */
 
 enum fm_log_level { FM_LOG_DEBUG = 0, FM_LOG_INFO = 1, FM_LOG_WARN = 2, FM_LOG_ERROR = 3 };
 enum fm_log_format { FM_LOG_TEXT = 0, FM_LOG_JSON = 1 };
@@ -25,6 +26,7 @@ struct fm_node_config {
     char listen[FM_CONFIG_ADDRESS_MAX];    /* "host:port"; port 0: any free one. */
     char advertise[FM_CONFIG_ADDRESS_MAX]; /* What others are told; empty: as `listen`. */
     char postgres[FM_CONFIG_ADDRESS_MAX];  /* For PostgreSQL clients; empty: none. */
+    char http[FM_CONFIG_ADDRESS_MAX];      /* For HTTP clients; empty: none. */
     char tls_certificate[FM_CONFIG_PATH_MAX]; /* PEM; empty: the node makes its own. */
     char tls_key[FM_CONFIG_PATH_MAX];
     uint32_t seed_count;

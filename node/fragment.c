@@ -448,6 +448,7 @@ static enum fm_status fragment_finish(void *context, const struct fm_cursor_tota
                                   fm_buf_span(&body), &key, 1, end);
     if (status != FM_OK)
         return fm_fail(err, status, "sign the receipt");
+    fm_counters_end(&fragment->server->counters.fragments, FM_OK, totals->rows, totals->bytes);
     return FM_OK;
 }
 

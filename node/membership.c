@@ -725,3 +725,19 @@ enum fm_status fm_membership_envelopes(struct fm_membership *membership, uint32_
     unlock(membership);
     return fm_buf_status(out);
 }
+
+void fm_membership_counters(struct fm_membership *membership, struct gossip_counters *out)
+{
+    lock(membership);
+    gossip_counters(membership->gossip, out);
+    unlock(membership);
+}
+
+bool fm_membership_has_joined(struct fm_membership *membership)
+{
+    struct gossip_counters counters;
+
+    fm_membership_counters(membership, &counters);
+    return membership->server->config.seed_count == 0 ||
+           counters.packets_in > counters.malformed + counters.forged;
+}

@@ -30,6 +30,9 @@ void fm_membership_join_seeds(struct fm_membership *membership);
 /* "host:port" under which this node is known. */
 const char *fm_membership_advertised(const struct fm_membership *membership);
 
+/* Has another node spoken to this one since it started, or is there none that it should ask? */
+bool fm_membership_has_joined(struct fm_membership *membership);
+void fm_membership_counters(struct fm_membership *membership, struct gossip_counters *out);
 /* Where a node is: "host:port". FM_NOTFOUND: not a known member; FM_UNAVAILABLE: known, but it has
  * left the mesh. */
 FM_MUST_USE enum fm_status fm_membership_address(struct fm_membership *membership,

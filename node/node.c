@@ -3,6 +3,7 @@
 #include "core/assert.h"
 #include "node/announcer.h"
 #include "node/housekeeping.h"
+#include "node/http/server.h"
 #include "node/pg/server.h"
 #include "node/server.h"
 #include "node/tls.h"
@@ -119,12 +120,12 @@ static enum fm_status open_admission(struct fm_server *server, struct fm_error *
     return status == FM_OK ? FM_OK : fm_fail(err, status, "places for queries");
 }
 
-/* At the default address only where it is free: several nodes may share a machine. */
-static enum fm_status open_postgres(struct fm_server *server, struct fm_error *err)
+static enum fm_status open_tls(struct fm_server *server, struct fm_tls_files *files,
+                               struct fm_error *err)
 {
     const struct fm_node_config *config = &server->config;
     const char *reached = fm_membership_advertised(server->membership);
-    char host[FM_CONFIG_ADDRESS_MAX], port[8];
+    char host[FM_CONFIG_ADDRESS_MAX];
     struct fm_tls_options options = {
         .dir = config->dir,
         .certificate = config->tls_certificate,
@@ -133,22 +134,65 @@ static enum fm_status open_postgres(struct fm_server *server, struct fm_error *e
         .host = host,
     };
 
-    if (config->postgres[0] == '\0')
-        return FM_OK;
     size_t len = strcspn(reached, "]") != strlen(reached) ? 0 : strcspn(reached, ":");
     (void)snprintf(host, sizeof host, "%.*s", (int)len, reached);
-    enum fm_status status = fm_tls_open(&options, &server->tls, err);
-    if (status == FM_OK)
-        status = fm_pg_server_open(server, server->tls, config->postgres, &server->postgres, err);
-    if (status == FM_CONFLICT && strcmp(config->postgres, FM_POSTGRES_DEFAULT) == 0) {
-        fm_log(&server->log, FM_LOG_WARN, "no PostgreSQL clients", "reason", err->text, NULL);
+    fm_tls_files(&options, files);
+    return fm_tls_open(&options, &server->tls, err);
+}
+
+/* A listener for clients: at its default address only where that is free, as several nodes may
+ * share a machine. */
+static enum fm_status say_listens(struct fm_server *server, const char *what, const char *address,
+                                  const char *free_one, enum fm_status status, uint16_t port,
+                                  struct fm_error *err)
+{
+    char text[8];
+
+    if (status == FM_CONFLICT && strcmp(address, free_one) == 0) {
+        fm_log(&server->log, FM_LOG_WARN, "no listener", "for", what, "reason", err->text, NULL);
         return FM_OK;
     }
     if (status != FM_OK)
         return status;
-    (void)snprintf(port, sizeof port, "%u", fm_pg_server_port(server->postgres));
-    fm_log(&server->log, FM_LOG_INFO, "postgres", "port", port, NULL);
+    (void)snprintf(text, sizeof text, "%u", port);
+    fm_log(&server->log, FM_LOG_INFO, what, "port", text, NULL);
     return FM_OK;
+}
+
+static enum fm_status open_postgres(struct fm_server *server, struct fm_error *err)
+{
+    const char *address = server->config.postgres;
+
+    if (address[0] == '\0')
+        return FM_OK;
+    enum fm_status status = fm_pg_server_open(server, server->tls, address, &server->postgres, err);
+    return say_listens(server, "postgres", address, FM_POSTGRES_DEFAULT, status,
+                       status == FM_OK ? fm_pg_server_port(server->postgres) : 0, err);
+}
+
+static enum fm_status open_http(struct fm_server *server, const struct fm_tls_files *files,
+                                struct fm_error *err)
+{
+    const char *address = server->config.http;
+
+    if (address[0] == '\0')
+        return FM_OK;
+    enum fm_status status =
+        fm_http_server_open(server, address, files->certificate, files->key, &server->http, err);
+    return say_listens(server, "http", address, FM_HTTP_DEFAULT, status,
+                       status == FM_OK ? fm_http_server_port(server->http) : 0, err);
+}
+
+static enum fm_status open_listeners(struct fm_server *server, struct fm_error *err)
+{
+    struct fm_tls_files files;
+
+    if (server->config.postgres[0] == '\0' && server->config.http[0] == '\0')
+        return FM_OK;
+    enum fm_status status = open_tls(server, &files, err);
+    if (status == FM_OK)
+        status = open_postgres(server, err);
+    return status == FM_OK ? open_http(server, &files, err) : status;
 }
 
 static enum fm_status open_parts(struct fm_server *server, struct fm_error *err)
@@ -187,7 +231,7 @@ static enum fm_status open_parts(struct fm_server *server, struct fm_error *err)
     if (status == FM_OK)
         status = fm_announcer_start(server, &server->announcer, err);
     if (status == FM_OK)
-        status = open_postgres(server, err);
+        status = open_listeners(server, err);
     return status;
 }
 
@@ -197,6 +241,7 @@ static void close_parts(struct fm_server *server)
 {
     if (server->cursors != NULL)
         fm_cursors_stop(server->cursors);
+    fm_http_server_close(server->http);
     fm_pg_server_close(server->postgres);
     fm_tls_free(server->tls);
     fm_transport_close(server->transport);
@@ -243,6 +288,7 @@ static void serve_until_signal(struct fm_server *server, int signals)
         orphan = fm_transport_end_orphans(server->transport, now);
         fm_cursors_reap(server->cursors, now);
         fm_pg_server_reap(server->postgres, now);
+        fm_http_server_reap(server->http, now);
         if (now - reaped >= REAP_MS) {
             reap(server, now);
             reaped = now;

@@ -58,6 +58,7 @@ struct fm_query {
     struct fm_view_rows views[FM_QUERY_TABLES_MAX]; /* Of slots that are the node's own. */
     bool is_pinned;                                 /* Its request names heads. */
     bool is_recorded;                               /* In mesh.receipts. */
+    bool is_counted;                                /* In the node's counters. */
     enum fm_on_unavailable on_unavailable;
     bool allows_partial_aggregates;
     bool with_fragments;    /* What they bring to a merge is kept: */

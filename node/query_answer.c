@@ -161,6 +161,8 @@ enum fm_status fm_query_finish(void *context, const struct fm_cursor_totals *tot
         status = seal_answer(query, totals, &answer, err);
     if (status != FM_OK)
         return status;
+    query->is_counted = true;
+    fm_counters_end(&query->server->counters.queries, FM_OK, totals->rows, totals->bytes);
     fm_query_record(query); /* Before the asker has the end, and asks how it went. */
     bundle.answer = fm_buf_span(&answer);
     add_cert(&bundle, fm_buf_span(&query->server->identity->cert_bytes));

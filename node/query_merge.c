@@ -8,6 +8,9 @@ void fm_query_free(struct fm_query *query)
     if (query == NULL)
         return;
     fm_query_record(query);
+    if (!query->is_counted)
+        fm_counters_end(&query->server->counters.queries,
+                        query->failed != FM_OK ? query->failed : FM_CANCELLED, 0, 0);
     fm_stop_unhook(&query->stop, &query->worker_hook); /* One that is done may stay warm. */
     fm_stop_fire(&query->stop);                        /* Feeds that wait come back. */
     fm_recode_free(query->recode);

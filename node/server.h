@@ -9,6 +9,7 @@
 #include "core/records.h"
 #include "node/admission.h"
 #include "node/config.h"
+#include "node/counters.h"
 #include "node/cursor.h"
 #include "node/log.h"
 #include "node/membership.h"
@@ -23,6 +24,7 @@
 
 struct fm_announcer;
 struct fm_pg_server;
+struct fm_http_server;
 struct fm_tls;
 struct fm_housekeeping;
 struct fm_append_table; /* Appends between begin and commit: node/rpc/append.c. */
@@ -49,6 +51,8 @@ struct fm_server {
     struct fm_announcer *announcer;
     struct fm_tls *tls;
     struct fm_pg_server *postgres; /* NULL: none. */
+    struct fm_http_server *http;   /* The same. */
+    struct fm_counters counters;
 };
 
 /* Of a reply's body: what a message holds, less what stands around it. */

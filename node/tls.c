@@ -149,13 +149,31 @@ static enum fm_status load(struct fm_tls *tls, const char *cert, const char *key
     return FM_OK;
 }
 
+static bool is_own(const struct fm_tls_options *options)
+{
+    return options->certificate == NULL || options->certificate[0] == '\0';
+}
+
+void fm_tls_files(const struct fm_tls_options *options, struct fm_tls_files *out)
+{
+    const char *dir = options->dir;
+
+    if (!is_own(options)) {
+        (void)snprintf(out->certificate, sizeof out->certificate, "%s", options->certificate);
+        (void)snprintf(out->key, sizeof out->key, "%s", options->key);
+        return;
+    }
+    (void)snprintf(out->certificate, sizeof out->certificate, "%s/%s", dir, FM_FILE_TLS_CERT);
+    (void)snprintf(out->key, sizeof out->key, "%s/%s", dir, FM_FILE_TLS_KEY);
+}
+
 enum fm_status fm_tls_open(const struct fm_tls_options *options, struct fm_tls **out,
                            struct fm_error *err)
 {
     FM_AUTO(fm_tls_freep) struct fm_tls *tls = calloc(1, sizeof *tls);
-    char cert[4200], key[4200];
-    bool is_own = options->certificate == NULL || options->certificate[0] == '\0';
+    struct fm_tls_files files;
 
+    fm_tls_files(options, &files);
     if (tls == NULL)
         return fm_fail(err, FM_NOMEM, "TLS");
     tls->context = SSL_CTX_new(TLS_server_method());
@@ -167,17 +185,11 @@ enum fm_status fm_tls_open(const struct fm_tls_options *options, struct fm_tls *
     SSL_CTX_set_options(tls->context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                           SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_session_cache_mode(tls->context, SSL_SESS_CACHE_OFF);
-    (void)snprintf(cert, sizeof cert, "%s/%s", is_own ? options->dir : "", FM_FILE_TLS_CERT);
-    (void)snprintf(key, sizeof key, "%s/%s", is_own ? options->dir : "", FM_FILE_TLS_KEY);
-    if (!is_own) {
-        (void)snprintf(cert, sizeof cert, "%s", options->certificate);
-        (void)snprintf(key, sizeof key, "%s", options->key);
-    }
     enum fm_status status = FM_OK;
-    if (is_own && access(key, F_OK) != 0)
-        status = make_cert(options, cert, key, err);
+    if (is_own(options) && access(files.key, F_OK) != 0)
+        status = make_cert(options, files.certificate, files.key, err);
     if (status == FM_OK)
-        status = load(tls, cert, key, err);
+        status = load(tls, files.certificate, files.key, err);
     if (status == FM_OK)
         *out = FM_TAKE(tls);
     return status;

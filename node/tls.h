@@ -23,6 +23,13 @@ struct fm_tls_options {
     const char *host;        /* Others reach it by; may be an address. */
 };
 
+/* The files that these options mean. */
+struct fm_tls_files {
+    char certificate[4200];
+    char key[4200];
+};
+void fm_tls_files(const struct fm_tls_options *options, struct fm_tls_files *out);
+
 /* FM_NOTFOUND, FM_INVALID (no such certificate, or not of that key), FM_REFUSED (the key file can
  * be read by others), FM_IO. */
 FM_MUST_USE enum fm_status fm_tls_open(const struct fm_tls_options *options, struct fm_tls **out,

@@ -735,3 +735,14 @@ void fm_transport_close(struct fm_transport *transport)
     (void)pthread_mutex_destroy(&transport->lock);
     free(transport);
 }
+
+void fm_transport_counts(struct fm_transport *transport, struct fm_transport_counts *out)
+{
+    *out = (struct fm_transport_counts){0};
+    lock(transport);
+    for (uint32_t i = 0; i < FM_SESSIONS_MAX; i++)
+        out->sessions += transport->sessions[i] != NULL;
+    for (uint32_t i = 0; i < FM_PIPES_MAX; i++)
+        out->pipes += transport->pipes[i].id != 0;
+    unlock(transport);
+}

@@ -25,6 +25,11 @@ int fm_transport_wake(const struct fm_transport *transport);
 /* End what was asked for in sessions whose link went FM_ORPHAN_MS ago and did not come back. Gives
  * the time of the next one that is due, FM_MS_NEVER when there is none. */
 fm_ms fm_transport_end_orphans(struct fm_transport *transport, fm_ms now);
+struct fm_transport_counts {
+    uint32_t sessions; /* Also those of handshakes. */
+    uint32_t pipes;
+};
+void fm_transport_counts(struct fm_transport *transport, struct fm_transport_counts *out);
 /* Close pipes and handshakes that took too long, sessions too old. Called about once a second. */
 void fm_transport_reap(struct fm_transport *transport, fm_ms now);
 /* Stop listening, end the threads (handlers in progress finish or fail), free. */

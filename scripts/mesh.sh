@@ -30,9 +30,9 @@ mesh_make_node() {
 # waits until it serves.
 mesh_start_node() {
     local name=$1 listen=${2:-127.0.0.1:0} log=$MESH_DIR/$1.log tries=0
-    # For PostgreSQL clients it listens where an option says so; the last one counts.
-    "$BIN/folkmoot" node start --dir "$MESH_DIR/$name" --listen "$listen" --postgres "" "${@:3}" \
-        >>"$log" 2>&1 </dev/null &
+    # For other clients it listens where an option says so; the last one counts.
+    "$BIN/folkmoot" node start --dir "$MESH_DIR/$name" --listen "$listen" --postgres "" --http "" \
+        "${@:3}" >>"$log" 2>&1 </dev/null &
     MESH_PID[$name]=$!
     : >"$log.ready"
     until grep -q 'event=ready' "$log.ready"; do

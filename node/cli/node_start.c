@@ -11,6 +11,7 @@ struct flags {
     const char *listen;
     const char *advertise;
     const char *postgres;
+    const char *http;
     const char *memory;
     const char *log_level;
     const char *log_format;
@@ -44,6 +45,7 @@ static enum fm_status apply_flags(const struct flags *flags, struct fm_node_conf
         {"listen", "listen", flags->listen},
         {"advertise", "advertise", flags->advertise},
         {"postgres", "postgres", flags->postgres},
+        {"http", "http", flags->http},
         {"memory", "memory_mib", flags->memory},
         {"log-level", "log_level", flags->log_level},
         {"log-format", "log_format", flags->log_format},
@@ -107,6 +109,7 @@ static enum fm_status run(int argc, char **argv, struct fm_error *err)
         {"listen", FM_CLI_TEXT, &flags.listen, 0, 0},
         {"advertise", FM_CLI_TEXT, &flags.advertise, 0, 0},
         {"postgres", FM_CLI_TEXT, &flags.postgres, 0, 0},
+        {"http", FM_CLI_TEXT, &flags.http, 0, 0},
         {"seed", FM_CLI_LIST, &flags.seeds, 0, 0},
         {"memory", FM_CLI_TEXT, &flags.memory, 0, 0},
         {"log-level", FM_CLI_TEXT, &flags.log_level, 0, 0},
@@ -138,6 +141,7 @@ const struct fm_cli_verb fm_cli_node_start = {
             "  --listen HOST:PORT      where to listen (default 127.0.0.1:7410)\n"
             "  --advertise HOST:PORT   what others are told (default: as --listen)\n"
             "  --postgres HOST:PORT    for PostgreSQL clients (default 127.0.0.1:7432)\n"
+            "  --http HOST:PORT        for HTTP clients (default 127.0.0.1:7480)\n"
             "  --seed HOST:PORT        a node to join; may be repeated\n"
             "  --memory MIB            memory of one query's engine\n"
             "  --log-level LEVEL       debug, info, warn or error\n"

@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #define READ_BYTES (16u << 10)
-#define BACKLOG 256
 
 enum phase { PHASE_STARTUP = 1, PHASE_TLS = 2, PHASE_MESSAGES = 3 };
 
@@ -408,11 +407,7 @@ static bool is_loopback(const struct sockaddr_storage *from)
 {
     struct gossip_address address;
 
-    if (!fm_address_from_socket(from, &address))
-        return false;
-    char text[280];
-    fm_address_print(&address, text);
-    return strncmp(text, "127.", 4) == 0 || strncmp(text, "[::1]", 5) == 0;
+    return fm_address_from_socket(from, &address) && fm_address_is_loopback(&address);
 }
 
 static void accept_one(struct fm_pg_server *pg)
@@ -496,29 +491,10 @@ static void *run(void *context)
 
 static enum fm_status listen_on(struct fm_pg_server *pg, const char *address, struct fm_error *err)
 {
-    struct gossip_address resolved;
-    struct sockaddr_storage socket_address;
-    int on = 1;
+    bool is_near = false; /* TLS is offered in any case. */
 
-    enum fm_status status = fm_address_resolve(address, 0, &resolved, err);
-    if (status != FM_OK)
-        return status;
-    socklen_t len = fm_address_to_socket(&resolved, &socket_address);
-    pg->listener = socket(socket_address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (pg->listener < 0)
-        return fm_fail_errno(err, FM_IO, errno, "listen on %s", address);
-    (void)setsockopt(pg->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(pg->listener, (struct sockaddr *)&socket_address, len) != 0 ||
-        listen(pg->listener, BACKLOG) != 0)
-        return fm_fail_errno(err, errno == EADDRINUSE ? FM_CONFLICT : FM_IO, errno,
-                             "listen for PostgreSQL clients on %s", address);
-    len = sizeof socket_address;
-    if (getsockname(pg->listener, (struct sockaddr *)&socket_address, &len) != 0)
-        return fm_fail_errno(err, FM_IO, errno, "listen on %s", address);
-    pg->port = ntohs(socket_address.ss_family == AF_INET6
-                         ? ((struct sockaddr_in6 *)&socket_address)->sin6_port
-                         : ((struct sockaddr_in *)&socket_address)->sin_port);
-    return FM_OK;
+    enum fm_status status = fm_address_listen(address, &pg->listener, &pg->port, &is_near, err);
+    return status == FM_OK ? FM_OK : fm_wrap(err, status, "PostgreSQL clients");
 }
 
 static enum fm_status start(struct fm_pg_server *pg, struct fm_error *err)
@@ -562,6 +538,14 @@ enum fm_status fm_pg_server_open(struct fm_server *server, struct fm_tls *tls, c
 uint16_t fm_pg_server_port(const struct fm_pg_server *pg)
 {
     return pg->port;
+}
+
+uint32_t fm_pg_server_connections(struct fm_pg_server *pg)
+{
+    lock(pg);
+    uint32_t count = pg->count;
+    unlock(pg);
+    return count;
 }
 
 /* While a statement runs nobody else looks at the socket. */

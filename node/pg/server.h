@@ -24,6 +24,7 @@ FM_MUST_USE enum fm_status fm_pg_server_open(struct fm_server *server, struct fm
                                              const char *address, struct fm_pg_server **out,
                                              struct fm_error *err);
 uint16_t fm_pg_server_port(const struct fm_pg_server *pg);
+uint32_t fm_pg_server_connections(struct fm_pg_server *pg);
 /* End statements whose client has gone; drop connections that took too long to log in or to finish
  * a message. Some times a second. */
 void fm_pg_server_reap(struct fm_pg_server *pg, fm_ms now);

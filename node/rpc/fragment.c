@@ -24,5 +24,8 @@ enum fm_status fm_rpc_fragment_open(struct fm_server *server, const struct fm_ca
     if (status != FM_OK)
         return fm_fail(err, status, "the opening of a fragment does not decode");
     ask.wait_ms = wait_ms;
-    return fm_fragment_open(server, &ask, reply, err);
+    status = fm_fragment_open(server, &ask, reply, err);
+    if (status != FM_OK)
+        fm_counters_end(&server->counters.fragments, status, 0, 0);
+    return status;
 }

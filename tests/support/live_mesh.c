@@ -291,9 +291,9 @@ void live_start(struct live_mesh *mesh, struct live_node *node)
     assert_true(log >= 0);
     assert_int_equal(fstat(log, &info), 0);
     const char *listen = node->address[0] != '\0' ? node->address : "127.0.0.1:0";
-    const char *const arguments[] = {"node",        "start", "--dir",      dir,
-                                     "--listen",    listen,  "--postgres", "",
-                                     "--log-level", "debug", NULL};
+    const char *const arguments[] = {"node",        "start",      "--dir", dir,      "--listen",
+                                     listen,        "--postgres", "",      "--http", "",
+                                     "--log-level", "debug",      NULL};
     char *environment[2] = {NULL}, sanitizer[SANITIZER_MAX];
     add_sanitizer(environment, sanitizer);
     node->pid = start_program(node->program != NULL ? node->program : PROGRAM, arguments,
