@@ -3,6 +3,7 @@
 #include "node/query.h"
 
 #define ROUND_TRIP_US_MIN 500 /* Calls cost more than the way there and back. */
+#define RTT_CHANGE_MAX 3u     /* Times; a plan that was made for another is made anew. */
 
 struct catalog {
     struct fm_registry *registry;
@@ -154,6 +155,26 @@ void fm_query_forget_plan(struct fm_query *query)
     query->plan_options.rules_off |= UINT64_C(1) << FM_RULE_PUSH;
 }
 
+/* A kept plan may rest on a round trip that is no longer what it was: one slow probe must not
+ * decide for good. */
+static bool is_outdated(const struct fm_query *query)
+{
+    const struct fm_plan *plan = &query->plan;
+    struct catalog known = {.registry = query->server->registry,
+                            .membership = query->server->membership};
+    uint32_t rtt_us = 0;
+
+    if (plan->kind != FM_PLAN_MERGE || plan->rtt_us == 0)
+        return false;
+    for (uint32_t i = 0; i < plan->table_count; i++) {
+        uint32_t one = plan->tables[i].is_own ? 0 : round_trip(&known, &plan->tables[i].owner);
+        if (one > rtt_us)
+            rtt_us = one;
+    }
+    return rtt_us != 0 &&
+           (rtt_us > plan->rtt_us * RTT_CHANGE_MAX || plan->rtt_us > rtt_us * RTT_CHANGE_MAX);
+}
+
 enum fm_status fm_query_plan(struct fm_query *query, struct fm_span sql, struct fm_error *err)
 {
     struct fm_server *server = query->server;
@@ -165,7 +186,9 @@ enum fm_status fm_query_plan(struct fm_query *query, struct fm_span sql, struct 
         query->plan_options.rules_off |= UINT64_C(1) << FM_RULE_PUSH;
     plan_key(query, sql, &key);
     enum fm_status status = fm_plan_cache_get(server->plans, &key, &version, &query->plan);
-    bool is_kept = status == FM_OK;
+    bool is_kept = status == FM_OK && !is_outdated(query);
+    if (status == FM_OK && !is_kept)
+        fm_plan_deinit(&query->plan);
     if (!is_kept) /* Else fm_query_admit() lends a worker, where one is needed. */
         status = enter(query, FM_PLACE_PLAN, err);
     if (status == FM_OK && !is_kept)
