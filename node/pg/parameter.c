@@ -21,6 +21,16 @@ static const char *name_of(uint32_t oid)
     switch (oid) {
     case FM_PG_OID_BOOL:
         return "BOOLEAN";
+    case FM_PG_OID_INT2:
+        return "SMALLINT";
+    case FM_PG_OID_INT4:
+        return "INTEGER";
+    case FM_PG_OID_INT8:
+        return "BIGINT";
+    case OID_OID:
+        return "UINTEGER";
+    case FM_PG_OID_NUMERIC:
+        return "DECIMAL(38, 0)"; /* Without a point. */
     case FM_PG_OID_FLOAT4:
         return "REAL";
     case FM_PG_OID_FLOAT8:
@@ -101,11 +111,14 @@ static enum fm_status put_from_text(struct fm_buf *out, uint32_t oid, struct fm_
     case OID_OID:
         if (!is_number(text, true))
             return no_value("integer", text, err);
-        fm_buf_printf(out, "(%.*s)", (int)text.len, (const char *)text.data);
+        fm_buf_printf(out, "CAST(%.*s AS %s)", (int)text.len, (const char *)text.data,
+                      name_of(oid));
         return FM_OK;
     case FM_PG_OID_NUMERIC:
         if (!is_number(text, false))
             return no_value("numeric", text, err);
+        if (memchr(text.data, '.', text.len) == NULL)
+            break;
         fm_buf_printf(out, "(%.*s)", (int)text.len, (const char *)text.data);
         return FM_OK;
     case FM_PG_OID_BYTEA:

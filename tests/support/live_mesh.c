@@ -275,6 +275,9 @@ static bool find_ready(const char *path, off_t from, struct live_node *node)
     const char *colon = strrchr(node->address, ':');
     assert_non_null(colon);
     node->port = (uint16_t)strtoul(colon + 1, NULL, 10);
+    const char *postgres = strstr((const char *)log.data + from, "event=postgres port=");
+    if (postgres != NULL)
+        node->postgres_port = (uint16_t)strtoul(strchr(postgres, ' ') + sizeof "port=", NULL, 10);
     return strchr(ready, '\n') != NULL;
 }
 
@@ -291,8 +294,9 @@ void live_start(struct live_mesh *mesh, struct live_node *node)
     assert_true(log >= 0);
     assert_int_equal(fstat(log, &info), 0);
     const char *listen = node->address[0] != '\0' ? node->address : "127.0.0.1:0";
-    const char *const arguments[] = {"node",        "start",      "--dir", dir,      "--listen",
-                                     listen,        "--postgres", "",      "--http", "",
+    const char *postgres = node->postgres != NULL ? node->postgres : "";
+    const char *const arguments[] = {"node",        "start",      "--dir",  dir,      "--listen",
+                                     listen,        "--postgres", postgres, "--http", "",
                                      "--log-level", "debug",      NULL};
     char *environment[2] = {NULL}, sanitizer[SANITIZER_MAX];
     add_sanitizer(environment, sanitizer);

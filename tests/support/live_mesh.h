@@ -18,6 +18,8 @@ struct live_node {
     uint16_t port;
     pid_t pid; /* 0: not running. */
     int starts;
+    const char *postgres; /* Where it listens for PostgreSQL clients; NULL: not at all. */
+    uint16_t postgres_port;
     const char *program; /* Run instead of folkmoot by live_start(); NULL: folkmoot. */
 };
 

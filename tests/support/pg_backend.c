@@ -40,8 +40,8 @@ static enum fm_status on_open(void *context, const struct fm_request_id *id,
     test->last_limit_ms = limit_ms;
     (void)snprintf(text, sizeof text, "%.*s", (int)(body->sql.len < 60 ? body->sql.len : 60),
                    (const char *)body->sql.data);
-    if (sscanf(text, "rows %" SCNu64, &rows) != 1 && sscanf(text, "rows (%" SCNu64, &rows) != 1 &&
-        strncmp(text, "rows", 4) != 0)
+    if (sscanf(text, "rows %" SCNu64, &rows) != 1 &&
+        sscanf(text, "rows  CAST(%" SCNu64, &rows) != 1 && strncmp(text, "rows", 4) != 0)
         return fm_fail(err, FM_INVALID, "Parser Error: %s", text);
     struct query *query = calloc(1, sizeof *query);
     if (query == NULL)

@@ -302,10 +302,11 @@ static void must_say(uint32_t oid, enum fm_pg_format format, struct fm_span valu
 static void parameters_in_text(void **state)
 {
     (void)state;
-    TEXT(23, "-7", " (-7) ");
+    TEXT(23, "-7", " CAST(-7 AS INTEGER) ");
     TEXT(20, "7; DROP", NULL);
     TEXT(23, "", NULL);
     TEXT(1700, "1.50", " (1.50) ");
+    TEXT(1700, "15", " CAST('15' AS DECIMAL(38, 0)) ");
     TEXT(1700, "1.5e3", NULL);
     TEXT(0, "it's", " 'it''s' ");
     TEXT(25, "\xff", NULL);
@@ -320,9 +321,9 @@ static void parameters_in_text(void **state)
 static void parameters_in_binary(void **state)
 {
     (void)state;
-    BYTES(21, "\xff\xfe", " (-2) ");
-    BYTES(23, "\x7f\xff\xff\xff", " (2147483647) ");
-    BYTES(20, "\x80\0\0\0\0\0\0\0", " (-9223372036854775808) ");
+    BYTES(21, "\xff\xfe", " CAST(-2 AS SMALLINT) ");
+    BYTES(23, "\x7f\xff\xff\xff", " CAST(2147483647 AS INTEGER) ");
+    BYTES(20, "\x80\0\0\0\0\0\0\0", " CAST(-9223372036854775808 AS BIGINT) ");
     BYTES(23, "", NULL);
     BYTES(23, "\0\0\0\0\0\0\0\0\0", NULL);
     BYTES(16, "\1", " CAST('true' AS BOOLEAN) ");
