@@ -4,6 +4,7 @@
 #include "node/announcer.h"
 #include "node/housekeeping.h"
 #include "node/http/server.h"
+#include "node/notify.h"
 #include "node/pg/server.h"
 #include "node/server.h"
 #include "node/tls.h"
@@ -270,7 +271,7 @@ static void reap(struct fm_server *server, fm_ms now)
     fm_peers_reap(server->peers);
 }
 
-static void serve_until_signal(struct fm_server *server, int signals)
+static void serve_until_signal(struct fm_server *server, int signals, struct fm_notify *notify)
 {
     struct pollfd fds[2] = {{.fd = signals, .events = POLLIN},
                             {.fd = fm_transport_wake(server->transport), .events = POLLIN}};
@@ -285,6 +286,7 @@ static void serve_until_signal(struct fm_server *server, int signals)
         ssize_t woken = fds[1].revents != 0 ? read(fds[1].fd, &count, sizeof count) : 0;
         (void)woken; /* Only empties it. */
         now = fm_now_ms();
+        fm_notify_beat(notify, now);
         orphan = fm_transport_end_orphans(server->transport, now);
         fm_cursors_reap(server->cursors, now);
         fm_pg_server_reap(server->postgres, now);
@@ -337,6 +339,7 @@ static void raise_limits(void)
 enum fm_status fm_node_run(const struct fm_node_config *config, struct fm_error *err)
 {
     FM_AUTO(fm_mem_freep) struct fm_server *server = calloc(1, sizeof *server);
+    FM_AUTO(fm_notify_close) struct fm_notify notify = {.fd = -1};
     int signals = -1;
 
     if (server == NULL)
@@ -346,6 +349,8 @@ enum fm_status fm_node_run(const struct fm_node_config *config, struct fm_error 
     raise_limits();
     enum fm_status status = block_signals(&signals, err);
     if (status == FM_OK)
+        status = fm_notify_open(&notify, err);
+    if (status == FM_OK)
         status = open_parts(server, err);
     if (status == FM_OK) {
         char id[33];
@@ -353,7 +358,9 @@ enum fm_status fm_node_run(const struct fm_node_config *config, struct fm_error 
         fm_log(&server->log, FM_LOG_INFO, "ready", "node", id, "name", server->identity->node.name,
                "mesh", server->identity->charter.name, "address",
                fm_membership_advertised(server->membership), NULL);
-        serve_until_signal(server, signals);
+        fm_notify_tell(&notify, "READY=1");
+        serve_until_signal(server, signals, &notify);
+        fm_notify_tell(&notify, "STOPPING=1");
     }
     close_parts(server);
     if (signals >= 0)
