@@ -61,6 +61,7 @@ void fm_http_runs(struct fm_http_call *call, const struct fm_request_id *id);
 
 /* The routes. */
 void fm_http_get_metrics(struct fm_http_call *call);
+void fm_http_get_openapi(struct fm_http_call *call);
 void fm_http_post_query(struct fm_http_call *call);
 void fm_http_get_products(struct fm_http_call *call);
 void fm_http_get_product(struct fm_http_call *call);

@@ -120,6 +120,7 @@ static const struct route {
     {"GET", "/healthz", false, get_health},
     {"GET", "/readyz", false, get_ready},
     {"GET", "/metrics", false, fm_http_get_metrics},
+    {"GET", "/openapi.yaml", false, fm_http_get_openapi},
     {"POST", "/v1/query", true, fm_http_post_query},
     {"GET", "/v1/products", true, fm_http_get_products},
     {"GET", "/v1/products/*/*", true, fm_http_get_product},
