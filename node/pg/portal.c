@@ -238,6 +238,42 @@ static enum fm_status put_row(struct fm_pg_session *session, const struct portal
     return fm_buf_status(out);
 }
 
+static enum fm_status put_copied(struct fm_pg_session *session, const struct portal *portal)
+{
+    FM_AUTO(fm_buf_free) struct fm_buf value = FM_BUF_INIT(0);
+    const struct fm_columns *columns = portal->columns;
+    const struct fm_batch *batch = portal->batch;
+    bool is_binary = portal->copy->form == FM_PG_COPY_BINARY;
+    struct fm_buf *out = &session->out;
+    size_t at = fm_pg_begin(out, 'd');
+
+    if (is_binary)
+        fm_pg_put16(out, (uint16_t)columns->count);
+    for (uint32_t c = 0; c < columns->count; c++) {
+        const struct fm_column *column = &columns->items[c];
+        bool is_null = fm_vector_is_null(batch, &batch->vectors[c], portal->row);
+        enum fm_status status = FM_OK;
+        fm_buf_clear(&value);
+        if (is_null)
+            fm_pg_put32(&value, UINT32_MAX);
+        else
+            status = fm_pg_put_value(&value, is_binary ? FM_PG_BINARY : FM_PG_TEXT, batch,
+                                     &batch->vectors[c], &column->type,
+                                     column->dictionary.count != 0 ? &column->dictionary : NULL,
+                                     portal->row);
+        if (status != FM_OK || fm_buf_status(&value) != FM_OK)
+            return status != FM_OK ? status : fm_buf_status(&value);
+        if (is_binary)
+            fm_buf_put_span(out, fm_buf_span(&value));
+        else /* Behind its length. */
+            fm_pg_copy_put(portal->copy, c, is_null, fm_span(value.data + 4, value.len - 4), out);
+    }
+    if (!is_binary)
+        fm_buf_put_u8(out, '\n');
+    fm_pg_end(out, at);
+    return fm_buf_status(out);
+}
+
 /* Rows of the batch at hand, until it or `limit` is used up. */
 static enum fm_status give_rows(struct fm_pg_session *session, struct portal *portal,
                                 uint64_t limit, bool shown, uint64_t *rows, struct fm_error *err)
@@ -245,7 +281,10 @@ static enum fm_status give_rows(struct fm_pg_session *session, struct portal *po
     enum fm_status status = FM_OK;
 
     while (status == FM_OK && portal->row < portal->batch->rows && (limit == 0 || *rows < limit)) {
-        if (shown && put_row(session, portal) != FM_OK)
+        enum fm_status put = FM_OK;
+        if (shown)
+            put = portal->copy != NULL ? put_copied(session, portal) : put_row(session, portal);
+        if (put != FM_OK)
             return fm_fail(err, FM_LIMIT, "a row is too long to send");
         portal->row++;
         portal->rows++;
@@ -297,5 +336,72 @@ enum fm_status portal_run(struct fm_pg_session *session, struct portal *portal, 
     if (status == FM_NOTFOUND)
         status = portal->may_miss ? tell_missing(session, portal, err) : FM_OK;
     set_running(session, NULL);
+    return status;
+}
+
+/* ---- COPY ------------------------------------------------------------------------------------ */
+
+/* CopyOutResponse, and what stands before the first row. */
+static void begin_copy(struct fm_pg_session *session, const struct portal *portal)
+{
+    static const char signature[] =
+        "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0"; /* No flags, no extension. */
+    const struct fm_columns *columns = portal->columns;
+    bool is_binary = portal->copy->form == FM_PG_COPY_BINARY;
+    struct fm_buf *out = &session->out;
+
+    size_t at = fm_pg_begin(out, 'H');
+    fm_buf_put_u8(out, is_binary);
+    fm_pg_put16(out, (uint16_t)columns->count);
+    for (uint32_t c = 0; c < columns->count; c++)
+        fm_pg_put16(out, is_binary);
+    fm_pg_end(out, at);
+    if (!is_binary && !portal->copy->has_header)
+        return;
+    at = fm_pg_begin(out, 'd');
+    if (is_binary)
+        fm_buf_put(out, signature, sizeof signature - 1);
+    for (uint32_t c = 0; c < columns->count && !is_binary; c++)
+        fm_pg_copy_put(portal->copy, c, false, fm_span_str(columns->items[c].name), out);
+    if (!is_binary)
+        fm_buf_put_u8(out, '\n');
+    fm_pg_end(out, at);
+}
+
+static void end_copy(struct fm_pg_session *session, const struct portal *portal)
+{
+    char tag[32];
+
+    if (portal->copy->form == FM_PG_COPY_BINARY) {
+        size_t at = fm_pg_begin(&session->out, 'd');
+        fm_pg_put16(&session->out, UINT16_MAX);
+        fm_pg_end(&session->out, at);
+    }
+    fm_pg_put_empty(&session->out, 'c');
+    (void)snprintf(tag, sizeof tag, "COPY %" PRIu64, portal->rows);
+    fm_pg_put_complete(&session->out, tag);
+}
+
+enum fm_status portal_copy(struct fm_pg_session *session, struct fm_span sql, struct fm_error *err)
+{
+    struct fm_pg_copy copy;
+    struct portal portal = {.copy = &copy};
+    uint64_t rows = 0;
+
+    enum fm_status status = fm_pg_copy_read(sql, &copy, err);
+    if (status == FM_OK) {
+        fm_buf_put_span(&portal.sql, fm_buf_span(&copy.query));
+        status = fm_buf_status(&portal.sql);
+    }
+    if (status == FM_OK)
+        status = portal_open(session, &portal, err);
+    if (status == FM_OK) {
+        begin_copy(session, &portal);
+        status = portal_run(session, &portal, 0, true, &rows, err);
+    }
+    if (status == FM_OK)
+        end_copy(session, &portal);
+    portal_end(session, &portal);
+    fm_pg_copy_deinit(&copy);
     return status;
 }

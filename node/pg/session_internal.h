@@ -2,6 +2,7 @@
 #ifndef FM_NODE_PG_SESSION_INTERNAL_H
 #define FM_NODE_PG_SESSION_INTERNAL_H
 
+#include "node/pg/copy.h"
 #include "node/pg/session.h"
 #include "node/pg/setting.h"
 #include "node/pg/statement.h"
@@ -31,9 +32,10 @@ struct portal {
     uint16_t *formats; /* Owned; of the result's columns. */
     void *query;       /* NULL: not begun, or over. */
     const struct fm_columns *columns;
-    const struct fm_batch *batch; /* The rows at hand, from */
-    uint32_t row;                 /* this one on. */
-    uint64_t rows;                /* Given so far. */
+    const struct fm_batch *batch;  /* The rows at hand, from */
+    uint32_t row;                  /* this one on. */
+    uint64_t rows;                 /* Given so far. */
+    const struct fm_pg_copy *copy; /* NULL: its rows go as rows. Borrowed. */
     bool is_over;
     bool may_miss; /* Parts of the answer, by leave of the session's settings. */
 };
@@ -106,6 +108,8 @@ enum fm_status portal_run(struct fm_pg_session *session, struct portal *portal, 
 /* In place of the id of a query in `statement` the heads that it read, of mesh.receipts. */
 enum fm_status pg_find_heads(struct fm_pg_session *session, struct fm_settings_statement *statement,
                              struct fm_error *err);
+/* COPY .. TO STDOUT. */
+enum fm_status portal_copy(struct fm_pg_session *session, struct fm_span sql, struct fm_error *err);
 /* RowDescription of columns. */
 void pg_put_columns(struct fm_buf *out, const struct fm_columns *columns, const uint16_t *formats,
                     uint32_t format_count);

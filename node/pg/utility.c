@@ -532,7 +532,7 @@ static enum fm_status listen(struct statement *s)
     return FM_OK;
 }
 
-static enum fm_status run(struct statement *s, enum fm_pg_statement_kind kind,
+static enum fm_status run(struct statement *s, enum fm_pg_statement_kind kind, struct fm_span sql,
                           enum utility_mode mode)
 {
     switch (kind) {
@@ -566,6 +566,8 @@ static enum fm_status run(struct statement *s, enum fm_pg_statement_kind kind,
         return close_cursor(s);
     case FM_PG_LISTEN:
         return listen(s);
+    case FM_PG_COPY:
+        return portal_copy(s->session, sql, s->err);
     case FM_PG_EMPTY:
         fm_pg_put_empty(&s->session->out, 'I');
         return FM_OK;
@@ -587,5 +589,5 @@ enum fm_status utility_run(struct fm_pg_session *session, enum fm_pg_statement_k
         return FM_OK;
     }
     enum fm_status status = ends || kind == FM_PG_EMPTY ? FM_OK : pg_refuse_in_failed(session, err);
-    return status == FM_OK ? run(&s, kind, mode) : status;
+    return status == FM_OK ? run(&s, kind, sql, mode) : status;
 }

@@ -100,6 +100,18 @@ join="SELECT count(*), min(n.text), max(s.text) FROM north.things n JOIN south.t
 same join "1000|north|south" "$(sql -c "$join")"
 same "rows by a cursor" 1000 "$(sql -v FETCH_COUNT=64 -c 'SELECT * FROM south.things' | wc -l)"
 
+say "COPY to the client, as PostgreSQL writes it"
+cat >"$MESH_DIR/copy.sql" <<'SQL'
+COPY (SELECT * FROM (VALUES (1, 'a,b', NULL, '', 'x\ty'), (2, 'a"b', 'c', '\.', 'ü')) t(a, b, c, d, e)
+    ORDER BY 1) TO STDOUT
+SQL
+[ "$(sql -f "$MESH_DIR/copy.sql")" = "$(printf '1\ta,b\t\\N\t\tx\\\\ty\n2\ta"b\tc\t\\\\.\tü')" ] ||
+    die "COPY: $(sql -f "$MESH_DIR/copy.sql")"
+same "a table as CSV" "id,text 1,north 2,north" \
+    "$(sql -c 'COPY north.things TO STDOUT (FORMAT csv, HEADER)' | sort -n | head -n 3 | paste -s -d ' ')"
+psql -X -q -c "\\copy (SELECT id FROM south.things) TO '$MESH_DIR/copied' (FORMAT binary)"
+same "binary, by \\copy" "$((19 + 2 + 1000 * (2 + 4 + 8)))" "$(stat -c %s "$MESH_DIR/copied")"
+
 say "errors: where, and with what state"
 refused position "LINE 1: SELECT 1 +" psql -X -c 'SELECT 1 + + FROM'
 refused "no such table" "42P01" psql -X -v VERBOSITY=verbose -c 'SELECT * FROM north.nothing'

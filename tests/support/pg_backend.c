@@ -263,6 +263,13 @@ static void put_message(struct fm_buf *out, uint8_t type, const uint8_t *body)
     case 'D':
         put_row(out, body);
         break;
+    case 'd':
+        for (uint32_t i = 0; i < fm_pg_get32(body - 4) - 4; i++)
+            fm_buf_printf(out, body[i] < 0x20 || body[i] > 0x7e ? "\\%02x" : "%c", body[i]);
+        break;
+    case 'H':
+        fm_buf_printf(out, "%u,%u", body[0], fm_pg_get16(body + 1));
+        break;
     case 'T':
         put_columns(out, body);
         break;

@@ -324,6 +324,40 @@ static void settings_are_bounded(void **state)
     query(f, "SET my.s3 = 2", "C(SET) Z(I)");
 }
 
+/* ---- COPY ------------------------------------------------------------------------------------ */
+
+static void copies(void **state)
+{
+    struct fixture *f = *state;
+
+    query(f, "COPY (rows 3) TO STDOUT",
+          "H(0,2) d(1\\09x\\0a) d(2\\09x\\0a) d(3\\09\\N\\0a) c C(COPY 3) Z(I)");
+    query(f, "copy (rows 3) to stdout with (format csv, header, null 'x', delimiter ';')",
+          "H(0,2) d(n;t\\0a) d(1;\"x\"\\0a) d(2;\"x\"\\0a) d(3;x\\0a) c C(COPY 3) Z(I)");
+    query(f, "COPY (rows 0) TO STDOUT CSV HEADER", "H(0,2) d(n,t\\0a) c C(COPY 0) Z(I)");
+    query(f, "COPY (rows 1) TO STDOUT (FORMAT binary)",
+          "H(1,2) d(PGCOPY\\0a\\ff\\0d\\0a\\00\\00\\00\\00\\00\\00\\00\\00\\00) "
+          "d(\\00\\02\\00\\00\\00\\04\\00\\00\\00\\01\\00\\00\\00\\01x) d(\\ff\\ff) c "
+          "C(COPY 1) Z(I)");
+    query(f, "COPY a.\"B\" (x, y) TO STDOUT", "E(42601 SELECT x, y FROM a.\"B\") Z(I)");
+    query(f, "COPY a.b TO '/tmp/x'", "E(0A000 a node writes no files: COPY goes TO STDOUT) Z(I)");
+    query(f, "COPY (rows 1 TO STDOUT", "E(42601 syntax error at end of input) Z(I)");
+    query(f, "COPY (rows 1) TO STDOUT (FORMAT csv, DELIMITER 'ab')",
+          "E(42601 COPY delimiter must be a single one-byte character) Z(I)");
+    query(f, "COPY (rows 1) TO STDOUT (FORMAT xml)",
+          "E(42601 COPY format \"xml\" not recognized) Z(I)");
+    query(f, "COPY (rows 1) TO STDOUT (FREEZE)",
+          "E(0A000 COPY option \"freeze\" is not supported) Z(I)");
+    query(f, "COPY (rows 1) TO STDOUT x", "E(42601 syntax error at or near \"x\") Z(I)");
+    assert_int_equal(f->test->open, 0);
+    parse(f, "", "COPY (rows 1) TO STDOUT", 0);
+    bind(f, "", "", NULL, 0);
+    named(f, FM_PG_DESCRIBE, 'P', "");
+    execute(f, "", 0);
+    send_now(f, FM_PG_SYNC);
+    expect(f, "1 2 n H(0,2) d(1\\09x\\0a) c C(COPY 1) Z(I)");
+}
+
 /* ---- Cursors --------------------------------------------------------------------------------- */
 
 static void cursors(void **state)
@@ -529,6 +563,7 @@ int main(void)
         TEST(settings_of_the_mesh),
         TEST(missing_parts_are_told),
         TEST(settings_are_bounded),
+        TEST(copies),
         TEST(cursors),
         TEST(cursors_are_bounded),
         TEST(extended_queries),
