@@ -87,14 +87,18 @@ same healthz 200 "$(status "$base/healthz")"
 same readyz 200 "$(status "$base/readyz")"
 has readyz '"node":"north"' "$MESH_DIR/body"
 same metrics 200 "$(status "$base/metrics")"
-has metrics 'folkmoot_http_connections [12]$' "$MESH_DIR/body"
-has "the type of metrics" 'application/openmetrics-text; version=1.0.0' "$MESH_DIR/head"
-same "the end of metrics" "# EOF" "$(tail -n 1 "$MESH_DIR/body")"
+has metrics '^folkmoot_http_connections [12]$' "$MESH_DIR/body"
+has "the type of metrics" 'text/plain; version=0.0.4' "$MESH_DIR/head"
 if command -v promtool >/dev/null; then
-    sed '/^# EOF/d' "$MESH_DIR/body" | promtool check metrics || die "promtool: not well-formed"
+    promtool check metrics <"$MESH_DIR/body" || die "promtool finds fault with metrics"
 else
-    say "promtool is not installed (Debian's prometheus): the form of metrics is not checked by it"
+    say "promtool is not installed (Debian's prometheus): it does not check metrics"
 fi
+same openmetrics 200 "$(status -H 'Accept: application/openmetrics-text; version=1.0.0' \
+    "$base/metrics")"
+has "the type of openmetrics" 'application/openmetrics-text; version=1.0.0' "$MESH_DIR/head"
+has "a counter's family" '^# TYPE folkmoot_queries counter$' "$MESH_DIR/body"
+same "the end of openmetrics" "# EOF" "$(tail -n 1 "$MESH_DIR/body")"
 
 say "a query: JSON, NDJSON, CSV"
 join="SELECT n.id, n.text AS n, s.text AS s FROM north.things n JOIN south.things s USING (id)
@@ -179,6 +183,25 @@ problem "a large body" 413 limit "${auth[@]}" -H "Content-Type: text/plain" \
 problem "a large body in chunks" 413 limit "${auth[@]}" -H "Content-Type: text/plain" \
     -H "Transfer-Encoding: chunked" --data-binary "@$MESH_DIR/large" "$base/v1/query"
 same "large headers" 431 "$(status -H "X: $(head -c 60000 "$MESH_DIR/large")" "$base/healthz")"
+
+say "connections of one address are bounded, and queries go on in those that are there"
+held=()
+for _ in $(seq 60); do
+    exec {fd}<>"/dev/tcp/127.0.0.1/$port"
+    held+=("$fd")
+done
+same "beside them" 200 "$(status "${auth[@]}" "${sql[@]}" 'SELECT 1' "$base/v1/query")"
+for _ in $(seq 4); do
+    exec {fd}<>"/dev/tcp/127.0.0.1/$port"
+    held+=("$fd")
+done
+same "one too many" 000 "$(status "$base/healthz")"
+for fd in "${held[@]}"; do exec {fd}>&-; done
+for _ in $(seq 50); do
+    [ "$(status "$base/healthz")" != 200 ] || break
+    sleep 0.1
+done
+same "when they are gone" 200 "$(status "$base/healthz")"
 
 say "a client that goes ends its query"
 ended() { # status
