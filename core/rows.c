@@ -135,6 +135,11 @@ void fm_rows_int32(struct fm_rows *rows, int32_t value)
     put(rows, FM_KIND_INT32, &value);
 }
 
+void fm_rows_int64(struct fm_rows *rows, int64_t value)
+{
+    put(rows, FM_KIND_INT64, &value);
+}
+
 void fm_rows_double(struct fm_rows *rows, double value)
 {
     put(rows, FM_KIND_DOUBLE, &value);

@@ -31,6 +31,7 @@ void fm_rows_span(struct fm_rows *rows, struct fm_span text);
 void fm_rows_uint(struct fm_rows *rows, uint64_t value);
 void fm_rows_bool(struct fm_rows *rows, bool value);
 void fm_rows_int32(struct fm_rows *rows, int32_t value);
+void fm_rows_int64(struct fm_rows *rows, int64_t value);
 void fm_rows_double(struct fm_rows *rows, double value);
 void fm_rows_time(struct fm_rows *rows, fm_us value); /* timestamptz. */
 

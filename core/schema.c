@@ -30,6 +30,12 @@ bool fm_domain_name_valid(const char *name)
     return true;
 }
 
+bool fm_domain_is_own(const char *name)
+{
+    return strcmp(name, FM_VIEWS_DOMAIN) == 0 || strcmp(name, FM_CATALOG_DOMAIN) == 0 ||
+           strcmp(name, FM_INFORMATION_DOMAIN) == 0;
+}
+
 bool fm_table_name_valid(const char *name)
 {
     return is_identifier(name);

@@ -54,6 +54,11 @@ struct fm_schema {
 
 /* The domain whose tables every node has for itself (node/views.h); nobody else's name. */
 #define FM_VIEWS_DOMAIN "mesh"
+/* The same for clients of PostgreSQL only: its catalog. */
+#define FM_CATALOG_DOMAIN "pg_catalog"
+#define FM_INFORMATION_DOMAIN "information_schema"
+/* Is it one of the three? */
+bool fm_domain_is_own(const char *name);
 
 /* The domain's name is [a-z][a-z0-9_]{0,62} and not reserved (design.md section 2). */
 bool fm_domain_name_valid(const char *name);

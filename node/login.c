@@ -99,6 +99,7 @@ static enum fm_status open_query(struct fm_login_query *query, const struct fm_l
         .cert = login->token.cert,
         .session = login->session.bytes,
         .request = &request,
+        .is_postgres = ask->is_postgres,
         .is_held = true,
     };
 

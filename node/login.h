@@ -30,6 +30,7 @@ struct fm_login_query;
 struct fm_login_ask {
     struct fm_query_body body;
     uint32_t limit_ms; /* 0: the node's. */
+    bool is_postgres;  /* With the tables of node/pg/catalog.h. */
     uint8_t trace[16];
 };
 

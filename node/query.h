@@ -56,6 +56,7 @@ struct fm_query {
     struct fm_query_source slots[FM_QUERY_TABLES_MAX];
     struct fm_batch_source sources[FM_QUERY_TABLES_MAX];
     struct fm_view_rows views[FM_QUERY_TABLES_MAX]; /* Of slots that are the node's own. */
+    bool is_postgres;                               /* Its client's catalog is there too. */
     bool is_pinned;                                 /* Its request names heads. */
     bool is_recorded;                               /* In mesh.receipts. */
     bool is_counted;                                /* In the node's counters. */

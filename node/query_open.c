@@ -163,11 +163,12 @@ static enum fm_status open_view(struct fm_query *query, uint32_t slot, struct fm
     const struct fm_plan_table *table = &query->plan.tables[slot];
     const struct fm_view_asker asker = {
         .principal = query->principal.sign_key,
+        .name = query->principal.name,
         .session = query->session,
     };
 
-    return fm_view_read(query->server, &asker, table->table, table->fields, table->field_count,
-                        &query->kept[slot], &query->views[slot], err);
+    return fm_view_read(query->server, &asker, table->domain, table->table, table->fields,
+                        table->field_count, &query->kept[slot], &query->views[slot], err);
 }
 
 static enum fm_status open_slot(struct fm_query *query, uint32_t slot, struct fm_error *err)

@@ -9,6 +9,7 @@ struct catalog {
     struct fm_registry *registry;
     struct fm_membership *membership;
     struct fm_node_id self;
+    bool is_postgres;
     bool used_statistics;
 };
 
@@ -18,9 +19,11 @@ static enum fm_status resolve(void *context, const char *domain, const char *tab
     struct catalog *catalog = context;
 
     *rows = 0;
-    if (strcmp(domain, FM_VIEWS_DOMAIN) == 0) {
+    if (fm_domain_is_own(domain)) {
+        if (!catalog->is_postgres && strcmp(domain, FM_VIEWS_DOMAIN) != 0)
+            return FM_NOTFOUND;
         *owner = catalog->self;
-        return fm_view_schema(table, schema);
+        return fm_view_schema(domain, table, schema);
     }
     /* Statistics tell of rows, and the owners when the fragments are opened. */
     return fm_registry_table(catalog->registry, domain, table, schema, owner);
@@ -55,7 +58,7 @@ static void plan_key(const struct fm_query *query, struct fm_span sql, struct fm
 
     fm_sha256_one(&principal, fm_buf_span(&query->principal_cert));
     fm_store64(rules, query->plan_options.rules_off);
-    struct fm_span parts[] = {fm_span_str("query"),
+    struct fm_span parts[] = {fm_span_str(query->is_postgres ? "postgres" : "query"),
                               fm_span(principal.bytes, sizeof principal.bytes),
                               fm_span(rules, sizeof rules), sql};
     fm_sha256(out, parts, sizeof parts / sizeof parts[0]);
@@ -66,7 +69,8 @@ static enum fm_status make(struct fm_query *query, struct fm_span sql, const str
 {
     struct catalog known = {.registry = query->server->registry,
                             .membership = query->server->membership,
-                            .self = query->server->identity->node.node};
+                            .self = query->server->identity->node.node,
+                            .is_postgres = query->is_postgres};
     struct fm_catalog catalog = {
         .context = &known, .resolve = resolve, .statistics = statistics, .round_trip = round_trip};
 

@@ -67,7 +67,8 @@ struct fm_caller {
     const uint8_t *session;             /* Session hash, 32 bytes. */
     const struct fm_request *request;   /* Signed methods only. */
     struct fm_span envelope;            /* The request's envelope as received. */
-    bool is_held; /* It is in this process: what it opens has no lease (node/cursor.h). */
+    bool is_postgres; /* Asked by a client of PostgreSQL: what it asks may read its catalog. */
+    bool is_held;     /* It is in this process: what it opens has no lease (node/cursor.h). */
 };
 
 /* A method's work: `body` is the call's body (for signed methods the request's), the reply's body

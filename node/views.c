@@ -1,35 +1,19 @@
 #include "node/views.h"
 
 #include "core/assert.h"
+#include "node/pg/catalog.h"
 #include "node/server.h"
+#include "node/views_internal.h"
 
 #include <stdio.h>
 
-struct writer {
-    struct fm_server *server;
-    const struct fm_view_asker *asker;
-    const struct view *view;
-    const uint32_t *fields;
-    uint32_t field_count;
-    struct fm_rows *rows; /* Of the batch at hand. */
-    struct fm_kept *kept;
-    struct fm_tree tree;
-};
-
-struct view {
-    const char *table;
-    const struct fm_rows_column *columns;
-    uint32_t count;
-    enum fm_status (*put)(struct writer *writer);
-};
-
-static enum fm_status begin_batch(struct writer *writer)
+static enum fm_status begin_batch(struct view_writer *writer)
 {
     return fm_rows_new_of(writer->view->columns, writer->view->count, writer->fields,
                           writer->field_count, &writer->rows);
 }
 
-static enum fm_status end_batch(struct writer *writer)
+static enum fm_status end_batch(struct view_writer *writer)
 {
     FM_AUTO(fm_buf_free) struct fm_buf batch = FM_BUF_INIT(FM_BATCH_BYTES_MAX);
     struct fm_hash leaf;
@@ -46,7 +30,7 @@ static enum fm_status end_batch(struct writer *writer)
     return fm_kept_add(writer->kept, &batch);
 }
 
-static enum fm_status end_row(struct writer *writer)
+enum fm_status view_end_row(struct view_writer *writer)
 {
     if (fm_rows_count(writer->rows) < FM_VIEW_BATCH_ROWS)
         return FM_OK;
@@ -98,7 +82,7 @@ static const struct fm_rows_column receipts_columns[] = {
 
 static enum fm_status put_receipt(void *context, const struct fm_receipts_entry *entry)
 {
-    struct writer *writer = context;
+    struct view_writer *writer = context;
     const uint8_t *session = writer->asker->session;
     const char *text = (const char *)entry->text.data;
     enum fm_status status = FM_OK;
@@ -128,12 +112,12 @@ static enum fm_status put_receipt(void *context, const struct fm_receipts_entry 
         }
         put_or_null(rows, text + fragment->heads);
         put_hex(rows, entry->trace, sizeof entry->trace);
-        status = end_row(writer);
+        status = view_end_row(writer);
     }
     return status;
 }
 
-static enum fm_status put_receipts(struct writer *writer)
+static enum fm_status put_receipts(struct view_writer *writer)
 {
     return fm_receipts_each(writer->server->receipts, &writer->asker->principal, put_receipt,
                             writer);
@@ -147,7 +131,7 @@ static const struct fm_rows_column nodes_columns[] = {
     {"round_trip_ms", FM_KIND_UINT64},
 };
 
-static enum fm_status put_node(struct writer *writer, const struct fm_member_info *member)
+static enum fm_status put_node(struct view_writer *writer, const struct fm_member_info *member)
 {
     struct fm_rows *rows = writer->rows;
 
@@ -161,10 +145,10 @@ static enum fm_status put_node(struct writer *writer, const struct fm_member_inf
         fm_rows_null(rows);
     else
         fm_rows_uint(rows, (uint64_t)member->round_trip_ms);
-    return status == FM_OK ? end_row(writer) : status;
+    return status == FM_OK ? view_end_row(writer) : status;
 }
 
-static enum fm_status put_nodes(struct writer *writer)
+static enum fm_status put_nodes(struct view_writer *writer)
 {
     FM_AUTO(fm_buf_free) struct fm_buf bytes = FM_BUF_INIT(FM_DOC_BYTES_MAX);
     struct fm_member_list list = {0};
@@ -185,7 +169,8 @@ static const struct fm_rows_column products_columns[] = {
     {"node_id", FM_KIND_VARCHAR}, {"tables", FM_KIND_VARCHAR},
 };
 
-static enum fm_status put_product(struct writer *writer, const struct fm_product_entry *product)
+static enum fm_status put_product(struct view_writer *writer,
+                                  const struct fm_product_entry *product)
 {
     struct fm_rows *rows = writer->rows;
 
@@ -194,7 +179,7 @@ static enum fm_status put_product(struct writer *writer, const struct fm_product
     fm_rows_text(rows, product->product_version);
     put_hex(rows, product->owner.bytes, sizeof product->owner.bytes);
     enum fm_status status = put_list(rows, product->tables, product->table_count);
-    return status == FM_OK ? end_row(writer) : status;
+    return status == FM_OK ? view_end_row(writer) : status;
 }
 
 static const struct fm_rows_column columns_columns[] = {
@@ -205,7 +190,7 @@ static const struct fm_rows_column columns_columns[] = {
     {"classified", FM_KIND_BOOLEAN}, {"description", FM_KIND_VARCHAR},
 };
 
-static enum fm_status put_column(struct writer *writer, const struct fm_product_entry *product,
+static enum fm_status put_column(struct view_writer *writer, const struct fm_product_entry *product,
                                  const struct fm_schema *schema, uint32_t position)
 {
     FM_AUTO(fm_buf_free) struct fm_buf type = FM_BUF_INIT(0);
@@ -230,10 +215,10 @@ static enum fm_status put_column(struct writer *writer, const struct fm_product_
         fm_rows_int32(rows, key_position);
     fm_rows_bool(rows, fm_field_is_classified(field));
     put_or_null(rows, field->description != NULL ? field->description : "");
-    return fm_buf_status(&type) == FM_OK ? end_row(writer) : fm_buf_status(&type);
+    return fm_buf_status(&type) == FM_OK ? view_end_row(writer) : fm_buf_status(&type);
 }
 
-static enum fm_status put_table(struct writer *writer, const struct fm_product_entry *product,
+static enum fm_status put_table(struct view_writer *writer, const struct fm_product_entry *product,
                                 struct fm_span table)
 {
     FM_AUTO(fm_schema_freep) struct fm_schema *schema = NULL;
@@ -250,7 +235,8 @@ static enum fm_status put_table(struct writer *writer, const struct fm_product_e
     return status;
 }
 
-static enum fm_status put_columns_of(struct writer *writer, const struct fm_product_entry *product)
+static enum fm_status put_columns_of(struct view_writer *writer,
+                                     const struct fm_product_entry *product)
 {
     enum fm_status status = FM_OK;
 
@@ -259,9 +245,9 @@ static enum fm_status put_columns_of(struct writer *writer, const struct fm_prod
     return status;
 }
 
-static enum fm_status each_product(struct writer *writer,
-                                   enum fm_status (*put)(struct writer *writer,
-                                                         const struct fm_product_entry *product))
+enum fm_status view_each_product(struct view_writer *writer,
+                                 enum fm_status (*put)(struct view_writer *writer,
+                                                       const struct fm_product_entry *product))
 {
     FM_AUTO(fm_buf_free) struct fm_buf bytes = FM_BUF_INIT(FM_DOC_BYTES_MAX);
     struct fm_product_list list = {0};
@@ -275,14 +261,14 @@ static enum fm_status each_product(struct writer *writer,
     return status;
 }
 
-static enum fm_status put_products(struct writer *writer)
+static enum fm_status put_products(struct view_writer *writer)
 {
-    return each_product(writer, put_product);
+    return view_each_product(writer, put_product);
 }
 
-static enum fm_status put_columns(struct writer *writer)
+static enum fm_status put_columns(struct view_writer *writer)
 {
-    return each_product(writer, put_columns_of);
+    return view_each_product(writer, put_columns_of);
 }
 
 /* ---- All of them ----------------------------------------------------------------------------- */
@@ -296,25 +282,32 @@ static const struct view views[] = {
     {"columns", COLUMNS(columns_columns), put_columns},
 };
 
-static const struct view *find(const char *table)
+static const struct view *find(const char *domain, const char *table)
 {
+    if (strcmp(domain, FM_VIEWS_DOMAIN) != 0)
+        return pg_catalog_find(domain, table);
     for (size_t i = 0; i < sizeof views / sizeof views[0]; i++)
         if (strcmp(views[i].table, table) == 0)
             return &views[i];
     return NULL;
 }
 
-enum fm_status fm_view_schema(const char *table, struct fm_schema **out)
+const char *fm_view_name(uint32_t number)
+{
+    return number < sizeof views / sizeof views[0] ? views[number].table : NULL;
+}
+
+enum fm_status fm_view_schema(const char *domain, const char *table, struct fm_schema **out)
 {
     FM_AUTO(fm_schema_freep) struct fm_schema *schema = NULL;
-    const struct view *view = find(table);
+    const struct view *view = find(domain, table);
 
     if (view == NULL)
         return FM_NOTFOUND;
     schema = calloc(1, sizeof *schema);
     if (schema == NULL)
         return FM_NOMEM;
-    (void)snprintf(schema->domain, sizeof schema->domain, "%s", FM_VIEWS_DOMAIN); /* Short. */
+    (void)snprintf(schema->domain, sizeof schema->domain, "%s", domain); /* Short. */
     (void)snprintf(schema->table, sizeof schema->table, "%s", view->table);
     schema->version = 1;
     schema->fields = calloc(view->count, sizeof *schema->fields);
@@ -332,13 +325,14 @@ enum fm_status fm_view_schema(const char *table, struct fm_schema **out)
 }
 
 enum fm_status fm_view_read(struct fm_server *server, const struct fm_view_asker *asker,
-                            const char *table, const uint32_t *fields, uint32_t field_count,
-                            struct fm_kept *kept, struct fm_view_rows *out, struct fm_error *err)
+                            const char *domain, const char *table, const uint32_t *fields,
+                            uint32_t field_count, struct fm_kept *kept, struct fm_view_rows *out,
+                            struct fm_error *err)
 {
-    struct writer writer = {
+    struct view_writer writer = {
         .server = server,
         .asker = asker,
-        .view = find(table),
+        .view = find(domain, table),
         .fields = fields,
         .field_count = field_count,
         .kept = kept,
@@ -353,8 +347,7 @@ enum fm_status fm_view_read(struct fm_server *server, const struct fm_view_asker
         status = end_batch(&writer);
     fm_rows_free(writer.rows);
     if (status != FM_OK)
-        return fm_fail(err, status, "read %s.%s: %s", FM_VIEWS_DOMAIN, table,
-                       fm_status_text(status));
+        return fm_fail(err, status, "read %s.%s: %s", domain, table, fm_status_text(status));
     kept->is_whole = true;
     out->rows = kept->rows;
     fm_tree_root(&writer.tree, &out->root);

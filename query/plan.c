@@ -118,7 +118,7 @@ static enum fm_status resolve(const struct fm_catalog *catalog, const struct tre
             return fm_fail(err, status, "look up table %s.%s: %s", to->domain, to->table,
                            fm_status_text(status));
         fm_assert(to->schema != NULL && to->schema->field_count > 0);
-        to->is_own = strcmp(to->schema->domain, FM_VIEWS_DOMAIN) == 0;
+        to->is_own = fm_domain_is_own(to->schema->domain);
         if (to->is_own && to->at.kind != FM_AT_LATEST)
             return fm_fail(err, FM_INVALID, "%s.%s has no past: AT cannot be used with it",
                            to->domain, to->table);

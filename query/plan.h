@@ -50,10 +50,10 @@ struct fm_plan_table {
     const char *needed_by; /* Static words: what would give other rows if some of this slot's were
                               missing, and not only fewer. NULL: nothing would. */
     struct fm_buf sql;     /* Over domain.table names, as the owner's planner takes it. */
-    bool is_own; /* A table of FM_VIEWS_DOMAIN: its rows are the asked node's own, and nobody else
+    bool is_own;           /* fm_domain_is_own(): its rows are the asked node's own, and nobody else
                     is asked for them. `owner` is that node. */
-    bool names_made;           /* SQL: the columns are called c0, c1, .. here, not as they are. */
-    uint32_t ref_count;        /* SQL: the tables it reads, each once. */
+    bool names_made;       /* SQL: the columns are called c0, c1, .. here, not as they are. */
+    uint32_t ref_count;    /* SQL: the tables it reads, each once. */
     struct fm_table_ref *refs; /* Owned. */
     uint64_t given; /* SQL: bit n: its owner is given all rows of slot n, a scan that nothing else
                        reads, with the statement. */

@@ -1,4 +1,5 @@
 /* Portals: queries that run for a client, and the rows that it gets of them. */
+#include "node/pg/rewrite.h"
 #include "node/pg/session_internal.h"
 
 #include "core/assert.h"
@@ -107,9 +108,13 @@ static enum fm_status ask(struct fm_pg_session *session, struct portal *portal,
 enum fm_status portal_open(struct fm_pg_session *session, struct portal *portal,
                            struct fm_error *err)
 {
+    FM_AUTO(fm_buf_free) struct fm_buf sql = FM_BUF_INIT(FM_SQL_BYTES_MAX);
     const struct fm_settings *mesh = &session->settings.mesh;
+    const struct pg_rewrite_facts facts = {.user = session->user,
+                                           .database = session->database,
+                                           .process = session->process,
+                                           .settings = &session->settings};
     struct fm_query_body body = {
-        .sql = fm_buf_span(&portal->sql),
         .rules_off = mesh->rules_off,
         .on_unavailable = mesh->on_unavailable,
         .allows_partial_aggregates =
@@ -119,6 +124,10 @@ enum fm_status portal_open(struct fm_pg_session *session, struct portal *portal,
 
     if (portal->query != NULL || portal->is_over)
         return FM_OK;
+    enum fm_status status = pg_rewrite(fm_buf_span(&portal->sql), &facts, &sql);
+    if (status != FM_OK)
+        return fm_fail(err, status, "the statement is too long");
+    body.sql = fm_buf_span(&sql);
     memcpy(body.heads, mesh->heads, sizeof body.heads);
     portal->may_miss = body.on_unavailable == FM_UNAVAILABLE_SKIP;
     return ask(session, portal, &body, err);

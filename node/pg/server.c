@@ -94,7 +94,7 @@ static enum fm_status on_open(void *context, const struct fm_request_id *id,
                               const struct fm_columns **columns, struct fm_error *err)
 {
     struct connection *connection = context;
-    struct fm_login_ask ask = {.body = *body, .limit_ms = limit_ms};
+    struct fm_login_ask ask = {.body = *body, .limit_ms = limit_ms, .is_postgres = true};
     struct fm_login_query *opened = NULL;
 
     fm_random(ask.trace, sizeof ask.trace);

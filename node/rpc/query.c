@@ -18,6 +18,7 @@ static struct fm_query *query_new(struct fm_server *server, const struct fm_call
     query->deadline = fm_now_ms() + limit;
     query->limit_ms = limit;
     query->principal = caller->principal;
+    query->is_postgres = caller->is_postgres;
     memcpy(query->trace, caller->request->trace, sizeof query->trace);
     memcpy(query->session, caller->session, sizeof query->session);
     fm_buf_put_span(&query->request, caller->envelope);
