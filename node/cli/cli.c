@@ -15,7 +15,7 @@ static const struct {
     const char *group;
     const char *summary;
 } groups[] = {
-    {"mesh", "found a mesh: its charter and authority keys"},
+    {"mesh", "found a mesh; try one on this machine"},
     {"node", "make, admit and run a node"},
     {"product", "publish contracts, see what is published"},
 };

@@ -26,6 +26,8 @@ struct fm_cli_verb {
 
 #define FM_CLI_VERB_MAP(X)                                                                         \
     X(mesh_create)                                                                                 \
+    X(mesh_up)                                                                                     \
+    X(mesh_down)                                                                                   \
     X(node_init)                                                                                   \
     X(node_invite)                                                                                 \
     X(node_join)                                                                                   \
