@@ -64,6 +64,8 @@ static const struct function functions[] = {
                     "replace($1, '\"', '\"\"') || '\"' END"},
     {"array_upper", "len($1)"},
     {"array_remove", "($1)"},
+    {"_pg_expandarray", "unnest(CAST(list_zip($1, range(1, len($1) + 1)) AS "
+                        "STRUCT(x BIGINT, n BIGINT)[]))"},
     {"current_schema", NO_TEXT},
     {"current_schemas", "['pg_catalog']"},
     {"version", "'PostgreSQL 15.0 (Folkmoot)'"},
@@ -427,11 +429,13 @@ static bool is_table_of_catalog(const struct rewriting *r, const struct fm_pg_to
 static bool take_qualifier(struct rewriting *r, const struct fm_pg_token *token)
 {
     struct fm_pg_token point = peek(&r->at, 0);
-    struct fm_pg_token behind = peek(&r->at, 2);
+    struct fm_pg_token behind = peek(&r->at, 1);
     const struct frame *frame = r->depth > 0 ? &r->frames[r->depth - 1] : NULL;
 
-    if (!is_name(token, "pg_catalog") || !is_sign(&point, '.'))
+    if (!is_sign(&point, '.') ||
+        (!is_name(token, "pg_catalog") && !is_name(&behind, "_pg_expandarray")))
         return false;
+    behind = peek(&r->at, 2);
     if (!is_sign(&behind, '(') && !(frame != NULL && frame->is_cast && frame->as != 0))
         return false;
     fm_buf_put(r->out, r->done, (size_t)(token->text.data - r->done));

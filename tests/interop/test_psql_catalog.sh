@@ -124,6 +124,31 @@ text|2|YES|text
 made|3|NO|date" "$(sql -c "SELECT column_name, ordinal_position, is_nullable, data_type
     FROM information_schema.columns WHERE table_schema = 'south' ORDER BY 2")"
 
+say "as drivers ask: the primary key (pgjdbc 42.7), columns (SQLAlchemy 2.0), in their form"
+same "getPrimaryKeys" "mesh|north|things|id|1|things_pkey" "$(sql -c "SELECT result.TABLE_CAT, result.TABLE_SCHEM, result.TABLE_NAME, result.COLUMN_NAME,
+    result.KEY_SEQ, result.PK_NAME FROM (SELECT current_database() AS TABLE_CAT, n.nspname AS
+    TABLE_SCHEM, ct.relname AS TABLE_NAME, a.attname AS COLUMN_NAME,
+    (information_schema._pg_expandarray(i.indkey)).n AS KEY_SEQ, ci.relname AS PK_NAME,
+    information_schema._pg_expandarray(i.indkey) AS KEYS, a.attnum AS A_ATTNUM FROM
+    pg_catalog.pg_class ct JOIN pg_catalog.pg_attribute a ON (ct.oid = a.attrelid) JOIN
+    pg_catalog.pg_namespace n ON (ct.relnamespace = n.oid) JOIN pg_catalog.pg_index i ON (
+    a.attrelid = i.indrelid) JOIN pg_catalog.pg_class ci ON (ci.oid = i.indexrelid) WHERE true
+    AND n.nspname = 'north' AND ct.relname = 'things' AND i.indisprimary ) result where
+    result.A_ATTNUM = (result.KEYS).x ORDER BY result.table_name, result.pk_name,
+    result.key_seq")"
+same "get_columns" "id|bigint|t|Its number
+text|text|f|
+made|date|t|" "$(sql -c "SELECT a.attname AS name, pg_catalog.format_type(a.atttypid, a.atttypmod) AS
+    format_type, a.attnotnull AS not_null, pg_catalog.pg_description.description AS comment
+    FROM pg_catalog.pg_class LEFT OUTER JOIN pg_catalog.pg_attribute AS a
+    ON pg_catalog.pg_class.oid = a.attrelid AND a.attnum > 0 AND NOT a.attisdropped
+    LEFT OUTER JOIN pg_catalog.pg_description ON pg_catalog.pg_description.objoid = a.attrelid
+    AND pg_catalog.pg_description.objsubid = a.attnum JOIN pg_catalog.pg_namespace
+    ON pg_catalog.pg_namespace.oid = pg_catalog.pg_class.relnamespace
+    WHERE pg_catalog.pg_class.relkind = ANY (ARRAY['r', 'p', 'f', 'v', 'm'])
+    AND pg_catalog.pg_namespace.nspname = 'south' AND pg_catalog.pg_class.relname IN ('things')
+    ORDER BY a.attnum")"
+
 say "nobody else has these tables"
 if mesh_as analyst north query "SELECT * FROM pg_catalog.pg_class" >"$MESH_DIR/out" 2>&1; then
     die "the catalog is there without a client of PostgreSQL"
