@@ -477,6 +477,7 @@ static enum fm_status take_column(struct rewriting *r, bool is_qualified)
 static enum fm_status take_word(struct rewriting *r, const struct fm_pg_token *token)
 {
     bool continues = is_sign(&r->before, '.');
+    bool is_alias = fm_pg_token_is(&r->before, "AS");
 
     if (fm_pg_token_is(token, "COLLATE")) {
         struct fm_pg_token name = peek(&r->at, 0);
@@ -501,7 +502,7 @@ static enum fm_status take_word(struct rewriting *r, const struct fm_pg_token *t
     emit(r, token);
     if (r->depth > 0 && fm_pg_token_is(token, "AS") && r->frames[r->depth - 1].is_cast)
         r->frames[r->depth - 1].as = r->primary = r->out->len;
-    return r->reads_catalog ? take_column(r, continues) : FM_OK;
+    return r->reads_catalog && !is_alias ? take_column(r, continues) : FM_OK;
 }
 
 /* OPERATOR(pg_catalog.~) */

@@ -90,6 +90,7 @@ south|things_pkey|index|south|things'
 shows '\dx' ''
 shows '\df' ''
 shows '\dp north.things' 'north|things|table|||'
+sql -c '\sv mesh.nodes' | grep -q '^CREATE OR REPLACE VIEW mesh.nodes AS' || die "\\sv"
 sql -c '\dv' | grep -q '^mesh|receipts|view|mesh$' || die "\\dv lists no view of the mesh"
 sql -c '\du' | grep -q '^analyst|' || die "\\du does not list who asks"
 

@@ -63,6 +63,9 @@ static void words_of_postgres_are_rewritten(void **state)
     must_give("SELECT f(c.oid)::pg_catalog.oid, pg_x FROM pg_am",
               "SELECT CAST((f(c.oid)) AS BIGINT), pg_x FROM pg_catalog.pg_am");
     must_give("SELECT pg_x, '12'::regclass", "SELECT pg_x, CAST('12' AS BIGINT)");
+    must_give("SELECT c.reloptions AS reloptions, i.indkey FROM pg_class c",
+              "SELECT CAST(NULL AS VARCHAR[]) AS reloptions, "
+              "CAST(string_split(i.indkey, ' ') AS BIGINT[]) FROM pg_catalog.pg_class c");
     must_give("SELECT pg_x, CAST(a + 1 AS pg_catalog.text)",
               "SELECT pg_x, CAST((a + 1) AS VARCHAR)");
 }
