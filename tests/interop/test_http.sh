@@ -176,6 +176,16 @@ slow="SELECT count(*) FROM range(1000000) a(x), range(1000000) b(y) WHERE (a.x *
 problem "out of time" 504 timeout "${auth[@]}" "${json[@]}" \
     -d "{\"sql\": \"$slow\", \"time_limit_ms\": 300}" "$base/v1/query"
 
+say "what fails behind the first rows breaks the connection off, and says why where it can"
+late="SELECT CASE WHEN i < 190000 THEN i ELSE CAST('x' || i AS BIGINT) END AS i FROM range(200000) r(i)"
+for form in application/json application/x-ndjson text/csv; do
+    result=0
+    query "$late" -H "Accept: $form" >"$MESH_DIR/out" 2>/dev/null || result=$?
+    same "$form: curl's exit status" 18 "$result"
+    [ "$(wc -l <"$MESH_DIR/out")" -gt 1000 ] || die "$form: no rows before the failure"
+    [ "$form" = text/csv ] || has "$form" '"error":{"code":"invalid","detail":"' "$MESH_DIR/out"
+done
+
 say "bounds: a large body, large headers"
 head -c 400000 /dev/zero | tr '\0' x >"$MESH_DIR/large"
 problem "a large body" 413 limit "${auth[@]}" -H "Content-Type: text/plain" \
