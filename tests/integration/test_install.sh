@@ -17,6 +17,21 @@ if [ -z "${INSTALLED:-}" ]; then
     export INSTALLED
     trap 'rm -rf -- "$INSTALLED"' EXIT
     DESTDIR=$INSTALLED quietly "the installation" cmake --install "$build" --prefix /usr
+    # The package has the same, and names the libraries that it needs.
+    if [ -n "${FM_LONG:-}" ] && command -v dpkg-shlibdeps >/dev/null; then
+        quietly "cpack" cpack -G DEB -B "$INSTALLED/deb" --config "$build/CPackConfig.cmake"
+        package=$(find "$INSTALLED/deb" -maxdepth 1 -name 'folkmoot_*.deb')
+        needs=$(dpkg-deb -f "$package" Depends)
+        for name in libc6 libnng1 librocksdb7.8 libsodium23 libseccomp2 libmicrohttpd12; do
+            [[ ", $needs" == *", $name ("* ]] || die "the package does not name $name: $needs"
+        done
+        [[ $needs != *duckdb* ]] || die "the package names what it brings"
+        dpkg -x "$package" "$INSTALLED/unpacked"
+        diff <(cd "$INSTALLED/usr" && find . | sort) <(cd "$INSTALLED/unpacked/usr" && find . | sort) ||
+            die "the package has other files than the installation"
+        "$INSTALLED/unpacked/usr/bin/folkmoot" mesh up "$INSTALLED/demo" >"$INSTALLED/told"
+        "$INSTALLED/unpacked/usr/bin/folkmoot" mesh down "$INSTALLED/demo" --remove
+    fi
     if unshare -m true 2>/dev/null; then
         unshare -m bash "$0"
     else
