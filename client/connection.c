@@ -389,12 +389,13 @@ static bool part_fits(const struct fm_part *part, const struct fm_part *before, 
 enum fm_status fm_connection_fetch_end(struct fm_fetching *fetching, enum fm_part_kind *kind,
                                        struct fm_buf *out, struct fm_error *err)
 {
-    FM_AUTO(fm_fetching_freep) struct fm_fetching *owned = fetching;
+    FM_AUTO(fm_fetching_freep) struct fm_fetching *owned = fetching; /* Ends with this. */
     FM_AUTO(fm_buf_free) struct fm_buf plain = FM_BUF_INIT(FM_MESSAGE_BYTES_MAX);
     unsigned long long batch = fetching->wanted.batch;
     struct fm_part before = {0}, part = {0};
     struct fm_span body;
 
+    (void)owned;
     for (;;) {
         enum fm_status status = call_end(fetching->connection, FM_TAKE(fetching->exchange),
                                          fetching->method, &plain, &body, err);

@@ -121,7 +121,9 @@ struct fm_cursor {
 
 static inline struct fm_cursor fm_cursor(struct fm_span span)
 {
-    return (struct fm_cursor){.at = span.data, .end = span.data + span.len};
+    /* No offset, not even 0, is added to NULL. */
+    return (struct fm_cursor){.at = span.data,
+                              .end = span.len != 0 ? span.data + span.len : span.data};
 }
 
 static inline size_t fm_cursor_left(const struct fm_cursor *cursor)

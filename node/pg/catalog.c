@@ -53,7 +53,7 @@ static struct cell *cell(struct making *making, const char *column)
             return &making->cells[i];
         }
     }
-    fm_assert(!"a column of the catalog that is not there");
+    fm_assert(false); /* A column of the catalog that is not there. */
     return NULL;
 }
 

@@ -305,7 +305,7 @@ static enum fm_status run_query(struct fm_pg_session *session, struct fm_span sq
 static enum fm_status simple_query(struct fm_pg_session *session, struct fm_span body)
 {
     struct fm_error err = {0};
-    struct fm_span text, sql;
+    struct fm_span text = {0}, sql;
     bool is_empty = true;
 
     enum fm_status status = fm_pg_text_read(body, &text, &err);

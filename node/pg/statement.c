@@ -52,7 +52,8 @@ struct fm_pg_token fm_pg_token_next(struct fm_cursor *at)
             token.kind = sql.data[begin] == '"' ? FM_PG_NAME : FM_PG_STRING;
         token.text = fm_span(sql.data + begin, end - begin);
     }
-    at->at += end;
+    if (end != 0) /* Nothing is added to NULL, not even 0. */
+        at->at += end;
     return token;
 }
 
@@ -214,5 +215,6 @@ void fm_pg_statement_fill(struct fm_span statement, const struct fm_span *values
         fm_buf_put_span(out, values[number - 1]);
         done = token.text.data + token.text.len;
     }
-    fm_buf_put(out, done, (size_t)(statement.data + statement.len - done));
+    if (statement.len != 0) /* Nothing is added to NULL, not even 0. */
+        fm_buf_put(out, done, (size_t)(statement.data + statement.len - done));
 }

@@ -108,8 +108,8 @@ static void time_bombs(void **state)
     struct fixture *f = *state;
     static const char *const bombs[] = {
         "SELECT count(*) FROM range(1000000) a(i), range(1000000) b(j) WHERE (i * 7 + j) % 11 = 3",
-        "WITH RECURSIVE t(i) AS (SELECT 1 UNION ALL SELECT i % 7 + 1 FROM t) SELECT count(*) FROM "
-        "t",
+        ("WITH RECURSIVE t(i) AS (SELECT 1 UNION ALL SELECT i % 7 + 1 FROM t) SELECT count(*) FROM "
+         "t"),
         "SELECT sum(i) FROM generate_series(1, 9223372036854775806) t(i) WHERE i % 3 = hash(i) % 3",
         "SELECT levenshtein(repeat('ab', 100000), repeat('cd', 100000))",
     };

@@ -154,7 +154,7 @@ static enum fm_status resolve_classified(void *context, const char *domain, cons
 
     classified->resolved++;
     if (status == FM_OK && strcmp(domain, "airports") == 0)
-        (*schema)->fields[1].classification = classified->class;
+        (*schema)->fields[1].classification = (uint8_t)classified->class;
     return status;
 }
 

@@ -125,7 +125,7 @@ text|2|YES|text
 made|3|NO|date" "$(sql -c "SELECT column_name, ordinal_position, is_nullable, data_type
     FROM information_schema.columns WHERE table_schema = 'south' ORDER BY 2")"
 
-say "as drivers ask: the primary key (pgjdbc 42.7), columns (SQLAlchemy 2.0), in their form"
+say "as drivers ask: the primary key (as pgjdbc), columns (as SQLAlchemy); not captured from them"
 same "getPrimaryKeys" "mesh|north|things|id|1|things_pkey" "$(sql -c "SELECT result.TABLE_CAT, result.TABLE_SCHEM, result.TABLE_NAME, result.COLUMN_NAME,
     result.KEY_SEQ, result.PK_NAME FROM (SELECT current_database() AS TABLE_CAT, n.nspname AS
     TABLE_SCHEM, ct.relname AS TABLE_NAME, a.attname AS COLUMN_NAME,

@@ -340,7 +340,7 @@ static void give(struct fm_store *store, const char *text, char out[GOLDEN_LINE_
     else if (strcmp(q.words[0], "record") == 0)
         answer_record(store, &q, out);
     else
-        fm_assert(!"a known question");
+        fm_assert(false); /* No known question. */
     fm_snapshot_free(snapshot);
 }
 

@@ -290,17 +290,20 @@ static void put_message(struct fm_buf *out, uint8_t type, const uint8_t *body)
     fm_buf_put_u8(out, ')');
 }
 
-void pg_test_trace(struct pg_test *test, struct fm_buf *out)
+bool pg_test_trace(struct pg_test *test, struct fm_buf *out)
 {
-    const uint8_t *at = test->sent.data, *end = at + test->sent.len;
+    const uint8_t *at = test->sent.len != 0 ? test->sent.data : (const uint8_t *)"";
+    const uint8_t *end = at + test->sent.len;
 
     fm_buf_clear(out);
     while (end - at >= 5 && end - at > (ptrdiff_t)fm_pg_get32(at + 1)) {
         put_message(out, at[0], at + 5);
         at += fm_pg_get32(at + 1) + 1;
     }
-    if (at != end)
+    bool is_whole = at == end;
+    if (!is_whole)
         fm_buf_put_str(out, " CUT");
     fm_buf_put_u8(out, 0);
     fm_buf_clear(&test->sent);
+    return is_whole;
 }

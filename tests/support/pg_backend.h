@@ -29,7 +29,7 @@ enum fm_status pg_test_message(struct pg_test *test, enum fm_pg_frontend type, s
 enum fm_status pg_test_login(struct pg_test *test);
 /* What was sent since the last call, as a line to `out` with a NUL behind it: for each message its
  * type and, in parentheses, what matters of it: C(SELECT 2) E(42601 text) Z(I) D(1,one)
- * T(a:23,b:25) t(23) N(25001) S(name=value) */
-void pg_test_trace(struct pg_test *test, struct fm_buf *out);
+ * T(a:23,b:25) t(23) N(25001) S(name=value). False: the last one is cut off. */
+bool pg_test_trace(struct pg_test *test, struct fm_buf *out);
 
 #endif

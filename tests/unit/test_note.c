@@ -140,8 +140,8 @@ static void malformed_notes_are_refused(void **state)
         "text\n\n\xe2\x80\x94 n+ AAAAAAA=\n",  /* No name. */
         "text\n\n\xe2\x80\x94  AAAAAAA=\n",    /* An empty name. */
         "te\txt\n\n\xe2\x80\x94 n AAAAAAA=\n", /* A control character. */
-        "te\xff"
-        "xt\n\n\xe2\x80\x94 n AAAAAAA=\n", /* Not UTF-8. */
+        ("te\xff"
+         "xt\n\n\xe2\x80\x94 n AAAAAAA=\n"), /* Not UTF-8. */
         "text\r\n\n\xe2\x80\x94 n AAAAAAA=\n",
         "\n\xe2\x80\x94 n AAAAAAA=\n", /* No text at all. */
     };
