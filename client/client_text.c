@@ -422,27 +422,6 @@ enum fm_status fm_text_canonical(struct fm_buf *out, enum fm_text_style style,
     return status;
 }
 
-/* A decimal in memory form, widened to its canonical 16 bytes in place. */
-static void widen_decimal(const struct fm_type *type, uint8_t v[16])
-{
-    int128 value = 0;
-
-    switch (fm_type_width(type)) {
-    case 2:
-        value = (int16_t)fm_load16(v);
-        break;
-    case 4:
-        value = (int32_t)fm_load32(v);
-        break;
-    case 8:
-        value = (int64_t)fm_load64(v);
-        break;
-    default:
-        return;
-    }
-    memcpy(v, &value, sizeof value);
-}
-
 enum fm_status fm_text_value(struct fm_buf *out, enum fm_text_style style,
                              const struct fm_batch *batch, const struct fm_vector_entry *vector,
                              const struct fm_type *type, const struct fm_dictionary *dictionary,
@@ -458,7 +437,7 @@ enum fm_status fm_text_value(struct fm_buf *out, enum fm_text_style style,
     if (!fm_type_is_nested(type)) {
         fm_vector_fixed(batch, vector, row, fixed);
         if (type->kind == FM_KIND_DECIMAL)
-            widen_decimal(type, fixed);
+            fm_decimal_widen(type, fixed);
         put_fixed(out, style, type, fixed);
         return fm_buf_status(out);
     }

@@ -39,6 +39,26 @@ uint32_t fm_type_width(const struct fm_type *type)
     return type->precision <= 18 ? 8 : 16;
 }
 
+void fm_decimal_widen(const struct fm_type *type, uint8_t value[16])
+{
+    __extension__ __int128 wide = 0;
+
+    switch (fm_type_width(type)) {
+    case 2:
+        wide = (int16_t)fm_load16(value);
+        break;
+    case 4:
+        wide = (int32_t)fm_load32(value);
+        break;
+    case 8:
+        wide = (int64_t)fm_load64(value);
+        break;
+    default:
+        return;
+    }
+    memcpy(value, &wide, sizeof wide);
+}
+
 bool fm_type_is_bytes(const struct fm_type *type)
 {
     return type->kind == FM_KIND_VARCHAR || type->kind == FM_KIND_BLOB ||

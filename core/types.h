@@ -80,6 +80,8 @@ struct fm_type {
 const char *fm_kind_text(enum fm_kind kind);
 /* Width of one value in memory, 0 for varchar, blob, json, enum, list, struct, map. */
 uint32_t fm_type_width(const struct fm_type *type);
+/* A decimal in memory form, widened to its canonical 16 bytes in place. */
+void fm_decimal_widen(const struct fm_type *type, uint8_t value[16]);
 /* varchar, json, enum or blob: stored by offsets (an enum in memory is text or dictionary). */
 bool fm_type_is_bytes(const struct fm_type *type);
 bool fm_type_is_nested(const struct fm_type *type);

@@ -464,27 +464,6 @@ static enum fm_status put_nested(struct fm_buf *out, enum fm_pg_format format,
     return status == FM_OK ? put_array(out, format, type, fm_buf_span(&canonical)) : status;
 }
 
-/* A decimal in memory form, widened to its canonical 16 bytes in place. */
-static void widen(const struct fm_type *type, uint8_t v[16])
-{
-    int128 value = 0;
-
-    switch (fm_type_width(type)) {
-    case 2:
-        value = (int16_t)fm_load16(v);
-        break;
-    case 4:
-        value = (int32_t)fm_load32(v);
-        break;
-    case 8:
-        value = (int64_t)fm_load64(v);
-        break;
-    default:
-        return;
-    }
-    memcpy(v, &value, sizeof value);
-}
-
 enum fm_status fm_pg_put_value(struct fm_buf *out, enum fm_pg_format format,
                                const struct fm_batch *batch, const struct fm_vector_entry *vector,
                                const struct fm_type *type, const struct fm_dictionary *dictionary,
@@ -503,7 +482,7 @@ enum fm_status fm_pg_put_value(struct fm_buf *out, enum fm_pg_format format,
         else
             fm_vector_fixed(batch, vector, row, value.fixed);
         if (type->kind == FM_KIND_DECIMAL)
-            widen(type, value.fixed);
+            fm_decimal_widen(type, value.fixed);
         if (format == FM_PG_TEXT)
             status = put_text(out, type, &value);
         else
